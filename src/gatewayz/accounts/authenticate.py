@@ -1,0 +1,212 @@
+"""Who holds this key? Answered from memory for keys seen lately, from one indexed look-up otherwise.
+
+The order of checks is fixed: known hash, key active, not expired, account active. What is remembered is the row, not
+the verdict, so that expiry is judged at each call. Changes of keys and accounts drop what is remembered at once.
+"""
+
+import asyncio
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+
+from gatewayz.accounts import store
+from gatewayz.accounts.key_use import KeyUse
+from gatewayz.core.caller import Caller
+from gatewayz.core.errors import Forbidden, Unauthenticated, Unavailable
+from gatewayz.core.ids import KEY_PATTERN
+from gatewayz.infra.changes import ChangeFeed
+from gatewayz.infra.clock import Clock
+from gatewayz.infra.crypto import KeyRing
+from gatewayz.infra.db import Database
+from gatewayz.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+# A client that hammers with a key that was deleted costs one query in this time, not one per call.
+_UNKNOWN_S = 10.0
+_UNKNOWN_ENTRIES = 1024
+_RETRY_AFTER_S = 2
+# A database that hangs is as good as away.
+_LOOK_UP_S = 5.0
+FAILURES = ("malformed", "unknown", "inactive", "expired", "account_suspended")
+
+
+class Authenticator:
+    """Answers `authenticate`; one per process.
+
+    `failures` counts refusals by reason, `hits` and `misses` what memory could and could not answer, for metrics.
+    """
+
+    def __init__(self, database: Database, ring: KeyRing, clock: Clock, settings: Settings) -> None:
+        self.failures: dict[str, int] = dict.fromkeys(FAILURES, 0)
+        self.hits = 0
+        self.misses = 0
+        self._database = database
+        self._ring = ring
+        self._clock = clock
+        self._entries = settings.auth_cache_entries
+        self._life_s = settings.auth_cache_s
+        self._known: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
+        self._hashes_of_key: dict[int, set[str]] = {}
+        self._unknown: dict[str, float] = {}
+        self._loading: dict[str, asyncio.Task[Caller | None]] = {}
+        # Raised by every change: an answer that was under way meanwhile may be stale and is not remembered.
+        self._generation = 0
+        self.uses = KeyUse(database)
+
+    def listen(self, feed: ChangeFeed) -> None:
+        """Hears of changed keys (subject: key id) and accounts (subject: user id)."""
+        feed.on("key", self._key_changed)
+        feed.on("user", self._user_changed)
+
+    async def authenticate(self, api_key: str, client_ip: str = "") -> Caller:
+        """The caller of a valid key; `client_ip` is noted as the place of use.
+
+        Raises Unauthenticated (invalid_api_key, api_key_inactive, api_key_expired), Forbidden (account_suspended), and
+        Unavailable accounts_unavailable if the key is not in memory and the database cannot be asked.
+        """
+        if KEY_PATTERN.fullmatch(api_key) is None:
+            raise self._refused("malformed", "")
+        key_hash = self._ring.lookup_hash(api_key)
+        remembered = self._known.get(key_hash)
+        if remembered is not None and self._clock.monotonic_s() < remembered[1]:
+            self._known.move_to_end(key_hash)
+            self.hits += 1
+            caller: Caller | None = remembered[0]
+        else:
+            caller = await self._miss(key_hash)
+        if caller is None:
+            raise self._refused("unknown", f"{api_key[:-43]}…{api_key[-4:]}")
+        now_us = self._clock.now_us()
+        self._check(caller, now_us)
+        self.uses.note(caller.key_id, caller.user_id, now_us, client_ip)
+        return caller
+
+    async def flush_last_used(self) -> int:
+        """Writes the uses noted since the last call; returns how many rows. Raises database errors, losing nothing."""
+        return await self.uses.flush()
+
+    def _check(self, caller: Caller, now_us: int) -> None:
+        if not caller.key_active:
+            raise self._refused("inactive", caller.key_hint)
+        if caller.expires_at_us is not None and caller.expires_at_us <= now_us:
+            raise self._refused("expired", caller.key_hint)
+        if not caller.account_active:
+            raise self._refused("account_suspended", caller.key_hint)
+
+    async def _miss(self, key_hash: str) -> Caller | None:
+        """The caller from the database; all who ask for the same key at the same time share one look-up."""
+        if self._unknown.get(key_hash, 0.0) > self._clock.monotonic_s():
+            return None
+        self.misses += 1
+        task = self._loading.get(key_hash)
+        if task is None:
+            task = asyncio.create_task(self._load(key_hash))
+            self._loading[key_hash] = task
+        # Shielded: one client that hangs up must not fail the others who wait for the same answer.
+        return await asyncio.shield(task)
+
+    async def _load(self, key_hash: str) -> Caller | None:
+        generation = self._generation
+        task = asyncio.current_task()
+        try:
+            async with asyncio.timeout(_LOOK_UP_S), self._database.read() as connection:
+                row = await store.identify(connection, key_hash)
+                addresses = await store.enabled_addresses(connection, row["user_id"], row["id"]) if row else ()
+        except (sa.exc.SQLAlchemyError, OSError) as error:
+            log.warning("accounts_unreachable", error=type(error).__name__)
+            raise Unavailable(
+                "Accounts cannot be looked up at the moment; try again shortly.",
+                code="accounts_unavailable",
+                headers={"Retry-After": str(_RETRY_AFTER_S)},
+            ) from error
+        finally:
+            if self._loading.get(key_hash) is task:
+                del self._loading[key_hash]
+        caller = _caller(row, key_hash, tuple(ip for _, ip in addresses)) if row else None
+        if generation == self._generation:
+            self._remember(key_hash, caller)
+        return caller
+
+    def _remember(self, key_hash: str, caller: Caller | None) -> None:
+        now_s = self._clock.monotonic_s()
+        if caller is None:
+            if len(self._unknown) >= _UNKNOWN_ENTRIES:
+                self._unknown.clear()
+            self._unknown[key_hash] = now_s + _UNKNOWN_S
+            return
+        self._known[key_hash] = (caller, now_s + self._life_s)
+        self._known.move_to_end(key_hash)
+        self._hashes_of_key.setdefault(caller.key_id, set()).add(key_hash)
+        while len(self._known) > self._entries:
+            oldest, (gone, _) = self._known.popitem(last=False)
+            hashes = self._hashes_of_key[gone.key_id]
+            hashes.discard(oldest)
+            if not hashes:
+                del self._hashes_of_key[gone.key_id]
+
+    def _key_changed(self, subject: str) -> None:
+        self._something_changed()
+        if subject.isdecimal():
+            self._forget(int(subject))
+
+    def _user_changed(self, subject: str) -> None:
+        self._something_changed()
+        for key_id in {caller.key_id for caller, _ in self._known.values() if str(caller.user_id) == subject}:
+            self._forget(key_id)
+
+    def _forget(self, key_id: int) -> None:
+        for key_hash in self._hashes_of_key.pop(key_id, ()):
+            self._known.pop(key_hash, None)
+
+    def _something_changed(self) -> None:
+        self._generation += 1
+        self._unknown.clear()
+        # Whoever asks from now on must not share a look-up that began before the change.
+        self._loading.clear()
+
+    def _refused(self, reason: str, hint: str) -> Unauthenticated | Forbidden:
+        """Counts and logs a refusal; `hint` is prefix and last 4 of a well-formed key, nothing of a malformed one."""
+        self.failures[reason] += 1
+        log.info("api_key_refused", reason=reason, key=hint)
+        if reason == "inactive":
+            return Unauthenticated("This API key is switched off.", code="api_key_inactive")
+        if reason == "expired":
+            return Unauthenticated("This API key has expired; create or rotate a key.", code="api_key_expired")
+        if reason == "account_suspended":
+            return Forbidden("This account is suspended; contact support.", code="account_suspended")
+        return Unauthenticated("This API key is not valid.", code="invalid_api_key")
+
+
+def _caller(row: Mapping[Any, Any], key_hash: str, addresses: tuple[str, ...]) -> Caller | None:
+    """The caller of a row of `store.identify`; None for a deleted account: its keys are unknown."""
+    if row["status"] == "deleted":
+        return None
+    expires_at_us = row["expires_at_us"]
+    if row["key_hash"] != key_hash:
+        grace_us = row["previous_expires_at_us"]
+        expires_at_us = grace_us if expires_at_us is None else min(expires_at_us, grace_us)
+    return Caller(
+        user_id=row["user_id"],
+        key_id=row["id"],
+        role=row["role"],
+        tier=row["tier"],
+        scopes=frozenset(json.loads(row["scopes"])),
+        key_name=row["key_name"],
+        key_hint=f"{row['prefix']}…{row['last4']}",
+        environment=row["environment_tag"],
+        key_active=row["is_active"],
+        account_active=row["status"] == "active",
+        expires_at_us=expires_at_us,
+        trial_ends_at_us=row["trial_ends_at_us"],
+        ip_allowlist=(*json.loads(row["ip_allowlist"]), *addresses),
+        domain_referrers=tuple(json.loads(row["domain_referrers"])),
+        model_allowlist=tuple(json.loads(row["model_allowlist"])),
+        rpm_limit=row["rpm_limit"],
+        daily_cap_nano_usd=row["daily_cap_nano_usd"],
+        max_requests=row["max_requests"],
+    )

@@ -1,0 +1,1 @@
+"""How does one get in? HTTP doors over the rooms: bodies are checked, callers identified, answers shaped."""

@@ -1,0 +1,1 @@
+"""Pages of the account that calls: its keys, profile, limits and usage."""

@@ -1,0 +1,156 @@
+"""What the account has been doing: its request log and its totals."""
+
+from typing import Annotated, Any, Literal, Protocol, cast
+
+from fastapi import APIRouter, Depends, Query, Request
+
+from gatewayz.api.auth import needs
+from gatewayz.api.paging import Paging, listed
+from gatewayz.api.times import optional_time_us
+from gatewayz.core.caller import Caller
+from gatewayz.core.errors import InvalidFields
+from gatewayz.core.money import usd_number, usd_text
+from gatewayz.infra.clock import US_PER_DAY, Clock, iso
+from gatewayz.infra.db import Database
+from gatewayz.operations import usage
+
+MAX_DAYS = 366
+
+
+class House(Protocol):
+    """What these pages work with."""
+
+    database: Database
+    clock: Clock
+
+
+Reader = Annotated[Caller, Depends(needs("account:read"))]
+From = Annotated[str | None, Query(alias="from", description="ISO 8601 time, included")]
+To = Annotated[str | None, Query(description="ISO 8601 time, excluded")]
+
+
+def router() -> APIRouter:
+    """GET /user/activity/log, /user/activity/stats."""
+    routes = APIRouter(tags=["account"])
+    routes.get("/user/activity/log", summary="The account's requests, newest first")(read_log)
+    routes.get("/user/activity/stats", summary="Totals by time, model, provider and key")(read_stats)
+    return routes
+
+
+async def read_log(
+    request: Request,
+    caller: Reader,
+    page: Paging,
+    model: str | None = None,
+    provider: str | None = None,
+    key_id: int | None = None,
+    status: Annotated[str | None, Query(description="success, error, or an HTTP status")] = None,
+    from_: From = None,
+    to: To = None,
+) -> dict[str, Any]:
+    """Records of the caller's account, newest first; the serving provider and the attempts are shown here only."""
+    house = cast(House, request.app.state.house)
+    wanted = _wanted(caller, model, provider, key_id, status, from_, to)
+    async with house.database.read() as connection:
+        rows, total = await usage.page(connection, wanted, page.limit, page.offset)
+    return listed([_shown(row) for row in rows], total, page)
+
+
+async def read_stats(
+    request: Request,
+    caller: Reader,
+    days: Annotated[int, Query(ge=1, le=MAX_DAYS, description="the last days, unless `from` is given")] = 30,
+    group_by: Literal["hour", "day"] = "day",
+    model: str | None = None,
+    provider: str | None = None,
+    key_id: int | None = None,
+    from_: From = None,
+    to: To = None,
+) -> dict[str, Any]:
+    """Requests, tokens and spend of the caller's account, in total and by time, model, provider, key, environment."""
+    house = cast(House, request.app.state.house)
+    wanted = _wanted(caller, model, provider, key_id, None, from_, to)
+    if wanted.from_us is None:
+        now_us = house.clock.now_us()
+        since_us = now_us - now_us % US_PER_DAY - (days - 1) * US_PER_DAY
+        wanted = usage.RecordFilter(caller.user_id, model, provider, key_id, None, since_us, wanted.until_us)
+    async with house.database.read() as connection:
+        found = await usage.totals(connection, wanted, group_by)
+    total = _sums(found["total"])
+    return {
+        **total,
+        "error_rate": total["errors"] / total["requests"] if total["requests"] else 0.0,
+        "from": iso(wanted.from_us),
+        "to": iso(wanted.until_us),
+        "group_by": group_by,
+        "by_date": [{"start": iso(row["start_us"]), **_sums(row)} for row in found["by_time"]],
+        "by_model": [{"model": row["model"], **_sums(row)} for row in found["by_model"]],
+        "by_provider": [{"provider": row["provider"], **_sums(row)} for row in found["by_provider"]],
+        "by_key": [{"key_id": row["api_key_id"], **_sums(row)} for row in found["by_key"]],
+        "by_environment": [{"environment": row["environment"], **_sums(row)} for row in found["by_environment"]],
+    }
+
+
+def _wanted(
+    caller: Caller,
+    model: str | None,
+    provider: str | None,
+    key_id: int | None,
+    status: str | None,
+    from_: str | None,
+    to: str | None,
+) -> usage.RecordFilter:
+    if status is not None and status not in ("success", "error") and not (status.isascii() and status.isdigit() and len(status) == 3):
+        raise InvalidFields("status must be success, error, or an HTTP status such as 429.", param="status")
+    return usage.RecordFilter(
+        user_id=caller.user_id,
+        model=model,
+        provider=provider,
+        key_id=key_id,
+        status=status,
+        from_us=optional_time_us(from_, "from"),
+        until_us=optional_time_us(to, "to"),
+    )
+
+
+def _sums(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "requests": row["requests"],
+        "errors": row["errors"],
+        "prompt_tokens": row["prompt_tokens"],
+        "completion_tokens": row["completion_tokens"],
+        "total_tokens": row["prompt_tokens"] + row["completion_tokens"],
+        "cost_usd": usd_number(row["cost_nano_usd"]),
+        "cost_usd_exact": usd_text(row["cost_nano_usd"]),
+    }
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    first_token_us = row["first_token_us"]
+    return {
+        "id": row["id"],
+        "created_at": iso(row["created_at_us"]),
+        "request_id": row["request_id"],
+        "key_id": row["api_key_id"],
+        "endpoint": row["endpoint"],
+        "requested_model": row["requested_model"],
+        "model": row["model"],
+        "provider": row["provider"],
+        "attempts": row["attempts"].split(",") if row["attempts"] else [],
+        "upstream_id": row["upstream_id"],
+        "stream": row["stream"],
+        "status": row["status"],
+        "error_code": row["error_code"],
+        "finish_reason": row["finish_reason"],
+        "prompt_tokens": row["prompt_tokens"],
+        "completion_tokens": row["completion_tokens"],
+        "cached_tokens": row["cached_tokens"],
+        "reasoning_tokens": row["reasoning_tokens"],
+        "usage_estimated": row["usage_estimated"],
+        "cost_usd": usd_number(row["cost_nano_usd"]),
+        "cost_usd_exact": usd_text(row["cost_nano_usd"]),
+        "latency_ms": row["latency_us"] / 1000,
+        "time_to_first_token_ms": None if first_token_us is None else first_token_us / 1000,
+        "environment": row["environment"],
+        "user": row["user_tag"],
+    }

@@ -1,0 +1,1 @@
+"""Pages for administrators; every one guarded, every change audited."""

@@ -1,0 +1,66 @@
+"""The HTTP application: inference on raw ASGI, every other page on FastAPI beside it, one description of both."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+
+from gatewayz import __version__
+from gatewayz.api import errors
+from gatewayz.api.account import activity, balance, keys, rate_limits
+from gatewayz.api.admin import audit, credits, ip_allowlist, registration, roles, users
+from gatewayz.api.dispatch import Dispatcher, House
+from gatewayz.api.inference.describe import inference_paths
+from gatewayz.api.inference.routes import ROUTES, Inference
+from gatewayz.api.public import breakers, health, metrics, models, velocity
+from gatewayz.gateway.pipeline import Gateway
+
+_ROUTERS = (
+    activity, audit, balance, breakers, credits, health, ip_allowlist, keys, metrics, models, rate_limits,
+    registration, roles, users, velocity,
+)  # fmt: skip
+
+
+class Joined(House):
+    """What the application needs of the house besides what its dispatcher needs."""
+
+    gateway: Gateway
+
+
+def build_app(house: Any) -> Dispatcher:
+    """The ASGI application of a house. Building it starts nothing."""
+    pages = FastAPI(
+        title="gatewayz",
+        version=__version__,
+        description="One API key, every model, automatic reliability, one exact bill.",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+    )
+    pages.state.house = house
+    for module in _ROUTERS:
+        pages.include_router(module.router())
+
+    @pages.get("/openapi.json", tags=["about"], summary="This description")
+    async def openapi() -> JSONResponse:
+        return JSONResponse(_description(pages))
+
+    errors.install(pages)
+    templates = [route.path for route in pages.routes if hasattr(route, "path")]
+    pages.state.paths = [*templates, *ROUTES]
+    inference = Inference(house.gateway, round(house.settings.body_limit_mb * 1_000_000))
+    return Dispatcher(house, inference, pages, templates)
+
+
+def _description(pages: FastAPI) -> dict[str, Any]:
+    """One OpenAPI document for the pages and the inference routes."""
+    if not pages.openapi_schema:
+        document = FastAPI.openapi(pages)
+        document["paths"].update(inference_paths())
+        document.setdefault("components", {})["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer", "description": "An API key: gw_live_…"},
+            "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+        }
+        document["security"] = [{"bearer": []}, {"x-api-key": []}]
+        pages.openapi_schema = document
+    return pages.openapi_schema

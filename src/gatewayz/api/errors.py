@@ -1,0 +1,129 @@
+"""Errors outside inference: one shape everywhere, also for unknown paths, wrong methods and bad fields."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from gatewayz.core.errors import (
+    Conflict,
+    Forbidden,
+    GatewayError,
+    InternalError,
+    InvalidFields,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    RateLimited,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+    UnsupportedFormat,
+)
+from gatewayz.dialects import DIALECTS
+from gatewayz.dialects.base import Dialect
+
+log = structlog.get_logger(__name__)
+
+_BY_STATUS: dict[int, type[GatewayError]] = {
+    400: InvalidRequest,
+    401: Unauthenticated,
+    403: Forbidden,
+    404: NotFound,
+    405: MethodNotAllowed,
+    409: Conflict,
+    413: TooLarge,
+    415: UnsupportedFormat,
+    422: InvalidFields,
+    429: RateLimited,
+    503: Unavailable,
+}
+
+
+def dialect_for(path: str, headers: Iterable[tuple[bytes, bytes]]) -> Dialect:
+    """The dialect in which a caller of this path wants to be told of an error."""
+    if "/messages" in path or any(name == b"anthropic-version" for name, _ in headers):
+        return DIALECTS["anthropic"]
+    return DIALECTS["openai"]
+
+
+def unknown_path(path: str, known: Iterable[str]) -> NotFound:
+    """The answer to a path that does not exist, with close ones."""
+    shown = path[:200]
+    near = difflib.get_close_matches(shown, list(known), n=3, cutoff=0.75)
+    return NotFound(f"There is no route {shown} here. /openapi.json lists all routes.", suggestions=near)
+
+
+def wrong_method(method: str, path: str, allowed: str) -> MethodNotAllowed:
+    """The answer to a method that the path does not have."""
+    return MethodNotAllowed(
+        f"{path[:200]} does not take {method[:20]}; it takes {allowed}.", headers={"Allow": allowed}
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Makes every error of the app a rendered GatewayError."""
+
+    async def on_gateway_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, GatewayError)
+        return rendered(request, error)
+
+    async def on_invalid_fields(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return rendered(request, _fields_error(error))
+
+    async def on_http_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return rendered(request, _http_error(request, error))
+
+    async def on_unexpected(request: Request, error: Exception) -> Response:
+        log.error("unexpected_failure", request_id=request.state.request_id, path=request.url.path, exc_info=error)
+        return rendered(request, InternalError("Something went wrong here. Try again; tell us the request id if it stays."))
+
+    app.add_exception_handler(GatewayError, on_gateway_error)
+    app.add_exception_handler(RequestValidationError, on_invalid_fields)
+    app.add_exception_handler(HTTPException, on_http_error)
+    app.add_exception_handler(Exception, on_unexpected)
+
+
+def rendered(request: Request, error: GatewayError) -> Response:
+    """The response for an error, in the dialect that its path speaks, with the limit headers known so far."""
+    dialect = dialect_for(request.url.path, request.scope["headers"])
+    headers = {**getattr(request.state, "limit_headers", {}), **error.headers}
+    body = dialect.render_error(error, request.state.request_id)
+    return Response(body, error.status, headers, "application/json")
+
+
+def _fields_error(error: RequestValidationError) -> GatewayError:
+    problems = []
+    for item in error.errors():
+        place = [str(part) for part in item["loc"] if part not in ("body", "query", "path", "header")]
+        problems.append({"field": ".".join(place) or "body", "problem": _plain(item)})
+    if any(item["type"] == "json_invalid" for item in error.errors()):
+        return InvalidRequest("The body is not valid JSON.", code="invalid_json")
+    first = problems[0]
+    missing = error.errors()[0]["type"] == "missing"
+    return InvalidFields(
+        f"{first['field']}: {first['problem']}",
+        code="missing_field" if missing else None,
+        param=first["field"],
+        details={"errors": problems[:50]},
+    )
+
+
+def _plain(item: Any) -> str:
+    message = str(item.get("msg", "is invalid"))
+    return message.removeprefix("Value error, ")
+
+
+def _http_error(request: Request, error: HTTPException) -> GatewayError:
+    if error.status_code == 404:
+        return unknown_path(request.url.path, request.app.state.paths)
+    if error.status_code == 405:
+        return wrong_method(request.method, request.url.path, (error.headers or {}).get("Allow", "another method"))
+    kind = _BY_STATUS.get(error.status_code, InternalError)
+    return kind(str(error.detail)[:300])

@@ -1,0 +1,68 @@
+"""OpenAPI of the inference routes, which FastAPI does not see."""
+
+from typing import Any
+
+from gatewayz.api.inference.routes import ROUTES
+
+_BODIES: dict[str, dict[str, Any]] = {
+    "openai": {
+        "type": "object",
+        "required": ["model", "messages"],
+        "properties": {
+            "model": {"type": "string", "description": "canonical id, alias, or provider/model"},
+            "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}},
+            "stream": {"type": "boolean"},
+            "provider": {"type": "string", "description": "use this provider only"},
+        },
+        "additionalProperties": True,
+    },
+    "anthropic": {
+        "type": "object",
+        "required": ["model", "messages", "max_tokens"],
+        "properties": {
+            "model": {"type": "string", "description": "canonical id, alias, or provider/model"},
+            "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}},
+            "max_tokens": {"type": "integer", "minimum": 1},
+            "stream": {"type": "boolean"},
+        },
+        "additionalProperties": True,
+    },
+}
+_WORDS = {
+    "openai": ("OpenAI Chat Completions, with any model", "A completion, or server-sent events ending in [DONE]"),
+    "anthropic": ("Anthropic Messages, with any model", "A message, or server-sent events ending in message_stop"),
+}
+_REFUSALS = {
+    "400": "invalid request", "401": "no or wrong key", "402": "cannot pay", "403": "not allowed", "404": "unknown model",
+    "409": "request id in use", "413": "too large", "429": "rate limited", "502": "provider failed",
+    "503": "nobody can serve this now", "504": "provider too slow",
+}  # fmt: skip
+
+
+def inference_paths() -> dict[str, Any]:
+    """Path items of all inference routes."""
+    return {path: {"post": _operation(path, route.dialect)} for path, route in ROUTES.items()}
+
+
+def _operation(path: str, dialect: str) -> dict[str, Any]:
+    summary, answer = _WORDS[dialect]
+    responses: dict[str, Any] = {
+        "200": {"description": answer, "content": {"application/json": {}, "text/event-stream": {}}}
+    }
+    responses.update({status: {"description": text} for status, text in _REFUSALS.items()})
+    return {
+        "tags": ["inference"],
+        "summary": summary,
+        "operationId": path.strip("/").replace("/", "_"),
+        "parameters": [
+            {
+                "name": "X-Request-ID",
+                "in": "header",
+                "required": False,
+                "schema": {"type": "string", "maxLength": 128},
+                "description": "the same id again gets the first answer, without a second charge",
+            }
+        ],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _BODIES[dialect]}}},
+        "responses": responses,
+    }

@@ -1,0 +1,134 @@
+"""An ASGI connection as the pipeline sees it: a body to read, an answer to send, and a client that may leave."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from gatewayz.core.errors import InvalidRequest, TooLarge, UnsupportedFormat
+from gatewayz.gateway.ports import HeaderPairs
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+# Most answers are over before this; watching for the client's leaving costs a task, so it starts a little later.
+WATCH_AFTER_S = 0.05
+
+
+class ClientLeft(Exception):
+    """The client closed the connection before its request was complete."""
+
+
+async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
+    """The whole body. Raises TooLarge, UnsupportedFormat (compressed bodies), InvalidRequest, ClientLeft."""
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            if not value.isdigit():
+                raise InvalidRequest("Content-Length is not a number.", param="Content-Length")
+            if int(value) > limit_bytes:
+                raise _too_large(limit_bytes)
+        elif name == b"content-encoding" and value.lower() not in (b"", b"identity"):
+            raise UnsupportedFormat("Compressed bodies are not accepted; send the JSON as it is.")
+    message = await receive()
+    if message["type"] != "http.request":
+        raise ClientLeft
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        if len(body) > limit_bytes:
+            raise _too_large(limit_bytes)
+        return body
+    parts = [body]
+    size = len(body)
+    while message.get("more_body", False):
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ClientLeft
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limit_bytes:
+            raise _too_large(limit_bytes)
+    return b"".join(parts)
+
+
+class AsgiResponder:
+    """See `gateway.ports.Responder`. `extra` headers are put on whatever answer leaves."""
+
+    __slots__ = ("_ended", "_extra", "_receive", "_send", "_task", "_timer", "_watch", "gone", "started", "status")
+
+    def __init__(self, receive: Receive, send: Send, extra: HeaderPairs) -> None:
+        self._receive = receive
+        self._send = send
+        self._extra = extra
+        self._task: asyncio.Task[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._ended = False
+        self.started = False
+        self.gone = False
+        self.status = 0
+
+    def watch(self) -> None:
+        """Cancels the current task once the client leaves; call `rest` when the answer is over."""
+        self._task = asyncio.current_task()
+        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._start_watching)
+
+    def rest(self) -> None:
+        """Ends watching. May be called twice."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+
+    async def answer(self, status: int, headers: HeaderPairs, body: bytes) -> None:
+        """See `Responder.answer`."""
+        if self.started:
+            return
+        self.started = self._ended = True
+        self.status = status
+        pairs = [*headers, (b"content-length", b"%d" % len(body)), *self._extra]
+        await self._pass({"type": "http.response.start", "status": status, "headers": pairs})
+        await self._pass({"type": "http.response.body", "body": body})
+
+    async def open(self, headers: HeaderPairs) -> None:
+        """See `Responder.open`."""
+        if self.started:
+            return
+        self.started = True
+        self.status = 200
+        await self._pass({"type": "http.response.start", "status": 200, "headers": [*headers, *self._extra]})
+        # Servers send the status line with the first body bytes; an empty part makes it leave now.
+        await self._pass({"type": "http.response.body", "body": b"", "more_body": True})
+
+    async def send(self, data: bytes, *, last: bool = False) -> None:
+        """See `Responder.send`."""
+        if self._ended:
+            return
+        self._ended = last
+        await self._pass({"type": "http.response.body", "body": data, "more_body": not last})
+
+    async def _pass(self, message: dict[str, Any]) -> None:
+        if self.gone:
+            return
+        try:
+            await self._send(message)
+        except OSError:
+            self.gone = True
+
+    def _start_watching(self) -> None:
+        self._watch = asyncio.get_running_loop().create_task(self._until_gone())
+
+    async def _until_gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        if not self._ended:
+            self.gone = True
+            if self._task is not None:
+                self._task.cancel()
+
+
+def _too_large(limit_bytes: int) -> TooLarge:
+    return TooLarge(
+        f"The body is larger than {limit_bytes / 1_000_000:g} MB, the limit here.", details={"limit_bytes": limit_bytes}
+    )

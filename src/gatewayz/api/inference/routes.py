@@ -1,0 +1,126 @@
+"""Which path speaks which dialect, and how an HTTP request becomes a call."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gatewayz.api.inference.responder import AsgiResponder, ClientLeft, Receive, Scope, Send, read_body
+from gatewayz.core.errors import GatewayError, InvalidRequest
+from gatewayz.core.ids import REQUEST_ID_PATTERN
+from gatewayz.dialects import DIALECTS
+from gatewayz.gateway.pipeline import Gateway
+from gatewayz.gateway.ports import Call, HeaderPairs
+from gatewayz.gateway.telling import HARDENING
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An inference route: the dialect it speaks and the name it has in records and metrics."""
+
+    dialect: str
+    endpoint: str
+
+
+_CHAT = Route("openai", "/v1/chat/completions")
+_MESSAGES = Route("anthropic", "/v1/messages")
+
+# The Anthropic SDK appends /v1/messages to its base URL, which may itself end in /v1.
+ROUTES: Mapping[str, Route] = {
+    "/v1/chat/completions": _CHAT,
+    "/chat/completions": _CHAT,
+    "/v1/messages": _MESSAGES,
+    "/v1/v1/messages": _MESSAGES,
+}
+_PASSED_ON = {b"anthropic-beta": "anthropic-beta", b"anthropic-version": "anthropic-version"}
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What the dispatcher knows of a request before its body: ids and where it comes from."""
+
+    request_id: str
+    claimed_id: str | None
+    trace_id: str
+    client_ip: str
+    fingerprint: object
+    extra: HeaderPairs
+
+
+class Inference:
+    """Serves the inference routes."""
+
+    def __init__(self, gateway: Gateway, body_limit_bytes: int) -> None:
+        self._gateway = gateway
+        self._body_limit_bytes = body_limit_bytes
+
+    async def serve(self, route: Route, visit: Visit, scope: Scope, receive: Receive, send: Send) -> int:
+        """Answers one POST; returns the status that was sent (499 if the client left before it was complete)."""
+        dialect = DIALECTS[route.dialect]
+        out = AsgiResponder(receive, send, visit.extra)
+        received_s = time.monotonic()
+        try:
+            if visit.claimed_id is not None and not REQUEST_ID_PATTERN.fullmatch(visit.claimed_id):
+                raise bad_request_id()
+            body = await read_body(scope, receive, self._body_limit_bytes)
+        except GatewayError as error:
+            await out.answer(error.status, _refusal_headers(visit, error), dialect.render_error(error, visit.request_id))
+            return error.status
+        except ClientLeft:
+            return 499
+        call = _call(route, visit, scope, body, received_s)
+        out.watch()
+        try:
+            await self._gateway.serve(call, out)
+        finally:
+            out.rest()
+        return out.status or 499
+
+
+def bad_request_id() -> InvalidRequest:
+    """The refusal of a request id that could not be kept."""
+    return InvalidRequest(
+        "X-Request-ID (or Idempotency-Key) may hold up to 128 letters, digits and ._:+/=@~- .", param="X-Request-ID"
+    )
+
+
+def _call(route: Route, visit: Visit, scope: Scope, body: bytes, received_s: float) -> Call:
+    keys: list[str] = []
+    referer = origin = None
+    passed: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            if value[:7].lower() == b"bearer ":
+                keys.append(value[7:].strip().decode("latin-1"))
+        elif name == b"x-api-key":
+            keys.append(value.strip().decode("latin-1"))
+        elif name == b"referer":
+            referer = value.decode("latin-1")
+        elif name == b"origin":
+            origin = value.decode("latin-1")
+        elif name in _PASSED_ON:
+            passed[_PASSED_ON[name]] = value.decode("latin-1")
+    return Call(
+        dialect=DIALECTS[route.dialect],
+        endpoint=route.endpoint,
+        body=body,
+        request_id=visit.request_id,
+        claimed_id=visit.claimed_id,
+        credentials=tuple(dict.fromkeys(key for key in keys if key)),
+        client_ip=visit.client_ip,
+        fingerprint=visit.fingerprint,
+        referer=referer,
+        origin=origin,
+        received_s=received_s,
+        passthrough_headers=passed,
+    )
+
+
+def _refusal_headers(visit: Visit, error: GatewayError) -> HeaderPairs:
+    own = [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in error.headers.items()]
+    return [
+        (b"content-type", b"application/json"),
+        (b"x-request-id", visit.request_id.encode()),
+        (b"connection", b"close"),
+        *own,
+        *HARDENING,
+    ]

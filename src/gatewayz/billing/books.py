@@ -1,0 +1,468 @@
+"""Posting a batch of operations over the rows they touch: pure, in memory, order of arrival kept.
+
+A store loads the rows (locked), calls `post`, and writes what changed, all in one transaction. So every rule of money is
+here once, for both databases, and a test can run millions of interleavings without any database.
+"""
+
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from gatewayz.billing.account import Balance, Split, deduct, is_low, standing, would_deduct
+from gatewayz.billing.ops import (
+    Begin,
+    Begun,
+    Capture,
+    Charge,
+    Claim,
+    Expire,
+    Granted,
+    HoldRef,
+    KeyCaps,
+    Operation,
+    PlaceHold,
+    Receipt,
+    Refused,
+    Release,
+    Result,
+    ReturnLease,
+    StoredAnswer,
+    TakeLease,
+    Void,
+)
+from gatewayz.operations.records import RequestRecord
+
+US_PER_DAY = 86_400_000_000
+
+
+@dataclass(slots=True)
+class HoldRow:
+    """A row of `holds`."""
+
+    hold_id: str
+    user_id: int
+    key_id: int
+    amount: int
+    key_metered: bool
+    created_at_us: int
+    expires_at_us: int
+
+
+@dataclass(slots=True)
+class LeaseRow:
+    """A row of `leases`."""
+
+    lease_id: str
+    user_id: int
+    amount: int
+    expires_at_us: int
+
+
+@dataclass(slots=True)
+class KeyRow:
+    """A row of `key_usage`, loaded only for keys with caps."""
+
+    key_id: int
+    user_id: int
+    requests: int = 0
+    tokens: int = 0
+    spent: int = 0
+    held: int = 0
+    held_requests: int = 0
+    day: int = 0
+    day_spent: int = 0
+
+
+@dataclass(slots=True)
+class ClaimRow:
+    """A row of `idempotency`."""
+
+    user_id: int
+    request_id: str
+    body_hash: str
+    state: str
+    attempt: int
+    content_type: str | None
+    answer: bytes | None
+    created_at_us: int
+    expires_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """A row of `credit_transactions` to be written."""
+
+    request_id: str
+    user_id: int
+    key_id: int | None
+    type: str
+    contra: str
+    split: Split
+    balance_after: int
+    charge: Charge | None
+    reason: str | None
+    created_at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUse:
+    """What an operation adds to `key_usage`; `held` and `held_requests` are negative when a promise ends."""
+
+    key_id: int
+    user_id: int
+    requests: int = 0
+    tokens: int = 0
+    spent: int = 0
+    held: int = 0
+    held_requests: int = 0
+
+
+@dataclass(slots=True)
+class Books:
+    """The loaded rows and what the batch does to them. `now_us` is the time of the whole batch."""
+
+    now_us: int
+    trial_daily: int
+    low_nano_usd: int
+    balances: dict[int, Balance] = field(default_factory=dict)
+    holds: dict[str, HoldRow] = field(default_factory=dict)
+    leases: dict[str, LeaseRow] = field(default_factory=dict)
+    keys: dict[int, KeyRow] = field(default_factory=dict)
+    claims: dict[tuple[int, str], ClaimRow] = field(default_factory=dict)
+
+    touched_balances: set[int] = field(default_factory=set)
+    new_holds: dict[str, HoldRow] = field(default_factory=dict)
+    gone_holds: set[str] = field(default_factory=set)
+    touched_leases: set[str] = field(default_factory=set)
+    gone_leases: set[str] = field(default_factory=set)
+    new_claims: set[tuple[int, str]] = field(default_factory=set)
+    touched_claims: set[tuple[int, str]] = field(default_factory=set)
+    key_uses: list[KeyUse] = field(default_factory=list)
+    ledger: list[LedgerRow] = field(default_factory=list)
+    records: list[RequestRecord] = field(default_factory=list)
+
+    def balance(self, user_id: int) -> Balance:
+        """The account's row, counted as changed. Raises LookupError if the account was never opened."""
+        found = self.balances.get(user_id)
+        if found is None:
+            raise LookupError(f"account {user_id} has no balance row")
+        self.touched_balances.add(user_id)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """Which rows a batch needs."""
+
+    user_ids: tuple[int, ...]
+    hold_ids: tuple[str, ...]
+    lease_ids: tuple[str, ...]
+    key_ids: tuple[int, ...]
+    claims: tuple[tuple[int, str], ...]
+
+
+def reads(batch: list[Operation]) -> Reads:
+    """The rows to load and lock before `post`; ids sorted, so that concurrent batches lock in one order."""
+    users: set[int] = set()
+    hold_ids: set[str] = set()
+    lease_ids: set[str] = set()
+    key_ids: set[int] = set()
+    claims: set[tuple[int, str]] = set()
+    for op in batch:
+        match op:
+            case Begin():
+                claims.add((op.user_id, op.request_id))
+            case TakeLease() | ReturnLease():
+                users.add(op.user_id)
+                lease_ids.add(op.lease_id)
+            case PlaceHold():
+                users.add(op.user_id)
+                if op.caps:
+                    key_ids.add(op.key_id)
+            case Capture() | Void() | Release():
+                if op.claim:
+                    claims.add((op.claim.user_id, op.claim.request_id))
+                if op.hold:
+                    users.add(op.hold.user_id)
+                    if op.hold.hold_id:
+                        hold_ids.add(op.hold.hold_id)
+                    if op.hold.lease_id:
+                        lease_ids.add(op.hold.lease_id)
+            case Expire():
+                users.add(op.user_id)
+                if op.hold_id:
+                    hold_ids.add(op.hold_id)
+                if op.lease_id:
+                    lease_ids.add(op.lease_id)
+            case _:
+                assert_never(op)
+    return Reads(*(tuple(sorted(ids)) for ids in (users, hold_ids, lease_ids, key_ids, claims)))
+
+
+def post(books: Books, batch: list[Operation]) -> list[Result]:
+    """Posts the batch in order and returns one result per operation; `books` then holds every change to be written."""
+    return [_post_one(books, op) for op in batch]
+
+
+def _post_one(books: Books, op: Operation) -> Result:
+    match op:
+        case Capture():
+            return _capture(books, op)
+        case TakeLease():
+            return _take_lease(books, op)
+        case PlaceHold():
+            return _place_hold(books, op)
+        case Void():
+            return _void(books, op)
+        case Release():
+            return _release(books, op)
+        case ReturnLease():
+            return _return_lease(books, op)
+        case Begin():
+            return _begin(books, op)
+        case Expire():
+            _expire(books, op)
+            return None
+        case _:
+            assert_never(op)
+
+
+def _capture(books: Books, op: Capture) -> Receipt:
+    charge = op.charge
+    balance = books.balance(op.hold.user_id)
+    metered = _end_promise(books, balance, op.hold, captured=charge.amount)
+    split = deduct(balance, charge.amount, books.now_us, books.trial_daily)
+    _write(books, op.ledger_id, op.hold, "api_usage", "revenue", split, balance.total, charge=charge)
+    tokens = charge.prompt_tokens + charge.completion_tokens
+    held, held_requests = (-metered.amount, -1) if metered else (0, 0)
+    _use_key(books, KeyUse(op.hold.key_id, op.hold.user_id, 1, tokens, charge.amount, held, held_requests))
+    books.records.append(op.record)
+    if op.claim:
+        _finish_claim(books, op.claim, op.answer)
+    return _receipt(books, balance, charge.amount)
+
+
+def _void(books: Books, op: Void) -> Receipt:
+    balance = books.balance(op.hold.user_id)
+    split = would_deduct(balance, op.hold.amount, books.now_us, books.trial_daily)
+    before = balance.total
+    metered = _end_promise(books, balance, op.hold, captured=0)
+    _write(books, f"{op.ledger_id}:hold", op.hold, "hold", "holds", split, before + split.total, reason=op.reason)
+    _write(books, f"{op.ledger_id}:refund", op.hold, "refund", "holds", split.reversed(), before, reason=op.reason)
+    _free_key(books, metered)
+    books.records.append(op.record)
+    if op.claim:
+        _fail_claim(books, op.claim)
+    return _receipt(books, balance, 0)
+
+
+def _release(books: Books, op: Release) -> None:
+    if op.hold:
+        balance = books.balance(op.hold.user_id)
+        _free_key(books, _end_promise(books, balance, op.hold, captured=0))
+    if op.record:
+        books.records.append(op.record)
+    if op.claim:
+        _fail_claim(books, op.claim)
+
+
+def _take_lease(books: Books, op: TakeLease) -> Granted | Refused:
+    balance = books.balance(op.user_id)
+    now = standing(balance, books.now_us, books.trial_daily)
+    amount = max(0, min(op.want, now.available // op.share))
+    lease = books.leases.get(op.lease_id)
+    if op.lease_id in books.gone_leases:
+        lease = None
+    if amount < op.least:
+        amount = 0
+    if not amount and lease is None:
+        return _refusal(balance, now.available, now.blocked_by)
+    if lease is None:
+        lease = books.leases[op.lease_id] = LeaseRow(op.lease_id, op.user_id, 0, 0)
+        books.gone_leases.discard(op.lease_id)
+    balance.reserved += amount
+    lease.amount += amount
+    lease.expires_at_us = op.expires_at_us
+    books.touched_leases.add(op.lease_id)
+    return _grant(books, balance, lease.amount)
+
+
+def _return_lease(books: Books, op: ReturnLease) -> Granted:
+    balance = books.balance(op.user_id)
+    lease = books.leases.get(op.lease_id)
+    if lease is None or op.lease_id in books.gone_leases:
+        return _grant(books, balance, 0)
+    keep = min(op.keep, lease.amount)
+    balance.reserved -= lease.amount - keep
+    lease.amount = keep
+    if keep:
+        books.touched_leases.add(op.lease_id)
+    else:
+        _drop_lease(books, op.lease_id)
+    return _grant(books, balance, keep)
+
+
+def _place_hold(books: Books, op: PlaceHold) -> Granted | Refused:
+    balance = books.balance(op.user_id)
+    now = standing(balance, books.now_us, books.trial_daily)
+    # A request that costs nothing needs no funds: free models are served with an empty balance.
+    if op.amount > 0 and now.available < op.amount:
+        return _refusal(balance, now.available, now.blocked_by)
+    if op.caps and (reason := _key_cap_reached(books, op, op.caps)):
+        return _refusal(balance, 0, reason)
+    balance.reserved += op.amount
+    books.new_holds[op.hold_id] = books.holds[op.hold_id] = HoldRow(
+        op.hold_id, op.user_id, op.key_id, op.amount, op.caps is not None, books.now_us, op.expires_at_us
+    )
+    if op.caps:
+        _use_key(books, KeyUse(op.key_id, op.user_id, held=op.amount, held_requests=1))
+    return _grant(books, balance, 0)
+
+
+def _key_cap_reached(books: Books, op: PlaceHold, caps: KeyCaps) -> str | None:
+    row = books.keys.setdefault(op.key_id, KeyRow(op.key_id, op.user_id))
+    if caps.max_requests is not None and row.requests + row.held_requests >= caps.max_requests:
+        return "key_request_cap"
+    if caps.daily is not None:
+        spent = row.day_spent if row.day == books.now_us // US_PER_DAY else 0
+        if spent + row.held + op.amount > caps.daily:
+            return "key_daily_cap"
+    return None
+
+
+def _expire(books: Books, op: Expire) -> None:
+    balance = books.balance(op.user_id)
+    if op.hold_id and (hold := books.holds.get(op.hold_id)) and hold.expires_at_us <= books.now_us:
+        _drop_hold(books, hold, balance)
+        _free_key(books, hold if hold.key_metered else None)
+    if op.lease_id and (lease := books.leases.get(op.lease_id)) and lease.expires_at_us <= books.now_us:
+        balance.reserved -= lease.amount
+        _drop_lease(books, op.lease_id)
+
+
+def _begin(books: Books, op: Begin) -> Begun:
+    key = (op.user_id, op.request_id)
+    row = books.claims.get(key)
+    if row is None:
+        row = books.claims[key] = ClaimRow(
+            op.user_id, op.request_id, op.body_hash, "running", 1, None, None, books.now_us, op.expires_at_us
+        )
+        books.new_claims.add(key)
+        return Begun("new")
+    if row.state == "done":
+        if row.answer is None or row.expires_at_us <= books.now_us:
+            return Begun("reused")
+        if row.body_hash != op.body_hash:
+            return Begun("conflict")
+        return Begun("done", row.attempt, row.content_type, row.answer)
+    # A claim that outlived its request belongs to a process that died: it is taken over as a further attempt.
+    if row.state == "running" and row.expires_at_us > books.now_us:
+        return Begun("running" if row.body_hash == op.body_hash else "conflict")
+    row.state, row.attempt = "running", row.attempt + 1
+    row.body_hash, row.expires_at_us = op.body_hash, op.expires_at_us
+    books.touched_claims.add(key)
+    return Begun("new", row.attempt)
+
+
+def _finish_claim(books: Books, claim: Claim, answer: StoredAnswer | None) -> None:
+    row = books.claims.get((claim.user_id, claim.request_id))
+    if row is None or row.attempt != claim.attempt:
+        return
+    row.state = "done"
+    if answer:
+        row.content_type, row.answer, row.expires_at_us = answer.content_type, answer.sealed, answer.expires_at_us
+    books.touched_claims.add((claim.user_id, claim.request_id))
+
+
+def _fail_claim(books: Books, claim: Claim) -> None:
+    row = books.claims.get((claim.user_id, claim.request_id))
+    if row is not None and row.attempt == claim.attempt and row.state == "running":
+        row.state = "failed"
+        books.touched_claims.add((claim.user_id, claim.request_id))
+
+
+def _end_promise(books: Books, balance: Balance, hold: HoldRef, *, captured: int) -> HoldRow | None:
+    """Ends the promise behind a settlement; returns the direct hold if its key is metered.
+
+    A promise that was swept meanwhile is simply gone: the charge stands all the same.
+    """
+    if hold.hold_id:
+        row = books.holds.get(hold.hold_id)
+        if row is None or hold.hold_id in books.gone_holds:
+            return None
+        _drop_hold(books, row, balance)
+        return row if row.key_metered else None
+    if hold.lease_id and captured:
+        lease = books.leases.get(hold.lease_id)
+        if lease is not None and hold.lease_id not in books.gone_leases:
+            used = min(captured, lease.amount)
+            lease.amount -= used
+            balance.reserved -= used
+            books.touched_leases.add(hold.lease_id)
+    return None
+
+
+def _use_key(books: Books, use: KeyUse) -> None:
+    books.key_uses.append(use)
+    row = books.keys.get(use.key_id)
+    if row is None:
+        return
+    today = books.now_us // US_PER_DAY
+    if row.day != today:
+        row.day, row.day_spent = today, 0
+    row.requests += use.requests
+    row.tokens += use.tokens
+    row.spent += use.spent
+    row.day_spent += use.spent
+    row.held += use.held
+    row.held_requests += use.held_requests
+
+
+def _free_key(books: Books, hold: HoldRow | None) -> None:
+    if hold:
+        _use_key(books, KeyUse(hold.key_id, hold.user_id, held=-hold.amount, held_requests=-1))
+
+
+def _drop_hold(books: Books, row: HoldRow, balance: Balance) -> None:
+    balance.reserved -= row.amount
+    books.gone_holds.add(row.hold_id)
+    books.new_holds.pop(row.hold_id, None)
+
+
+def _drop_lease(books: Books, lease_id: str) -> None:
+    books.touched_leases.discard(lease_id)
+    books.gone_leases.add(lease_id)
+
+
+def _write(
+    books: Books,
+    ledger_id: str,
+    hold: HoldRef,
+    kind: str,
+    contra: str,
+    split: Split,
+    balance_after: int,
+    *,
+    charge: Charge | None = None,
+    reason: str | None = None,
+) -> None:
+    books.ledger.append(
+        LedgerRow(
+            ledger_id, hold.user_id, hold.key_id, kind, contra, split, balance_after, charge, reason, books.now_us
+        )
+    )
+
+
+def _grant(books: Books, balance: Balance, lease_total: int) -> Granted:
+    now = standing(balance, books.now_us, books.trial_daily)
+    low = is_low(balance, books.now_us, books.trial_daily, books.low_nano_usd)
+    return Granted(lease_total, now.available, balance.total, low)
+
+
+def _refusal(balance: Balance, available: int, blocked_by: str | None) -> Refused:
+    return Refused(max(0, available), balance.reserved, balance.total, blocked_by)
+
+
+def _receipt(books: Books, balance: Balance, amount: int) -> Receipt:
+    now = standing(balance, books.now_us, books.trial_daily)
+    low = is_low(balance, books.now_us, books.trial_daily, books.low_nano_usd)
+    return Receipt(amount, balance.total, now.available, low)

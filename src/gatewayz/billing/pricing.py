@@ -1,0 +1,137 @@
+"""What does an answer cost? Pure arithmetic over a pinned price: exact integers, rounded half to even once, at the end.
+
+Every token is charged in exactly one kind. Cached and cache-written tokens are part of the prompt count, reasoning and
+audio tokens part of their side's count; what is left over is charged at the base price. The sum is kept in
+nano-USD x 10^6 (tokens x nano-USD per million tokens) until the single rounding.
+"""
+
+import json
+from dataclasses import dataclass
+
+from gatewayz.catalog.prices import PriceSnapshot
+from gatewayz.core.money import TOKENS_PER_PRICE_UNIT, divide_half_even
+from gatewayz.core.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class _Rates:
+    prompt: int
+    completion: int
+    cache_read: int
+    cache_write_5m: int
+    cache_write_1h: int
+    reasoning: int
+    audio_input: int
+    audio_output: int
+
+
+def cost(price: PriceSnapshot, usage: Usage) -> int:
+    """Nano-USD of an answer with this usage at this price, request fee included. Never negative."""
+    rates = _rates(price, usage.prompt_tokens)
+    special_in = (
+        usage.cached_tokens + usage.cache_write_5m_tokens + usage.cache_write_1h_tokens + usage.audio_input_tokens
+    )
+    special_out = usage.reasoning_tokens + usage.audio_output_tokens
+    micro = (
+        max(0, usage.prompt_tokens - special_in) * rates.prompt
+        + usage.cached_tokens * rates.cache_read
+        + usage.cache_write_5m_tokens * rates.cache_write_5m
+        + usage.cache_write_1h_tokens * rates.cache_write_1h
+        + usage.audio_input_tokens * rates.audio_input
+        + max(0, usage.completion_tokens - special_out) * rates.completion
+        + usage.reasoning_tokens * rates.reasoning
+        + usage.audio_output_tokens * rates.audio_output
+    )
+    return divide_half_even(micro, TOKENS_PER_PRICE_UNIT) + price.request_nano_usd
+
+
+def ceiling(price: PriceSnapshot, prompt_tokens: int, max_output_tokens: int, choices: int = 1) -> int:
+    """Nano-USD that must be set aside: the estimated prompt and the longest possible answers, each at its dearest kind.
+
+    A cache write costs more than plain input at some providers, and nobody knows beforehand whether one will happen; but
+    the client asked for it, so the charge may exceed the hold by that difference. Input is therefore taken at the plain
+    price, as the answer without caching would cost.
+    """
+    rates = _rates(price, prompt_tokens)
+    output = max(rates.completion, rates.reasoning)
+    micro = prompt_tokens * rates.prompt + max_output_tokens * choices * output
+    return divide_half_even(micro, TOKENS_PER_PRICE_UNIT) + price.request_nano_usd
+
+
+def price_json(price: PriceSnapshot) -> str:
+    """The pinned price as it is kept with the ledger row: nano-USD per million tokens, source and version."""
+    fields = {
+        "id": price.id,
+        "source": price.source,
+        "effective_from_us": price.effective_from_us,
+        "prompt": price.prompt,
+        "completion": price.completion,
+        "cache_read": price.cache_read,
+        "cache_write_5m": price.cache_write_5m,
+        "cache_write_1h": price.cache_write_1h,
+        "reasoning": price.reasoning,
+        "audio_input": price.audio_input,
+        "audio_output": price.audio_output,
+        "request_nano_usd": price.request_nano_usd or None,
+        "tiers": [
+            {
+                "above_prompt_tokens": tier.above_prompt_tokens,
+                "prompt": tier.prompt,
+                "completion": tier.completion,
+                "cache_read": tier.cache_read,
+                "cache_write_5m": tier.cache_write_5m,
+                "cache_write_1h": tier.cache_write_1h,
+            }
+            for tier in price.tiers
+        ]
+        or None,
+    }
+    return json.dumps({name: value for name, value in fields.items() if value is not None}, separators=(",", ":"))
+
+
+def usage_json(usage: Usage) -> str:
+    """The metered usage as it is kept with the ledger row; zero counts are left out."""
+    fields = {
+        "prompt": usage.prompt_tokens,
+        "completion": usage.completion_tokens,
+        "cached": usage.cached_tokens,
+        "cache_write_5m": usage.cache_write_5m_tokens,
+        "cache_write_1h": usage.cache_write_1h_tokens,
+        "reasoning": usage.reasoning_tokens,
+        "audio_input": usage.audio_input_tokens,
+        "audio_output": usage.audio_output_tokens,
+        "estimated": usage.estimated,
+    }
+    return json.dumps({name: value for name, value in fields.items() if value}, separators=(",", ":"))
+
+
+def _rates(price: PriceSnapshot, prompt_tokens: int) -> _Rates:
+    """The rates of the tier that the prompt falls into; a kind without its own price costs what its base kind costs."""
+    tier = price.tier_for(prompt_tokens)
+    if tier is None:
+        write_5m = _or(price.cache_write_5m, price.prompt)
+        return _Rates(
+            prompt=price.prompt,
+            completion=price.completion,
+            cache_read=_or(price.cache_read, price.prompt),
+            cache_write_5m=write_5m,
+            cache_write_1h=_or(price.cache_write_1h, write_5m),
+            reasoning=_or(price.reasoning, price.completion),
+            audio_input=_or(price.audio_input, price.prompt),
+            audio_output=_or(price.audio_output, price.completion),
+        )
+    write_5m = _or(tier.cache_write_5m, tier.prompt)
+    return _Rates(
+        prompt=tier.prompt,
+        completion=tier.completion,
+        cache_read=_or(tier.cache_read, tier.prompt),
+        cache_write_5m=write_5m,
+        cache_write_1h=_or(tier.cache_write_1h, write_5m),
+        reasoning=tier.completion,
+        audio_input=max(tier.prompt, _or(price.audio_input, tier.prompt)),
+        audio_output=max(tier.completion, _or(price.audio_output, tier.completion)),
+    )
+
+
+def _or(own: int | None, base: int) -> int:
+    return base if own is None else own

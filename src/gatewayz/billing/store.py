@@ -1,0 +1,221 @@
+"""The statements of billing, shared by both databases, and the mapping between rows and values.
+
+Every statement uses positional parameters in the order of the tuples below. PostgreSQL and SQLite take the same text but
+for the placeholders (`$1` / `?1`), which are written here as `?1` and rewritten for PostgreSQL.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from gatewayz.billing.account import Balance
+from gatewayz.billing.books import Books, ClaimRow, HoldRow, KeyRow, KeyUse, LeaseRow, LedgerRow
+from gatewayz.billing.ops import Operation, Result
+from gatewayz.operations.records import RECORD_COLUMNS
+from gatewayz.operations.records import row as record_row
+
+BALANCE_COLUMNS = (
+    "user_id, trial_nano_usd, trial_ends_at_us, trial_day, trial_day_spent_nano_usd, allowance_nano_usd,"
+    " allowance_ends_at_us, purchased_nano_usd, reserved_nano_usd, day, day_spent_nano_usd, daily_cap_nano_usd,"
+    " last_topup_nano_usd"
+)
+HOLD_COLUMNS = "id, user_id, key_id, amount_nano_usd, key_metered, created_at_us, expires_at_us"
+LEASE_COLUMNS = "id, user_id, amount_nano_usd, expires_at_us"
+KEY_COLUMNS = (
+    "key_id, user_id, requests, tokens, spent_nano_usd, held_nano_usd, held_requests, day, day_spent_nano_usd"
+)
+CLAIM_COLUMNS = "user_id, request_id, body_hash, state, attempt, content_type, answer, created_at_us, expires_at_us"
+LEDGER_COLUMNS = (
+    "request_id, user_id, key_id, type, contra, amount_nano_usd, trial_nano_usd, allowance_nano_usd,"
+    " purchased_nano_usd, balance_after_nano_usd, model, provider, prompt_tokens, completion_tokens, usage, price,"
+    " reason, created_at_us"
+)
+
+
+def _values(count: int) -> str:
+    return ", ".join(f"?{number}" for number in range(1, count + 1))
+
+
+# The account's own cap, trial end and top-up are changed by other transactions, so a batch never writes them back.
+UPDATE_BALANCE = """
+UPDATE balances SET trial_nano_usd = ?2, trial_day = ?3, trial_day_spent_nano_usd = ?4, allowance_nano_usd = ?5,
+ purchased_nano_usd = ?6, reserved_nano_usd = ?7, day = ?8, day_spent_nano_usd = ?9 WHERE user_id = ?1
+"""
+INSERT_HOLD = f"INSERT INTO holds ({HOLD_COLUMNS}) VALUES ({_values(7)})"  # noqa: S608
+DELETE_HOLD = "DELETE FROM holds WHERE id = ?1"
+UPSERT_LEASE = f"""
+INSERT INTO leases ({LEASE_COLUMNS}) VALUES ({_values(4)})
+ON CONFLICT (id) DO UPDATE SET amount_nano_usd = excluded.amount_nano_usd, expires_at_us = excluded.expires_at_us
+"""  # noqa: S608
+DELETE_LEASE = "DELETE FROM leases WHERE id = ?1"
+ADD_KEY_USE = """
+INSERT INTO key_usage (key_id, user_id, requests, tokens, spent_nano_usd, held_nano_usd, held_requests, day,
+ day_spent_nano_usd) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?5)
+ON CONFLICT (key_id) DO UPDATE SET requests = key_usage.requests + excluded.requests,
+ tokens = key_usage.tokens + excluded.tokens, spent_nano_usd = key_usage.spent_nano_usd + excluded.spent_nano_usd,
+ held_nano_usd = key_usage.held_nano_usd + excluded.held_nano_usd,
+ held_requests = key_usage.held_requests + excluded.held_requests, day = excluded.day,
+ day_spent_nano_usd = CASE WHEN key_usage.day = excluded.day THEN key_usage.day_spent_nano_usd ELSE 0 END
+ + excluded.day_spent_nano_usd
+"""
+UPDATE_CLAIM = """
+UPDATE idempotency SET body_hash = ?3, state = ?4, attempt = ?5, content_type = ?6, answer = ?7, expires_at_us = ?9
+ WHERE user_id = ?1 AND request_id = ?2 AND ?8 = created_at_us
+"""
+INSERT_CLAIM = f"INSERT INTO idempotency ({CLAIM_COLUMNS}) VALUES ({_values(9)})"  # noqa: S608
+INSERT_LEDGER = f"INSERT INTO credit_transactions ({LEDGER_COLUMNS}) VALUES ({_values(18)})"  # noqa: S608
+INSERT_RECORD = f"INSERT INTO activity_log ({', '.join(RECORD_COLUMNS)}) VALUES ({_values(len(RECORD_COLUMNS))})"  # noqa: S608
+INSERT_BATCH = "INSERT INTO ledger_batches (id, created_at_us) VALUES (?1, ?2)"
+FIND_BATCH = "SELECT 1 FROM ledger_batches WHERE id = ?1"
+
+
+class AlreadyPosted(Exception):
+    """A row of the batch stands in the database already (its unique id says so); nothing was written."""
+
+
+class StoreAway(Exception):
+    """The database cannot be reached or cannot write now; whether the last commit happened may be unknown.
+
+    `results` are what the batch would have given if its commit did happen (None: it never got so far).
+    """
+
+    def __init__(self, message: str, results: list[Result] | None = None) -> None:
+        super().__init__(message)
+        self.results = results
+
+
+class Store(Protocol):
+    """Applies batches to one database; one batch at a time."""
+
+    async def apply(self, batch_id: str, batch: Sequence[Operation]) -> list[Result]:
+        """One transaction; the batch id is written with it. Raises AlreadyPosted or StoreAway; then nothing is known."""
+        ...
+
+    async def is_committed(self, batch_id: str) -> bool:
+        """Whether that batch was committed. Raises StoreAway."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+def for_postgres(statement: str) -> str:
+    """The statement with PostgreSQL's placeholders."""
+    return re.sub(r"\?(\d+)", r"$\1", statement)
+
+
+def read_balance(row: Sequence[Any]) -> Balance:
+    """A row of BALANCE_COLUMNS."""
+    return Balance(*row)
+
+
+def read_hold(row: Sequence[Any]) -> HoldRow:
+    """A row of HOLD_COLUMNS."""
+    return HoldRow(row[0], row[1], row[2], row[3], bool(row[4]), row[5], row[6])
+
+
+def read_lease(row: Sequence[Any]) -> LeaseRow:
+    """A row of LEASE_COLUMNS."""
+    return LeaseRow(*row)
+
+
+def read_key(row: Sequence[Any]) -> KeyRow:
+    """A row of KEY_COLUMNS."""
+    return KeyRow(*row)
+
+
+def read_claim(row: Sequence[Any]) -> ClaimRow:
+    """A row of CLAIM_COLUMNS."""
+    answer = bytes(row[6]) if row[6] is not None else None
+    return ClaimRow(row[0], row[1], row[2], row[3], row[4], row[5], answer, row[7], row[8])
+
+
+def _balance(row: Balance) -> tuple[Any, ...]:
+    return (
+        row.user_id,
+        row.trial,
+        row.trial_day,
+        row.trial_day_spent,
+        row.allowance,
+        row.purchased,
+        row.reserved,
+        row.day,
+        row.day_spent,
+    )
+
+
+def _hold(row: HoldRow) -> tuple[Any, ...]:
+    return (row.hold_id, row.user_id, row.key_id, row.amount, row.key_metered, row.created_at_us, row.expires_at_us)
+
+
+def _lease(row: LeaseRow) -> tuple[Any, ...]:
+    return (row.lease_id, row.user_id, row.amount, row.expires_at_us)
+
+
+def _claim(row: ClaimRow) -> tuple[Any, ...]:
+    return (
+        row.user_id,
+        row.request_id,
+        row.body_hash,
+        row.state,
+        row.attempt,
+        row.content_type,
+        row.answer,
+        row.created_at_us,
+        row.expires_at_us,
+    )
+
+
+def _ledger(row: LedgerRow) -> tuple[Any, ...]:
+    charge, split = row.charge, row.split
+    return (
+        row.request_id,
+        row.user_id,
+        row.key_id,
+        row.type,
+        row.contra,
+        split.total,
+        split.trial,
+        split.allowance,
+        split.purchased,
+        row.balance_after,
+        charge.model if charge else None,
+        charge.provider if charge else None,
+        charge.prompt_tokens if charge else None,
+        charge.completion_tokens if charge else None,
+        charge.usage_json if charge else None,
+        charge.price_json if charge else None,
+        row.reason,
+        row.created_at_us,
+    )
+
+
+def _key_uses(books: Books) -> list[tuple[Any, ...]]:
+    """One row per key: a statement with several rows of one key would update it only once on PostgreSQL."""
+    today = books.now_us // 86_400_000_000
+    sums: dict[int, list[int]] = {}
+    for use in books.key_uses:
+        total = sums.setdefault(use.key_id, [use.user_id, 0, 0, 0, 0, 0])
+        for place, value in enumerate(_key_values(use), start=1):
+            total[place] += value
+    return [(key_id, *total, today) for key_id, total in sorted(sums.items())]
+
+
+def _key_values(use: KeyUse) -> tuple[int, ...]:
+    return (use.requests, use.tokens, use.spent, use.held, use.held_requests)
+
+
+def writes(books: Books) -> list[tuple[str, list[tuple[Any, ...]]]]:
+    """Statements with their rows, in the order in which they must run; statements without rows are left out."""
+    plan: list[tuple[str, list[tuple[Any, ...]]]] = [
+        (UPDATE_BALANCE, [_balance(books.balances[user_id]) for user_id in sorted(books.touched_balances)]),
+        (INSERT_HOLD, [_hold(row) for row in books.new_holds.values()]),
+        (DELETE_HOLD, [(hold_id,) for hold_id in sorted(books.gone_holds)]),
+        (UPSERT_LEASE, [_lease(books.leases[lease_id]) for lease_id in sorted(books.touched_leases)]),
+        (DELETE_LEASE, [(lease_id,) for lease_id in sorted(books.gone_leases)]),
+        (ADD_KEY_USE, _key_uses(books)),
+        (INSERT_CLAIM, [_claim(books.claims[key]) for key in sorted(books.new_claims)]),
+        (UPDATE_CLAIM, [_claim(books.claims[key]) for key in sorted(books.touched_claims - books.new_claims)]),
+        (INSERT_LEDGER, [_ledger(row) for row in books.ledger]),
+        (INSERT_RECORD, [record_row(record) for record in books.records]),
+    ]
+    return [(statement, rows) for statement, rows in plan if rows]

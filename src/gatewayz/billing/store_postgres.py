@@ -1,0 +1,128 @@
+"""Batches on PostgreSQL: one connection, rows locked in one order, statements prepared and pipelined."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import asyncpg
+
+from gatewayz.billing.books import Books, post, reads
+from gatewayz.billing.ops import Operation, Result
+from gatewayz.billing.store import (
+    BALANCE_COLUMNS,
+    CLAIM_COLUMNS,
+    FIND_BATCH,
+    HOLD_COLUMNS,
+    INSERT_BATCH,
+    KEY_COLUMNS,
+    LEASE_COLUMNS,
+    AlreadyPosted,
+    StoreAway,
+    for_postgres,
+    read_balance,
+    read_claim,
+    read_hold,
+    read_key,
+    read_lease,
+    writes,
+)
+
+COMMAND_TIMEOUT_S = 15.0
+CONNECT_TIMEOUT_S = 5.0
+
+
+class PostgresStore:
+    """Applies batches over one connection of its own, opened when needed and again after a fault."""
+
+    def __init__(self, dsn: str, new_books: Callable[[], Books]) -> None:
+        """`new_books` gives empty books with the time and thresholds of this moment."""
+        self._dsn = dsn
+        self._new_books = new_books
+        self._connection: Any = None
+
+    async def apply(self, batch_id: str, batch: Sequence[Operation]) -> list[Result]:
+        """See `Store.apply`."""
+        operations = list(batch)
+        results: list[Result] | None = None
+        try:
+            connection = await self._open()
+            async with connection.transaction():
+                books = self._new_books()
+                await connection.execute(for_postgres(INSERT_BATCH), batch_id, books.now_us)
+                await _load(connection, books, operations)
+                results = post(books, operations)
+                for statement, rows in writes(books):
+                    await connection.executemany(_prepared_text(statement), rows)
+        except asyncpg.UniqueViolationError as error:
+            raise AlreadyPosted(error.constraint_name or "unique") from error
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.TimeoutError) as error:
+            await self._drop()
+            raise StoreAway(type(error).__name__, results) from error
+        except asyncio.CancelledError:
+            await self._drop()
+            raise
+        return results
+
+    async def is_committed(self, batch_id: str) -> bool:
+        """See `Store.is_committed`."""
+        try:
+            connection = await self._open()
+            return await connection.fetchval(for_postgres(FIND_BATCH), batch_id) is not None
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.TimeoutError) as error:
+            await self._drop()
+            raise StoreAway(type(error).__name__) from error
+
+    async def close(self) -> None:
+        """Closes the connection. May be called twice."""
+        connection, self._connection = self._connection, None
+        if connection is not None and not connection.is_closed():
+            await connection.close(timeout=2)
+
+    async def _open(self) -> Any:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await asyncpg.connect(
+                self._dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S
+            )
+        return self._connection
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+
+
+_TEXTS: dict[str, str] = {}
+
+
+def _prepared_text(statement: str) -> str:
+    text = _TEXTS.get(statement)
+    if text is None:
+        text = _TEXTS[statement] = for_postgres(statement)
+    return text
+
+
+async def _load(connection: Any, books: Books, batch: list[Operation]) -> None:
+    wanted = reads(batch)
+    # The balance rows come first and are always taken in the order of their ids: holds, leases and key counters of an
+    # account change only under its balance lock, so no two batches can wait for each other in a circle.
+    if wanted.user_ids:
+        query = f"SELECT {BALANCE_COLUMNS} FROM balances WHERE user_id = ANY($1::bigint[]) ORDER BY user_id FOR UPDATE"  # noqa: S608
+        for row in await connection.fetch(query, wanted.user_ids):
+            books.balances[row[0]] = read_balance(tuple(row))
+    if wanted.hold_ids:
+        query = f"SELECT {HOLD_COLUMNS} FROM holds WHERE id = ANY($1::text[])"  # noqa: S608
+        for row in await connection.fetch(query, wanted.hold_ids):
+            books.holds[row[0]] = read_hold(row)
+    if wanted.lease_ids:
+        query = f"SELECT {LEASE_COLUMNS} FROM leases WHERE id = ANY($1::text[])"  # noqa: S608
+        for row in await connection.fetch(query, wanted.lease_ids):
+            books.leases[row[0]] = read_lease(tuple(row))
+    if wanted.key_ids:
+        query = f"SELECT {KEY_COLUMNS} FROM key_usage WHERE key_id = ANY($1::bigint[])"  # noqa: S608
+        for row in await connection.fetch(query, wanted.key_ids):
+            books.keys[row[0]] = read_key(tuple(row))
+    for user_id, request_id in wanted.claims:
+        query = f"SELECT {CLAIM_COLUMNS} FROM idempotency WHERE user_id = $1 AND request_id = $2 FOR UPDATE"  # noqa: S608
+        found = await connection.fetchrow(query, user_id, request_id)
+        if found:
+            books.claims[(user_id, request_id)] = read_claim(found)

@@ -1,0 +1,94 @@
+"""The command line: `gatewayz serve|migrate|keys|config|doctor`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from gatewayz import __version__
+from gatewayz.cli.config import apply_config, check_config
+from gatewayz.cli.doctor import doctor
+from gatewayz.cli.keys import create_key, list_keys, new_secret, revoke_key
+from gatewayz.cli.serve import migrate, serve
+from gatewayz.core.errors import GatewayError
+from gatewayz.settings import ConfigurationError
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code (0 well, 1 failed, 2 wrongly used)."""
+    options = _parser().parse_args(argv)
+    if getattr(options, "config", None):
+        os.environ["GATEWAYZ_CONFIG"] = str(options.config)
+    command: Command = options.run
+    try:
+        return command(options)
+    except ConfigurationError as error:
+        print(f"The configuration has {len(error.mistakes)} mistake(s):", file=sys.stderr)
+        for mistake in error.mistakes:
+            print(f"  {mistake}", file=sys.stderr)
+        return 1
+    except GatewayError as error:
+        print(error.message, file=sys.stderr)
+        return 1
+    except (sa.exc.SQLAlchemyError, OSError) as error:
+        print(f"The database or a file cannot be used: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gatewayz", description="One API key, every model, one exact bill.")
+    parser.add_argument("--version", action="version", version=f"gatewayz {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    with_config = argparse.ArgumentParser(add_help=False)
+    with_config.add_argument("--config", type=Path, help="configuration file (default: GATEWAYZ_CONFIG or gatewayz.toml)")
+
+    command = commands.add_parser("serve", parents=[with_config], help="start the gateway")
+    command.add_argument("--host", default="0.0.0.0", help="address to listen on (default: all)")  # noqa: S104
+    command.add_argument("--port", type=int, help="port (default: PORT or 8000)")
+    command.add_argument("--workers", type=int, default=1, help="processes that share the port (default: 1)")
+    command.set_defaults(run=serve)
+
+    command = commands.add_parser("migrate", parents=[with_config], help="bring database and catalog up to date")
+    command.set_defaults(run=migrate)
+
+    _keys_parser(commands, with_config)
+
+    config = commands.add_parser("config", help="check or apply gatewayz.toml").add_subparsers(required=True, metavar="act")
+    command = config.add_parser("check", parents=[with_config], help="name every mistake, change nothing")
+    command.set_defaults(run=check_config)
+    command = config.add_parser("apply", parents=[with_config], help="validate as a whole and apply to running processes")
+    command.set_defaults(run=apply_config)
+
+    command = commands.add_parser("doctor", parents=[with_config], help="what is wrong here and how to mend it")
+    command.add_argument("--port", type=int, help="port of a running gateway to look at (default: PORT or 8000)")
+    command.set_defaults(run=doctor)
+    return parser
+
+
+def _keys_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", shared: argparse.ArgumentParser) -> None:
+    keys = commands.add_parser("keys", help="make, list and revoke API keys").add_subparsers(required=True, metavar="act")
+    command = keys.add_parser("create", parents=[shared], help="a new key of an account")
+    who = command.add_mutually_exclusive_group(required=True)
+    who.add_argument("--user-id", type=int, help="account by number")
+    who.add_argument("--email", help="account by e-mail; made if there is none")
+    command.add_argument("--name", default="command line", help="name of the key")
+    command.add_argument("--environment", choices=("live", "test", "staging", "dev"), default="live")
+    command.add_argument("--admin", action="store_true", help="make the account an administrator with an admin key")
+    command.add_argument("--credit-usd", help="add this much credit to the account")
+    command.set_defaults(run=create_key)
+    command = keys.add_parser("list", parents=[shared], help="keys of an account")
+    command.add_argument("--user-id", type=int, required=True)
+    command.set_defaults(run=list_keys)
+    command = keys.add_parser("revoke", parents=[shared], help="delete a key, effective at once")
+    command.add_argument("key_id", type=int)
+    command.set_defaults(run=revoke_key)
+    command = keys.add_parser("new-secret", help="print a fresh value for GATEWAYZ_SECRET_KEY")
+    command.set_defaults(run=new_secret)
+

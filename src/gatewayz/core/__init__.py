@@ -1,0 +1,1 @@
+"""What are we talking about? Values shared by all rooms; no I/O, no settings, no clock."""

@@ -1,0 +1,36 @@
+"""What an answer consumed, in tokens; one normal form for all dialects."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts of one answer.
+
+    `prompt_tokens` counts all input, cached and cache-written tokens included; `completion_tokens` counts all output,
+    reasoning included. The other counts are parts of these two, never additions. `estimated` is true when the
+    provider was silent and the gateway counted.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_5m_tokens: int = 0
+    cache_write_1h_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
+    estimated: bool = False
+
+    @property
+    def total_tokens(self) -> int:
+        """Input plus output tokens."""
+        return self.prompt_tokens + self.completion_tokens
+
+    @property
+    def cache_write_tokens(self) -> int:
+        """Tokens written to the prompt cache, all lifetimes together."""
+        return self.cache_write_5m_tokens + self.cache_write_1h_tokens
+
+
+NOTHING = Usage()

@@ -1,0 +1,56 @@
+"""Forwarding a Messages request to an Anthropic-like provider: the caller's own bytes, few members changed."""
+
+from typing import Any
+
+import msgspec
+
+from gatewayz.dialects import json_text
+from gatewayz.dialects.base import Glance, Target
+from gatewayz.dialects.parameters import unsupported
+
+GATEWAY_FIELDS = frozenset({"provider"})  # the gateway's own; never sent upstream
+_NULL = msgspec.Raw(b"null")
+
+
+def forward_request(glance: Glance, target: Target) -> bytes:
+    """The body for the provider; members that nothing here concerns keep their bytes.
+
+    Raises InvalidRequest naming a parameter that the provider refuses and that cannot be left out without changing
+    what the answer means.
+    """
+    quirks = target.quirks
+    fields: dict[str, Any] = {}
+    for name, raw in glance.fields.items():
+        if name in GATEWAY_FIELDS:
+            continue
+        if name in quirks.drop_params:
+            if changes_meaning(name, json_text.load(raw)):
+                raise unsupported(name, "is not supported by the provider of this model")
+            continue
+        fields[name] = raw
+    fields["model"] = target.native_id
+    fields["max_tokens"] = glance.max_tokens
+    temperature = fields.get("temperature", _NULL)
+    if quirks.max_temperature is not None and temperature != _NULL:
+        fields["temperature"] = min(json_text.load(temperature), quirks.max_temperature)
+    for name, value in quirks.add_params.items():
+        fields.setdefault(name, value)
+    if not any(glance.fields.get(name, _NULL) != _NULL for name in target.force_unless):
+        fields.update(target.force_params)
+    return json_text.dump(fields)
+
+
+def dropped(glance: Glance, target: Target) -> tuple[str, ...]:
+    """The caller's parameters that will not be forwarded."""
+    return tuple(name for name in glance.fields if name in target.quirks.drop_params)
+
+
+def changes_meaning(name: str, value: Any) -> bool:
+    """Whether leaving out this parameter would give another kind of answer than the caller asked for."""
+    if name in ("tools", "system", "output_format"):
+        return bool(value)
+    if name == "output_config":
+        return isinstance(value, dict) and bool(value.get("format"))
+    if name == "tool_choice":
+        return isinstance(value, dict) and value.get("type") not in (None, "auto")
+    return False

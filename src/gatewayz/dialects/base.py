@@ -1,0 +1,248 @@
+"""The shape that every dialect has: how to glance at, read, write and forward its bytes.
+
+A dialect is code that knows what bytes mean and nothing else: no network, no settings, no clock (times are handed in).
+
+Two ways through:
+- *forward*: client and provider speak the same dialect. The body travels as bytes with the model name swapped (and
+  usage asked for); the answer travels as bytes with a meter listening.
+- *translate*: `read_request` -> canonical -> `write_request`, and back through `StreamReader` / `StreamWriter`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import msgspec
+
+from gatewayz.core.chat import ChatAnswer, ChatRequest
+from gatewayz.core.errors import GatewayError
+from gatewayz.core.stream import StreamError, StreamEvent
+from gatewayz.core.usage import Usage
+
+Need = Literal["tools", "vision", "audio", "documents", "json_object", "json_schema", "logprobs", "n", "reasoning"]
+Price = Callable[[Usage], int]  # nano-USD of a usage at the pinned price
+
+
+@dataclass(slots=True)
+class Glance:
+    """What the pipeline must know of a request before a provider is chosen; read in one cheap pass.
+
+    `fields` are the top-level members of the body as untouched bytes. `prompt_tokens` is an estimate. `needs` are the
+    abilities without which an offer must not be used. `include_usage`: the client asked for a usage chunk.
+    `max_tokens` is what will be sent upstream: lower it (or set it) here to put a ceiling on an answer.
+    """
+
+    dialect: str
+    body: bytes
+    fields: dict[str, msgspec.Raw]
+    model: str
+    stream: bool
+    max_tokens: int | None
+    prompt_tokens: int
+    needs: frozenset[Need] = frozenset()
+    n: int = 1
+    include_usage: bool = False
+    user: str | None = None
+    provider: Any = None  # the gateway's own `provider` member, decoded; never sent upstream
+
+
+@dataclass(frozen=True, slots=True)
+class Quirks:
+    """How one provider departs from its dialect; each value comes from the provider's profile, with its reason there.
+
+    OpenAI-like: `max_tokens_field` is the name under which a maximum is sent; `stream_options` whether usage may be
+    asked for in streams; `developer_role` whether that role is known (else it becomes `system`); `reasoning_field` the
+    message field in which earlier reasoning is sent back ("" = never); `reasoning_details` whether signed and encrypted
+    reasoning is understood there; `cache_control` whether cache marks are understood; `tool_choice` whether anything
+    but "auto" may be asked for; `max_temperature` is a ceiling (values above are lowered).
+    Anthropic-like: `adaptive_thinking` for models that take an effort instead of a thinking budget; `system_messages`
+    for models that take system messages in the middle of a conversation.
+    All: `drop_params` are parameters that the provider refuses (dropped unless that changes the meaning),
+    `add_params` are added unless the caller set them, `strip_answer_fields` are top-level members removed from answers.
+    """
+
+    max_tokens_field: str = "max_tokens"
+    stream_options: bool = True
+    developer_role: bool = False
+    reasoning_field: str = "reasoning_content"
+    reasoning_details: bool = False
+    cache_control: bool = False
+    adaptive_thinking: bool = False
+    system_messages: bool = False
+    drop_params: frozenset[str] = frozenset()
+    strip_answer_fields: frozenset[str] = frozenset()
+    add_params: Mapping[str, Any] = field(default_factory=dict)
+    max_temperature: float | None = None
+    tool_choice: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a request goes: the provider's own model id, its quirks, and what to say when the caller set no maximum.
+
+    `default_max_tokens` is used by dialects in which a maximum is required. `force_params` are set unless the caller
+    set one of `unless` (e.g. switch off reasoning of a model that reasons by default).
+    """
+
+    native_id: str
+    quirks: Quirks = Quirks()
+    default_max_tokens: int = 4096
+    force_params: Mapping[str, Any] = field(default_factory=dict)
+    force_unless: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerFacts:
+    """What a plain answer said, for metering and records."""
+
+    usage: Usage | None
+    finish: str | None
+    native_finish: str | None
+    upstream_id: str | None
+    empty: bool
+    output_chars: int
+
+
+@dataclass(slots=True)
+class StreamFacts:
+    """What a stream has said so far; kept up to date by the bridge that relays it.
+
+    `started`: content, a tool call, thinking or a refusal was seen (the commit gate opens). `ended`: the regular
+    terminator was seen. `output_chars`/`tokens_seen` serve to count when the provider is silent about usage.
+    """
+
+    started: bool = False
+    ended: bool = False
+    usage: Usage | None = None
+    finish: str | None = None
+    native_finish: str | None = None
+    upstream_id: str | None = None
+    error: StreamError | None = None
+    output_chars: int = 0
+    events: int = 0
+    unknown_events: int = 0
+
+
+class Bridge(Protocol):
+    """The way of one streamed answer from the provider's bytes to the client's bytes. One per attempt, no I/O.
+
+    Lifecycle bytes before the first content (role delta, `message_start`) are held inside; `feed` returns them together
+    with the first content, so that until `facts.started` nothing was shown and the attempt can be dropped. The
+    terminator (`[DONE]`, `message_stop`) and everything after the last content that must wait for the charge is held
+    until `finish`.
+    """
+
+    facts: StreamFacts
+
+    def feed(self, data: bytes) -> bytes:
+        """Client bytes that may be sent now; b"" if none. Never raises on any bytes: trouble goes to `facts.error`."""
+        ...
+
+    def close(self) -> bytes:
+        """The provider's bytes are over: decodes what was left incomplete; client bytes that may be sent now."""
+        ...
+
+    def finish(self, usage: Usage, cost_nano_usd: int) -> bytes:
+        """The held end of the stream, to be sent after the charge is committed. Called once, after `close`."""
+        ...
+
+    def fail(self, error: GatewayError, request_id: str) -> bytes:
+        """The error event, after opened blocks are closed, and the terminator if the dialect ends failures with one.
+
+        Called once, instead of `finish`.
+        """
+        ...
+
+
+class StreamReader(Protocol):
+    """Provider bytes -> canonical events; any split of the bytes gives the same events. Never raises."""
+
+    def feed(self, data: bytes) -> list[StreamEvent]: ...
+
+    def close(self) -> list[StreamEvent]: ...
+
+
+class StreamWriter(Protocol):
+    """Canonical events -> client bytes of one dialect. Opened blocks are closed, on error too."""
+
+    def write(self, event: StreamEvent) -> bytes: ...
+
+    def finish(self, usage: Usage, cost_nano_usd: int) -> bytes: ...
+
+    def fail(self, error: GatewayError, request_id: str) -> bytes: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How the answer must look to this client: the model name it is shown, and what it asked for."""
+
+    model: str
+    request_id: str
+    created: int
+    include_usage: bool
+
+
+class Dialect(Protocol):
+    """Everything that the gateway asks of a dialect. Instances have no state."""
+
+    name: str
+
+    def glance(self, body: bytes) -> Glance:
+        """Raises InvalidRequest naming the field for whatever this dialect's own API would refuse at first sight."""
+        ...
+
+    def read_request(self, glance: Glance) -> ChatRequest:
+        """The whole request in canonical form. Raises InvalidRequest naming the field."""
+        ...
+
+    def write_request(self, request: ChatRequest, target: Target) -> bytes:
+        """The body for a provider. Raises InvalidRequest naming the field that cannot be said in this dialect."""
+        ...
+
+    def forward_request(self, glance: Glance, target: Target) -> bytes:
+        """The client's own body: model name swapped, usage asked for, gateway fields removed, quirks applied."""
+        ...
+
+    def dropped(self, request: "Glance | ChatRequest", target: Target) -> tuple[str, ...]:
+        """Names of the caller's parameters that this target will not receive, for the log.
+
+        A `Glance` is asked about before forwarding, a `ChatRequest` before it is written. What would change the
+        meaning is never in here: it is refused by `forward_request` / `write_request`.
+        """
+        ...
+
+    def read_answer(self, body: bytes) -> tuple[ChatAnswer, AnswerFacts]:
+        """A plain answer in canonical form. Raises ValueError if these bytes are none (an error in HTTP 200)."""
+        ...
+
+    def write_answer(self, answer: ChatAnswer, voice: Voice, usage: Usage, cost_nano_usd: int) -> bytes:
+        """A plain answer for a client, with `usage.cost`."""
+        ...
+
+    def glance_answer(self, body: bytes) -> AnswerFacts:
+        """What a plain answer says, without building it. Raises ValueError as `read_answer`."""
+        ...
+
+    def forward_answer(self, body: bytes, voice: Voice, usage: Usage, cost_nano_usd: int, quirks: Quirks) -> bytes:
+        """The provider's own answer with the model name as the client knows it and `usage.cost` added."""
+        ...
+
+    def forwarder(self, voice: Voice, target: Target, price: Price) -> Bridge:
+        """A bridge for a provider that speaks the same dialect."""
+        ...
+
+    def reader(self) -> StreamReader:
+        """A fresh decoder for one stream of this dialect."""
+        ...
+
+    def writer(self, voice: Voice, price: Price) -> StreamWriter:
+        """A fresh encoder for one stream to a client of this dialect."""
+        ...
+
+    def read_error(self, body: bytes) -> StreamError:
+        """What a provider's error body says, for the failure classifier. Never raises."""
+        ...
+
+    def render_error(self, error: GatewayError, request_id: str) -> bytes:
+        """The error body in this dialect's envelope."""
+        ...

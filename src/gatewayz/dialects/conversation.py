@@ -1,0 +1,83 @@
+"""Tool calls and their results in the order that every provider accepts.
+
+Providers insist that each call is answered, at once and exactly once. Clients do not always keep to it: results arrive
+in any order, late, twice, or never. Here each group of assistant messages is followed by one user message with the
+results of its calls in the order in which they were sent; a missing result is replaced by one that says so; a result
+nobody asked for becomes plain text.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Sequence
+
+from gatewayz.core.chat import Message, Part, Text, ToolCall, ToolResult
+
+NO_RESULT = "No result was returned for this tool call."
+
+
+def with_results_paired(messages: Sequence[Message]) -> list[Message]:
+    """The conversation with every tool call answered right after it; other messages keep their order."""
+    if not any(isinstance(part, (ToolCall, ToolResult)) for message in messages for part in message.parts):
+        return list(messages)
+    waiting = _results_by_call(messages)
+    used: set[tuple[int, int]] = set()
+    paired: list[Message] = []
+    calls: list[ToolCall] = []
+    for position, message in enumerate(messages):
+        if message.role != "assistant":
+            paired += _answers(calls, waiting, position, used)
+            calls = []
+            kept = _without_used(message, position, used)
+            if kept.parts or not message.parts:
+                paired.append(kept)
+            continue
+        paired.append(message)
+        calls += [part for part in message.parts if isinstance(part, ToolCall)]
+    return paired + _answers(calls, waiting, len(messages), used)
+
+
+_Waiting = dict[str, deque[tuple[tuple[int, int], ToolResult]]]
+
+
+def _results_by_call(messages: Sequence[Message]) -> _Waiting:
+    waiting: _Waiting = defaultdict(deque)
+    for position, message in enumerate(messages):
+        for number, part in enumerate(message.parts):
+            if isinstance(part, ToolResult):
+                waiting[part.call_id].append(((position, number), part))
+    return waiting
+
+
+def _answers(calls: list[ToolCall], waiting: _Waiting, position: int, used: set[tuple[int, int]]) -> list[Message]:
+    """One user message that answers all `calls`, whose group ended before the message at `position`."""
+    found: list[tuple[tuple[int, int], ToolResult]] = []
+    invented: list[ToolResult] = []
+    for call in calls:
+        queue = waiting.get(call.id, deque())
+        while queue and queue[0][0][0] < position:
+            queue.popleft()  # sent before the call was made: stays where it is, as text
+        if queue:
+            where, result = queue.popleft()
+            used.add(where)
+            found.append((where, result))
+        else:
+            invented.append(ToolResult(call.id, (Text(NO_RESULT),), is_error=True))
+    results: list[Part] = [result for _, result in sorted(found, key=lambda item: item[0])]
+    return [Message("user", (*results, *invented))] if calls else []
+
+
+def _without_used(message: Message, position: int, used: set[tuple[int, int]]) -> Message:
+    """The message without the results that answer a call already; any other result becomes text."""
+    if not any(isinstance(part, ToolResult) for part in message.parts):
+        return message
+    parts: list[Part] = []
+    for number, part in enumerate(message.parts):
+        if not isinstance(part, ToolResult):
+            parts.append(part)
+        elif (position, number) not in used:
+            parts += _as_text(part)
+    return Message(message.role, tuple(parts), message.name)
+
+
+def _as_text(result: ToolResult) -> list[Part]:
+    head = Text(f"Result of tool call {result.call_id}:")
+    return [head, *result.parts]

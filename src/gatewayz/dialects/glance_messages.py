@@ -1,0 +1,177 @@
+"""One cheap pass over the messages of a request: what they need and about how many tokens they are.
+
+Message and part members stay undecoded bytes, except types, roles and what decides a need. Both dialects share this,
+because their messages have the same frame: `role` and `content`, content being a string or an array of typed parts.
+"""
+
+from typing import Any
+
+import msgspec
+
+from gatewayz.core.errors import InvalidRequest
+from gatewayz.dialects import json_text
+from gatewayz.dialects.base import Need
+from gatewayz.dialects.parameters import missing, wrong_type, wrong_value
+from gatewayz.dialects.tokens import (
+    IMAGE_TOKENS,
+    MESSAGE_TOKENS,
+    audio_tokens,
+    document_tokens,
+    estimate_tokens,
+)
+
+_ABSENT = msgspec.Raw()
+_QUOTE = 0x22
+_BRACKET = 0x5B
+_BRACE = 0x7B
+
+
+class _Message(msgspec.Struct):
+    role: str
+    content: msgspec.Raw = _ABSENT
+    tool_calls: msgspec.Raw = _ABSENT
+    function_call: msgspec.Raw = _ABSENT
+    reasoning_content: msgspec.Raw = _ABSENT
+
+
+class _Part(msgspec.Struct):
+    type: str = ""
+    text: msgspec.Raw = _ABSENT
+    thinking: msgspec.Raw = _ABSENT
+    input: msgspec.Raw = _ABSENT
+    content: msgspec.Raw = _ABSENT
+    source: msgspec.Raw = _ABSENT
+    file: msgspec.Raw = _ABSENT
+    input_audio: msgspec.Raw = _ABSENT
+
+
+class _Source(msgspec.Struct):
+    type: Any = None
+    data: Any = None
+
+
+_MESSAGES = msgspec.json.Decoder(list[_Message])
+_PARTS = msgspec.json.Decoder(list[_Part])
+_SOURCE = msgspec.json.Decoder(_Source)
+_IMAGES = frozenset({"image_url", "image", "input_image"})
+_DOCUMENTS = frozenset({"file", "document", "input_file"})
+_READ_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class MessageGlance:
+    """Collects `needs` and `tokens` of the messages it is shown."""
+
+    __slots__ = ("_roles", "needs", "tokens")
+
+    def __init__(self, roles: frozenset[str]) -> None:
+        self._roles = roles
+        self.needs: set[Need] = set()
+        self.tokens = 0
+
+    def read(self, raw: msgspec.Raw) -> None:
+        """Reads the `messages` member. Raises InvalidRequest naming the message and field that is wrong."""
+        try:
+            messages = _MESSAGES.decode(raw)
+        except _READ_ERRORS as error:
+            raise _what_is_wrong(raw) from error
+        if not messages:
+            raise missing("messages", " At least one message must be sent.")
+        roles = self._roles
+        self.tokens += MESSAGE_TOKENS * len(messages)
+        for index, message in enumerate(messages):
+            if message.role not in roles:
+                raise wrong_value(f"messages[{index}].role", "one of " + ", ".join(sorted(roles)))
+            if message.content:
+                self.content(message.content, f"messages[{index}].content")
+            for other in (message.tool_calls, message.function_call, message.reasoning_content):
+                if other:
+                    self.tokens += estimate_tokens(bytes(other))
+
+    def content(self, raw: msgspec.Raw, param: str) -> None:
+        """Reads a `content` (or `system`): a string, an array of parts, or null."""
+        text = bytes(raw)
+        first = text[0]
+        if first == _QUOTE:
+            self.tokens += estimate_tokens(text[1:-1])
+        elif first == _BRACKET:
+            self._parts(raw, param)
+        elif text != b"null":
+            raise wrong_type(param, "a string or an array of parts")
+
+    def _parts(self, raw: msgspec.Raw, param: str) -> None:
+        try:
+            parts = _PARTS.decode(raw)
+        except _READ_ERRORS as error:
+            raise _what_is_wrong_inside(raw, param) from error
+        for index, part in enumerate(parts):
+            if part.text:
+                self.tokens += estimate_tokens(bytes(part.text)[1:-1])
+            kind = part.type
+            if kind == "text":
+                continue
+            if kind in _IMAGES:
+                self.needs.add("vision")
+                self.tokens += IMAGE_TOKENS
+            elif kind in _DOCUMENTS:
+                self.needs.add("documents")
+                self.tokens += _document(part)
+            elif kind == "input_audio":
+                self.needs.add("audio")
+                self.tokens += audio_tokens(len(part.input_audio))
+            else:
+                self._other(part, f"{param}[{index}]")
+
+    def _other(self, part: _Part, param: str) -> None:
+        for member in (part.thinking, part.input):
+            if member:
+                self.tokens += estimate_tokens(bytes(member))
+        if part.content:
+            if part.type == "tool_result":
+                self.content(part.content, f"{param}.content")
+            else:
+                self.tokens += estimate_tokens(bytes(part.content))
+
+
+def _what_is_wrong(raw: msgspec.Raw) -> InvalidRequest:
+    """The error that names the first message that is none."""
+    messages = _load(raw, "messages")
+    if not isinstance(messages, list):
+        return wrong_type("messages", "an array of messages")
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict):
+            return wrong_type(f"messages[{index}]", "an object")
+        if "role" not in message:
+            return missing(f"messages[{index}].role")
+        if not isinstance(message["role"], str):
+            return wrong_type(f"messages[{index}].role", "a string")
+    return wrong_value("messages", "valid JSON text")
+
+
+def _what_is_wrong_inside(raw: msgspec.Raw, param: str) -> InvalidRequest:
+    """The error that names the first part that is none."""
+    for index, part in enumerate(_load(raw, param)):
+        if not isinstance(part, dict):
+            return wrong_type(f"{param}[{index}]", "an object")
+        if not isinstance(part.get("type", ""), str):
+            return wrong_type(f"{param}[{index}].type", "a string")
+    return wrong_value(param, "valid JSON text")
+
+
+def _load(raw: msgspec.Raw, param: str) -> Any:
+    try:
+        return json_text.load(raw)
+    except ValueError as error:
+        raise wrong_value(param, "valid JSON text") from error
+
+
+def _document(part: _Part) -> int:
+    """Tokens of a file or document part: its text if it is plain text, else by the size of its data."""
+    if part.source:
+        try:
+            source = _SOURCE.decode(part.source)
+        except _READ_ERRORS:
+            return document_tokens(0)
+        if isinstance(source.data, str):
+            return estimate_tokens(source.data) if source.type == "text" else document_tokens(len(source.data))
+        return document_tokens(0)
+    return document_tokens(len(part.file))

@@ -1,0 +1,118 @@
+"""JSON text for all dialects: read leniently, write compactly, edit single members without touching the others.
+
+Numbers, key order and spelling of members that nobody edits stay exactly as sent, because they travel as
+`msgspec.Raw`. Half surrogate pairs (some providers cut an emoji between two chunks) are read and written as escapes.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from gatewayz.core.errors import InvalidRequest
+from gatewayz.core.money import usd_text
+
+MAX_DEPTH = 100  # deeper bodies are refused: no client needs them, and decoders recurse
+
+Fields = dict[str, msgspec.Raw]
+
+_FIELDS = msgspec.json.Decoder(Fields)
+_ANY = msgspec.json.Decoder()
+_ENCODER = msgspec.json.Encoder()
+_OPENERS_AND_CLOSERS = bytes.maketrans(b"[{]}", b"(())")
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
+_POSITION = re.compile(r"\(byte (\d+)\)")
+
+
+def load(data: bytes | msgspec.Raw) -> Any:
+    """The JSON value in `data`. Raises ValueError for anything that is not JSON in UTF-8 or nests absurdly deep."""
+    try:
+        return _ANY.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    try:  # the standard library accepts half surrogate pairs
+        return json.loads(bytes(data))
+    except RecursionError as error:
+        raise ValueError("JSON nests too deeply") from error
+
+
+def dump(value: Any) -> bytes:
+    """Compact JSON of `value`; half surrogate pairs are written as escapes."""
+    try:
+        return _ENCODER.encode(value)
+    except UnicodeEncodeError:
+        return json.dumps(_unraw(value), separators=(",", ":")).encode()
+
+
+def _unraw(value: Any) -> Any:
+    if isinstance(value, msgspec.Raw):
+        return load(value)
+    if isinstance(value, Mapping):
+        return {key: _unraw(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_unraw(item) for item in value]
+    return value
+
+
+def members(data: bytes | msgspec.Raw) -> Fields:
+    """The members of a JSON object, each value as untouched bytes. Raises ValueError if `data` is no JSON object."""
+    try:
+        return _FIELDS.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError("not a JSON object") from error
+
+
+def usd_raw(nano_usd: int) -> msgspec.Raw:
+    """An amount as an exact JSON number in USD."""
+    return msgspec.Raw(usd_text(nano_usd).encode())
+
+
+def request_members(body: bytes) -> Fields:
+    """The top-level members of a request body as untouched bytes.
+
+    Raises InvalidRequest (`invalid_json`) for what is not a JSON object in UTF-8, and for nesting beyond `MAX_DEPTH`.
+    """
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError as error:
+            raise _invalid("The body is not valid UTF-8", error.start) from error
+    try:
+        fields = _FIELDS.decode(body)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest("The body must be a JSON object.", code="invalid_json") from error
+    except msgspec.DecodeError as error:
+        found = _POSITION.search(str(error))
+        raise _invalid("The body is not valid JSON", int(found[1]) if found else len(body)) from error
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("The body is not valid JSON.", code="invalid_json") from error
+    except RecursionError as error:
+        raise _too_deep() from error
+    if _deeper_than(body, MAX_DEPTH):
+        raise _too_deep()
+    return fields
+
+
+def _invalid(what: str, position: int) -> InvalidRequest:
+    return InvalidRequest(f"{what} (byte {position}).", code="invalid_json", details={"byte": position})
+
+
+def _too_deep() -> InvalidRequest:
+    return InvalidRequest(f"The body nests deeper than {MAX_DEPTH} levels.", code="invalid_json")
+
+
+def _deeper_than(body: bytes, limit: int) -> bool:
+    """Whether valid JSON nests deeper than `limit`; peels one level of brackets a pass, so no pass is made in vain."""
+    if body.count(b"[") + body.count(b"{") <= limit:
+        return False
+    if b"\\" in body:
+        body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
+    outside_strings = b"".join(body.split(b'"')[::2])
+    brackets = outside_strings.translate(_OPENERS_AND_CLOSERS, _NO_BRACKETS)
+    for _ in range(limit):
+        if not brackets:
+            return False
+        brackets = brackets.replace(b"()", b"")
+    return bool(brackets)

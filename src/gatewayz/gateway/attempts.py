@@ -1,0 +1,272 @@
+"""Trying the candidates of a plan in order until one gives content.
+
+One attempt ends in an `Answer` (plain), an `OpenStream` (first content seen), or a `Failure`. What a failure means is known
+in `providers/failures.py`, what follows from it in `routing/failover.py`; here it is done. All attempts share the
+request's deadline and hold; once the first content is on its way to the client nobody switches.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import structlog
+
+from gatewayz.core.chat import ChatRequest
+from gatewayz.core.errors import GatewayError, InvalidRequest, TimedOut, Unavailable
+from gatewayz.core.usage import Usage
+from gatewayz.dialects import DIALECTS, bridge
+from gatewayz.dialects.base import AnswerFacts, Bridge, Dialect, Glance, Target, Voice
+from gatewayz.gateway.ports import Call
+from gatewayz.infra.http_client import Reply, TransportError
+from gatewayz.providers.client import Upstreams
+from gatewayz.providers.failures import Failure, FailureKind, classify
+from gatewayz.routing.breakers import Breakers, Permit
+from gatewayz.routing.failover import RULES, Step, backoff_s, final_error
+from gatewayz.routing.plan import Candidate, Plan
+from gatewayz.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+# An error body is read for the classifier only; more than this is never needed.
+ERROR_BODY_WAIT_S = 5.0
+
+# A model that thought up its whole token limit, or was filtered, has answered without a word; that is no fault.
+SILENT_FINISHES = frozenset({"length", "content_filter", "pause"})
+
+PriceOf = Callable[[Candidate, Usage], int]
+TargetOf = Callable[[Candidate], Target]
+OnOpen = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A plain answer with content: the provider's bytes, what they say, and how to give them to this client."""
+
+    candidate: Candidate
+    facts: AnswerFacts
+    render: Callable[[Usage, int], bytes]
+
+
+@dataclass(slots=True)
+class OpenStream:
+    """A stream whose first content has been seen; `first` are client bytes that wait to be sent."""
+
+    candidate: Candidate
+    reply: Reply
+    bridge: Bridge
+    first: bytes
+    permit: Permit
+
+
+class GaveUp(Exception):
+    """Every candidate failed: `error` is what the client is told, `failure` the last one, None if nobody was asked."""
+
+    def __init__(self, error: GatewayError, failure: Failure | None) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.failure = failure
+
+
+@dataclass(slots=True)
+class Attempts:
+    """The attempts of one request. `trail` collects `provider:outcome` for the record."""
+
+    upstreams: Upstreams
+    breakers: Breakers
+    settings: Settings
+    call: Call
+    glance: Glance
+    voice: Voice
+    target_of: TargetOf
+    price_of: PriceOf
+    deadline_s: float
+    on_slow_start: Callable[[], None]
+    trail: list[str] = field(default_factory=list)
+    _request: ChatRequest | None = None
+
+    async def first_success(self, plan: Plan, alternatives: tuple[str, ...] = ()) -> Answer | OpenStream:
+        """The first answer with content. Raises GaveUp; every breaker has been told what happened."""
+        last: Failure | None = None
+        inexpressible: InvalidRequest | None = None
+        tried: set[FailureKind] = set()
+        for candidate in plan.candidates[: self.settings.failover_attempts]:
+            try:
+                body = self._body_for(candidate)
+            except InvalidRequest as error:
+                inexpressible = inexpressible or error
+                self.trail.append(f"{candidate.provider.slug}:cannot_express")
+                continue
+            permit = await self.breakers.borrow(candidate.provider.slug)
+            if permit is None:
+                self.trail.append(f"{candidate.provider.slug}:breaker_open")
+                continue
+            outcome = await self._with_retries(candidate, body, permit)
+            if not isinstance(outcome, Failure):
+                return outcome
+            last = outcome
+            tried.add(outcome.kind)
+            if RULES[outcome.kind].step is not Step.NEXT:
+                break
+        if last is None:
+            raise GaveUp(inexpressible or _all_paused(self.glance.model), None)
+        others = tried != {FailureKind.MODEL_GONE}
+        raise GaveUp(final_error(last, self.glance.model, others, alternatives), last)
+
+    async def _with_retries(self, candidate: Candidate, body: bytes, permit: Permit) -> Answer | OpenStream | Failure:
+        """One candidate, again after a 429 as often as allowed. The breaker is told on every way out but an open stream."""
+        try:
+            outcome = await self._again_while_busy(candidate, body, permit)
+        except BaseException:
+            permit.neutral()
+            raise
+        if isinstance(outcome, Answer):
+            permit.success()
+        elif isinstance(outcome, Failure):
+            if RULES[outcome.kind].breaker == "failure":
+                permit.failure()
+            else:
+                permit.neutral()
+        return outcome
+
+    async def _again_while_busy(self, candidate: Candidate, body: bytes, permit: Permit) -> Answer | OpenStream | Failure:
+        slug = candidate.provider.slug
+        retry = 0
+        while True:
+            outcome = await self._once(candidate, body, permit)
+            if not isinstance(outcome, Failure):
+                self.trail.append(f"{slug}:200")
+                return outcome
+            self.trail.append(f"{slug}:{outcome.status or outcome.kind.value}")
+            log.info(
+                "attempt_failed",
+                request_id=self.call.request_id,
+                provider=slug,
+                kind=outcome.kind.value,
+                status=outcome.status,
+                reason=outcome.reason,
+            )
+            if RULES[outcome.kind].step is not Step.RETRY or retry >= self.settings.rate_limit_retries:
+                return outcome
+            pause_s = backoff_s(retry, outcome.retry_after_s, random.random())  # noqa: S311
+            if asyncio.get_running_loop().time() + pause_s >= self.deadline_s:
+                return outcome
+            retry += 1
+            await asyncio.sleep(pause_s)
+
+    async def _once(self, candidate: Candidate, body: bytes, permit: Permit) -> Answer | OpenStream | Failure:
+        loop = asyncio.get_running_loop()
+        until_s = min(loop.time() + self.settings.first_token_timeout_s, self.deadline_s)
+        reply: Reply | None = None
+        kept = False
+        try:
+            async with asyncio.timeout_at(until_s):
+                reply = await self.upstreams.open(
+                    candidate.provider,
+                    body,
+                    stream=self.glance.stream,
+                    request_id=self.call.request_id,
+                    extra_headers=self._extra_headers(candidate),
+                )
+                if reply.status != 200:
+                    return await self._refused(candidate, reply)
+                if not self.glance.stream:
+                    return self._plain(candidate, await reply.read())
+                opened = await self._until_content(candidate, reply, permit)
+                kept = isinstance(opened, OpenStream)
+                return opened
+        except TimeoutError:
+            return Failure(FailureKind.TIMEOUT, reason="no first token in time")
+        except TransportError as error:
+            return classify(None, None, {}, error)
+        finally:
+            if reply is not None and not kept:
+                reply.close()
+
+    async def _refused(self, candidate: Candidate, reply: Reply) -> Failure:
+        """The failure behind an error status; a body that does not come is done without."""
+        body = b""
+        try:
+            async with asyncio.timeout(ERROR_BODY_WAIT_S):
+                body = await reply.read()
+        except (TimeoutError, TransportError):
+            pass
+        return classify(reply.status, _dialect(candidate).read_error(body), reply.headers, None)
+
+    def _plain(self, candidate: Candidate, body: bytes) -> Answer | Failure:
+        client, theirs = self.call.dialect, _dialect(candidate)
+        try:
+            if client is theirs:
+                facts = client.glance_answer(body)
+                render = _forwarded(client, body, self.voice, candidate)
+            else:
+                answer, facts = theirs.read_answer(body)
+
+                def render(usage: Usage, cost: int) -> bytes:
+                    return client.write_answer(answer, self.voice, usage, cost)
+        except ValueError as error:
+            told = theirs.read_error(body)
+            if told.kind or told.code or told.status:
+                return classify(told.status, told, {}, None)
+            return Failure(FailureKind.MALFORMED, reason=f"unreadable answer: {error}"[:200])
+        if facts.empty and facts.finish not in SILENT_FINISHES:
+            return Failure(FailureKind.EMPTY, reason="answer without content")
+        return Answer(candidate, facts, render)
+
+    async def _until_content(self, candidate: Candidate, reply: Reply, permit: Permit) -> OpenStream | Failure:
+        """Reads until the first content delta. After `commit_gate_s` the client's status line is sent all the same."""
+        theirs = _dialect(candidate)
+        target = self.target_of(candidate)
+        relayed = bridge(self.call.dialect, theirs, self.voice, target, lambda usage: self.price_of(candidate, usage))
+        gate = asyncio.get_running_loop().call_later(self.settings.commit_gate_s, self.on_slow_start)
+        try:
+            while True:
+                chunk = await reply.next_chunk()
+                first = relayed.feed(chunk) if chunk else relayed.close()
+                facts = relayed.facts
+                if facts.error is not None and not facts.started:
+                    return classify(facts.error.status, facts.error, reply.headers, None)
+                if facts.started:
+                    return OpenStream(candidate, reply, relayed, first, permit)
+                if facts.ended and facts.finish in SILENT_FINISHES:
+                    return OpenStream(candidate, reply, relayed, first, permit)
+                if not chunk or facts.ended:
+                    return Failure(FailureKind.EMPTY, reason="stream without content")
+        finally:
+            gate.cancel()
+
+    def _body_for(self, candidate: Candidate) -> bytes:
+        """The request in the candidate's dialect. Raises InvalidRequest naming what cannot be said there."""
+        client, theirs = self.call.dialect, _dialect(candidate)
+        target = self.target_of(candidate)
+        if client is theirs:
+            return client.forward_request(self.glance, target)
+        if self._request is None:
+            self._request = client.read_request(self.glance)
+        return theirs.write_request(self._request, target)
+
+    def _extra_headers(self, candidate: Candidate) -> Mapping[str, str]:
+        return self.call.passthrough_headers if _dialect(candidate) is self.call.dialect else {}
+
+
+def _dialect(candidate: Candidate) -> Dialect:
+    return DIALECTS[candidate.provider.dialect]
+
+
+def _forwarded(dialect: Dialect, body: bytes, voice: Voice, candidate: Candidate) -> Callable[[Usage, int], bytes]:
+    def render(usage: Usage, cost: int) -> bytes:
+        return dialect.forward_answer(body, voice, usage, cost, candidate.provider.quirks)
+
+    return render
+
+
+def _all_paused(model: str) -> Unavailable:
+    return Unavailable(
+        f"Every provider of {model} is paused after repeated failures. Try again in a minute or choose another model.",
+        headers={"Retry-After": "30"},
+    )
+
+
+def deadline_error(model: str) -> TimedOut:
+    """What a client is told when the whole request took too long."""
+    return TimedOut(f"{model} did not finish before the request's deadline.", code="request_deadline")

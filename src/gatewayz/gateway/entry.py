@@ -1,0 +1,71 @@
+"""Who is asking, and may it pass? The checks that come before any work for the request."""
+
+from gatewayz.accounts.authenticate import Authenticator
+from gatewayz.catalog.snapshot import Resolved
+from gatewayz.core.caller import Caller
+from gatewayz.core.errors import Forbidden, GatewayError, Unauthenticated
+from gatewayz.gateway.ports import Call
+from gatewayz.gateway.trip import Trip
+from gatewayz.policy.access import check_domain, check_ip, check_model, check_scope
+from gatewayz.policy.limits import Limiter, key_rpm
+from gatewayz.settings import Settings
+
+
+class Doorkeeper:
+    """Identifies callers and applies restrictions and limits, in the order that decides code and status."""
+
+    def __init__(self, authenticator: Authenticator, limiter: Limiter, settings: Settings) -> None:
+        self._authenticator = authenticator
+        self._limiter = limiter
+        self._settings = settings
+        self._free_models = frozenset(name.lower() for name in settings.free_model_allowlist)
+
+    async def identify(self, trip: Trip) -> Caller | None:
+        """The caller, None for a stranger without a key; counted by the limit of its layer.
+
+        A key that does not open anything counts as a stranger's visit. Raises Unauthenticated, Forbidden, RateLimited,
+        Unavailable.
+        """
+        call = trip.call
+        if not call.credentials:
+            trip.limit_headers = (await self._limiter.admit_ip(call.client_ip, call.fingerprint)).header_pairs()
+            return None
+        try:
+            if len(call.credentials) > 1:
+                raise Unauthenticated(
+                    "Two different API keys were sent. Send one, as Authorization: Bearer or as x-api-key.",
+                    code="multiple_api_keys",
+                )
+            caller = await self._authenticator.authenticate(call.credentials[0], call.client_ip)
+        except (Unauthenticated, Forbidden):
+            trip.limit_headers = (await self._limiter.admit_ip(call.client_ip, call.fingerprint)).header_pairs()
+            raise
+        trip.caller = caller
+        if caller.ip_allowlist:
+            check_ip(call.client_ip, caller.ip_allowlist)
+        if caller.domain_referrers:
+            check_domain(call.referer, call.origin, caller.domain_referrers)
+        check_scope(caller.scopes, "inference")
+        rpm = key_rpm(caller.tier, caller.rpm_limit, self._settings)
+        trip.limit_headers = (await self._limiter.admit_key(caller.key_id, rpm)).header_pairs()
+        return caller
+
+    async def permit(self, trip: Trip, found: Resolved) -> None:
+        """Whether this caller may use this model. Raises Forbidden, Unauthenticated (strangers), RateLimited (layer 3)."""
+        caller = trip.caller
+        if caller is not None:
+            if caller.model_allowlist:
+                check_model(found.model.id, caller.model_allowlist)
+            return
+        if not (found.model.is_free or found.model.id.lower() in self._free_models):
+            raise no_key(found.model.id)
+        trip.limit_headers = (await self._limiter.admit_anonymous(trip.call.client_ip)).header_pairs()
+
+
+def no_key(model: str) -> GatewayError:
+    """The refusal of a stranger who asks for a model that needs a key."""
+    return Unauthenticated(
+        f"The model {model} needs an API key. Send it as Authorization: Bearer gw_… or x-api-key: gw_….",
+        code="missing_api_key",
+        headers={"WWW-Authenticate": "Bearer"},
+    )

@@ -1,0 +1,267 @@
+"""The life of one request: one function of named steps, each step one call.
+
+Steps of the design that have nothing behind them yet (stored prompts, guardrails, response caches) are not here; each
+appears when its room does.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from gatewayz.billing.cashier import Cashier
+from gatewayz.catalog.keeper import CatalogKeeper
+from gatewayz.catalog.premium import guard
+from gatewayz.catalog.resolve import pin, resolve
+from gatewayz.catalog.snapshot import Resolved
+from gatewayz.core.errors import GatewayError, InternalError, InvalidRequest, Unavailable
+from gatewayz.dialects.base import Glance, Voice
+from gatewayz.gateway.attempts import Answer, Attempts, GaveUp, OpenStream, deadline_error
+from gatewayz.gateway.entry import Doorkeeper, no_key
+from gatewayz.gateway.meter import partial_usage, settled_usage
+from gatewayz.gateway.ports import Call, Responder
+from gatewayz.gateway.quote import cap_output, ceiling_of, target_for
+from gatewayz.gateway.relay import Copy, Ending, Relayed, relay
+from gatewayz.gateway.replay import MAX_STORED_BYTES, Replays
+from gatewayz.gateway.settlement import Settlement
+from gatewayz.gateway.telling import error_headers, plain_headers, replay_headers, stream_headers
+from gatewayz.gateway.trip import CLIENT_CLOSED, Trip
+from gatewayz.infra.clock import US_PER_S, Clock
+from gatewayz.providers.client import Upstreams
+from gatewayz.providers.failures import Failure, FailureKind
+from gatewayz.providers.registry import Providers
+from gatewayz.routing.breaker_state import BreakerState
+from gatewayz.routing.breakers import Breakers
+from gatewayz.routing.plan import Plan, Wish, plan
+from gatewayz.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+# Failures of the caller's own making end without any ledger row; all others show a hold and its refund.
+_CALLERS_FAULT = frozenset({FailureKind.CALLER, FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_POLICY})
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """What the pipeline asks of the rooms below; joined in `wiring.py`."""
+
+    settings: Settings
+    clock: Clock
+    doorkeeper: Doorkeeper
+    replays: Replays
+    catalog: CatalogKeeper
+    providers: Callable[[], Providers]
+    known_slugs: frozenset[str]
+    breakers: Breakers
+    cashier: Cashier
+    upstreams: Upstreams
+    observe: Callable[[Trip, int, str | None], None]
+
+
+class Gateway:
+    """Serves calls. One per process; `serve` runs once per request, many at the same time."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+        self._settlement = Settlement(rooms.cashier)
+        self.in_flight = 0
+
+    async def serve(self, call: Call, out: Responder) -> None:
+        """Answers the call, whatever happens; money and record are settled before this returns."""
+        trip = Trip(call, self._rooms.clock.now_us())
+        self.in_flight += 1
+        try:
+            await self._travel(trip, out)
+        except GaveUp as gave_up:
+            await self._refuse(trip, out, gave_up.error, gave_up.failure)
+        except GatewayError as error:
+            await self._refuse(trip, out, error)
+        except asyncio.CancelledError:
+            self._abandon(trip)
+            if not out.gone:
+                raise
+        except Exception:  # the last line of defence: the client gets a clean 500, the log the trace
+            log.exception("unexpected_failure", request_id=call.request_id)
+            await self._refuse(trip, out, InternalError("Something went wrong here. Nothing was charged; try again."))
+        finally:
+            self.in_flight -= 1
+
+    async def _travel(self, trip: Trip, out: Responder) -> None:
+        rooms, call = self._rooms, trip.call
+        caller = await rooms.doorkeeper.identify(trip)
+        trip.mark("auth", self._now())
+        glance = trip.glance = call.dialect.glance(call.body)
+        stored = await rooms.replays.claim(trip)
+        if stored is not None:
+            await out.answer(200, replay_headers(trip, stored.content_type), stored.body)
+            rooms.observe(trip, 200, None)
+            return
+        found = self._resolve(trip, glance)
+        await rooms.doorkeeper.permit(trip, found)
+        if caller is None:
+            cap_output(glance, rooms.settings.anonymous_max_tokens)
+        route = self._plan(glance, found)
+        trip.mark("plan", self._now())
+        if caller is not None:
+            amount = ceiling_of(route, glance, found.model)
+            trip.hold = await rooms.cashier.hold(caller, trip.ledger_id, amount)
+        trip.mark("hold", self._now())
+        attempts = self._attempts(trip, out, glance, found)
+        try:
+            outcome = await attempts.first_success(route)
+        finally:
+            trip.attempts = attempts.trail
+        trip.served_by = outcome.candidate
+        trip.first_token_s = self._now()
+        trip.mark("upstream", trip.first_token_s)
+        if isinstance(outcome, Answer):
+            await self._answer(trip, out, glance, outcome)
+        else:
+            await self._stream(trip, out, glance, outcome, attempts.deadline_s)
+
+    def _resolve(self, trip: Trip, glance: Glance) -> Resolved:
+        catalog = self._rooms.catalog.current
+        try:
+            found = resolve(catalog, glance.model)
+        except GatewayError:
+            if trip.caller is None:
+                raise no_key(glance.model[:200]) from None
+            raise
+        trip.model_id = found.model.id
+        if found.redirected_from:
+            log.info("model_redirected", asked_for=found.redirected_from, model=found.model.id)
+        wanted = _pin_of(glance)
+        return pin(catalog, found, wanted, glance.model) if wanted else found
+
+    def _plan(self, glance: Glance, found: Resolved) -> Plan:
+        rooms = self._rooms
+        providers = rooms.providers()
+        reachable = [offer for offer in found.offers if providers.get(offer.provider) is not None]
+        if not reachable:
+            raise Unavailable(
+                f"No configured provider serves {found.model.id}. Set the key of one that does, or choose another"
+                " model; GET /v1/models lists what can be used now."
+            )
+        wish = Wish(frozenset(glance.needs), found.provider_pin, found.preferred_provider)
+        priced = guard(found.model, reachable)
+        return plan(found.model, priced, providers, rooms.known_slugs, wish, self._is_paused)
+
+    def _attempts(self, trip: Trip, out: Responder, glance: Glance, found: Resolved) -> Attempts:
+        rooms = self._rooms
+        loop = asyncio.get_running_loop()
+        created = trip.started_at_us // US_PER_S
+        voice = Voice(found.model.id, trip.call.request_id, created, glance.include_usage)
+        return Attempts(
+            upstreams=rooms.upstreams,
+            breakers=rooms.breakers,
+            settings=rooms.settings,
+            call=trip.call,
+            glance=glance,
+            voice=voice,
+            target_of=partial(target_for, model=found.model),
+            price_of=self._settlement.price,
+            deadline_s=loop.time() + rooms.settings.request_deadline_s,
+            on_slow_start=lambda: _open_early(trip, out),
+        )
+
+    async def _answer(self, trip: Trip, out: Responder, glance: Glance, answer: Answer) -> None:
+        facts = answer.facts
+        trip.usage = settled_usage(facts.usage, glance.prompt_tokens, facts.output_chars)
+        trip.cost = self._settlement.price(answer.candidate, trip.usage)
+        trip.finish, trip.upstream_id = facts.native_finish or facts.finish, facts.upstream_id
+        body = answer.render(trip.usage, trip.cost)
+        stored = self._rooms.replays.stored(trip, "application/json", body)
+        receipt = await self._settlement.charge(trip, 200, self._now(), stored)
+        trip.mark("settle", self._now())
+        low = receipt.balance_total if receipt is not None and receipt.low else None
+        await out.answer(200, plain_headers(trip, low), body)
+        self._rooms.observe(trip, 200, None)
+
+    async def _stream(
+        self, trip: Trip, out: Responder, glance: Glance, opened: OpenStream, deadline_s: float
+    ) -> None:
+        await out.open(stream_headers(trip, trip.hold.balance_total if trip.hold and trip.hold.low else None))
+        copy = Copy(MAX_STORED_BYTES) if trip.claim else None
+        done = await relay(opened, out, trip.asked_for, deadline_s, copy)
+        trip.unknown_events = done.facts.unknown_events
+        trip.finish, trip.upstream_id = done.facts.native_finish or done.facts.finish, done.facts.upstream_id
+        if done.ending is Ending.COMPLETE:
+            await self._complete(trip, out, glance, opened, copy)
+        elif done.ending is Ending.CLIENT_GONE:
+            await self._charge_partial(trip, glance, opened, done)
+        else:
+            error = done.error or deadline_error(trip.asked_for)
+            await self._settlement.refund(trip, error.status, error.code, self._now())
+            await out.send(opened.bridge.fail(error, trip.call.request_id), last=True)
+            self._rooms.observe(trip, error.status, error.code)
+
+    async def _complete(
+        self, trip: Trip, out: Responder, glance: Glance, opened: OpenStream, copy: Copy | None
+    ) -> None:
+        facts = opened.bridge.facts
+        trip.usage = settled_usage(facts.usage, glance.prompt_tokens, facts.output_chars)
+        trip.cost = self._settlement.price(opened.candidate, trip.usage)
+        tail = opened.bridge.finish(trip.usage, trip.cost)
+        whole = copy.whole(tail) if copy is not None else None
+        stored = self._rooms.replays.stored(trip, "text/event-stream; charset=utf-8", whole)
+        await self._settlement.charge(trip, 200, self._now(), stored)
+        await out.send(tail, last=True)
+        self._rooms.observe(trip, 200, None)
+
+    async def _charge_partial(self, trip: Trip, glance: Glance, opened: OpenStream, done: Relayed) -> None:
+        trip.usage = partial_usage(done.facts.usage, glance.prompt_tokens, done.facts.output_chars)
+        trip.cost = self._settlement.price(opened.candidate, trip.usage)
+        await self._settlement.charge(trip, CLIENT_CLOSED, self._now())
+        self._rooms.observe(trip, CLIENT_CLOSED, "client_closed")
+
+    async def _refuse(
+        self, trip: Trip, out: Responder, told: GatewayError, failure: Failure | None = None
+    ) -> None:
+        """Ends a request that got no content: hold and claim first, then the error in the client's own words."""
+        now_s = self._now()
+        if failure is not None and failure.kind not in _CALLERS_FAULT:
+            await self._settlement.refund(trip, told.status, told.code, now_s)
+        else:
+            self._settlement.nothing_owed(trip, told.status, told.code, now_s)
+        dialect, request_id = trip.call.dialect, trip.call.request_id
+        if out.started:
+            voice = Voice(trip.model_id or trip.asked_for, request_id, trip.started_at_us // US_PER_S, False)
+            await out.send(dialect.writer(voice, lambda _usage: 0).fail(told, request_id), last=True)
+        else:
+            await out.answer(told.status, error_headers(trip, told), dialect.render_error(told, request_id))
+        self._rooms.observe(trip, told.status, told.code)
+
+    def _abandon(self, trip: Trip) -> None:
+        """The client left before any content: nothing is owed, and nobody is there to be told."""
+        self._settlement.nothing_owed(trip, CLIENT_CLOSED, "client_closed", self._now())
+        self._rooms.observe(trip, CLIENT_CLOSED, "client_closed")
+
+    def _is_paused(self, slug: str) -> bool:
+        return self._rooms.breakers.state(slug) is BreakerState.OPEN
+
+    def _now(self) -> float:
+        return self._rooms.clock.monotonic_s()
+
+
+def _open_early(trip: Trip, out: Responder) -> None:
+    """Sends the status line of a stream that is slow to start, so that no proxy on the way gives up."""
+    task = asyncio.get_running_loop().create_task(out.open(stream_headers(trip, None)))
+    _EARLY.add(task)
+    task.add_done_callback(_EARLY.discard)
+
+
+_EARLY: set[asyncio.Task[None]] = set()
+
+
+def _pin_of(glance: Glance) -> str | None:
+    """The provider that the request's own `provider` member pins; None without one. Raises InvalidRequest."""
+    wanted = glance.provider
+    if wanted is None:
+        return None
+    if isinstance(wanted, str) and wanted.strip():
+        return wanted.strip().lower()
+    raise InvalidRequest(
+        "`provider` must be the slug of a provider, e.g. \"openrouter\".", code="invalid_type", param="provider"
+    )

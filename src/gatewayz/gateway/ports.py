@@ -1,0 +1,60 @@
+"""The gateway's two sides: the call that comes in, and the responder through which the answer leaves.
+
+Whoever wants an inference (the HTTP routes, later batch, evaluations and the playground) hands in a `Call` and a
+`Responder`; nobody goes around the pipeline.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from gatewayz.dialects.base import Dialect
+
+HeaderPairs = list[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request as it arrived. `claimed_id` is the client's own X-Request-ID or Idempotency-Key, None without one.
+
+    `credentials` are the distinct key values found (Authorization, x-api-key). `received_s` is monotonic.
+    """
+
+    dialect: Dialect
+    endpoint: str
+    body: bytes
+    request_id: str
+    claimed_id: str | None
+    credentials: tuple[str, ...]
+    client_ip: str
+    fingerprint: object
+    referer: str | None
+    origin: str | None
+    received_s: float
+    passthrough_headers: Mapping[str, str]
+
+
+class Responder(Protocol):
+    """Where the answer goes. All calls come from one task; none raises when the client has gone."""
+
+    @property
+    def started(self) -> bool:
+        """True once the status line has left."""
+        ...
+
+    @property
+    def gone(self) -> bool:
+        """True once the client has closed the connection."""
+        ...
+
+    async def answer(self, status: int, headers: HeaderPairs, body: bytes) -> None:
+        """Sends a whole plain answer."""
+        ...
+
+    async def open(self, headers: HeaderPairs) -> None:
+        """Sends status 200 of an event stream, at once; further calls do nothing."""
+        ...
+
+    async def send(self, data: bytes, *, last: bool = False) -> None:
+        """Sends a part of the stream; waits while the client reads too slowly."""
+        ...

@@ -1,0 +1,49 @@
+"""What could this cost at most, and how is it put to one provider? Pure."""
+
+import msgspec
+
+from gatewayz.billing.pricing import ceiling
+from gatewayz.catalog.models import Model
+from gatewayz.catalog.transforms import force_params, upstream_id
+from gatewayz.dialects.base import Glance, Target
+from gatewayz.routing.plan import Candidate, Plan
+
+# What a model of unknown limits is assumed to write when the caller names no maximum (spec 9.1).
+UNKNOWN_MAX_TOKENS = 4096
+_MAX_TOKENS_FIELDS = ("max_completion_tokens", "max_tokens")
+
+
+def output_limit(glance: Glance, model: Model, candidate: Candidate) -> int:
+    """The most tokens one choice may have there: the caller's maximum or the model's, within what the context leaves."""
+    offer = candidate.offer
+    limit = glance.max_tokens or offer.max_output_tokens or model.max_output_tokens or UNKNOWN_MAX_TOKENS
+    context = offer.context_length or model.context_length
+    if context is not None:
+        limit = min(limit, max(1, context - glance.prompt_tokens))
+    return limit
+
+
+def ceiling_of(plan: Plan, glance: Glance, model: Model) -> int:
+    """Nano-USD to set aside: the dearest way through the plan, so that failover never needs more."""
+    return max(
+        ceiling(candidate.offer.price, glance.prompt_tokens, output_limit(glance, model, candidate), glance.n)
+        for candidate in plan.candidates
+        if candidate.offer.price is not None
+    )
+
+
+def target_for(candidate: Candidate, model: Model) -> Target:
+    """How the request is put to this candidate: the name it knows the model by, its quirks, what must be forced."""
+    provider, offer = candidate.provider, candidate.offer
+    native_id = upstream_id(provider.slug, offer.native_id)
+    forced = force_params(provider.slug, native_id)
+    default = offer.max_output_tokens or model.max_output_tokens or UNKNOWN_MAX_TOKENS
+    return Target(native_id, provider.quirks, default, forced.params, forced.unless)
+
+
+def cap_output(glance: Glance, most: int) -> None:
+    """Lowers the request's own maximum to `most` tokens, in place, whatever it said."""
+    glance.max_tokens = min(glance.max_tokens or most, most)
+    present = [name for name in _MAX_TOKENS_FIELDS if name in glance.fields] or ["max_tokens"]
+    for name in present:
+        glance.fields[name] = msgspec.Raw(b"%d" % glance.max_tokens)

@@ -1,0 +1,77 @@
+"""A request id that comes twice: the first answer again, never a second charge.
+
+Only ids that the client chose are claimed. The answer is kept encrypted for a day, in the transaction of its charge.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+from gatewayz.billing.cashier import Cashier
+from gatewayz.billing.ops import Claim, StoredAnswer
+from gatewayz.core.errors import Conflict
+from gatewayz.gateway.trip import Trip
+from gatewayz.infra.clock import US_PER_S, Clock
+from gatewayz.infra.crypto import KeyRing
+
+ANSWER_LIFE_US = 24 * 3600 * US_PER_S
+MAX_STORED_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReply:
+    """An answer that was given before."""
+
+    content_type: str
+    body: bytes
+
+
+class Replays:
+    """Claims request ids and finds stored answers."""
+
+    def __init__(self, cashier: Cashier, ring: KeyRing, clock: Clock) -> None:
+        self._cashier = cashier
+        self._ring = ring
+        self._clock = clock
+
+    async def claim(self, trip: Trip) -> StoredReply | None:
+        """Claims the client's id for this request and names its ledger id; the stored answer if it was answered before.
+
+        Raises Conflict: request_in_progress, idempotency_conflict (other body), request_id_reused (answer purged).
+        """
+        caller, call = trip.caller, trip.call
+        if caller is None:
+            return None
+        trip.ledger_id = f"{caller.user_id}:{call.request_id}"
+        if call.claimed_id is None:
+            return None
+        digest = hashlib.sha256(call.endpoint.encode() + b"\0" + call.body).hexdigest()
+        begun = await self._cashier.begin(caller.user_id, call.claimed_id, digest)
+        match begun.state:
+            case "new":
+                trip.claim = Claim(caller.user_id, call.claimed_id, begun.attempt)
+                if begun.attempt > 1:
+                    trip.ledger_id = f"{trip.ledger_id}:{begun.attempt}"
+                return None
+            case "done" if begun.sealed is not None:
+                return StoredReply(begun.content_type or "application/json", self._ring.open(begun.sealed))
+            case "running":
+                raise Conflict(
+                    f"A request with the id {call.claimed_id} is still running. Wait for it, or send another id.",
+                    code="request_in_progress",
+                    headers={"Retry-After": "2"},
+                )
+            case "conflict":
+                raise Conflict(
+                    f"The request id {call.claimed_id} was used for another body. Send a fresh id for a new request.",
+                    code="idempotency_conflict",
+                )
+        raise Conflict(
+            f"The request id {call.claimed_id} was used before and its answer is no longer kept. Send a fresh id.",
+            code="request_id_reused",
+        )
+
+    def stored(self, trip: Trip, content_type: str, body: bytes | None) -> StoredAnswer | None:
+        """The answer as it is kept with the charge; None for unclaimed requests and for answers too large to keep."""
+        if trip.claim is None or body is None or len(body) > MAX_STORED_BYTES:
+            return None
+        return StoredAnswer(content_type, self._ring.seal(body), self._clock.now_us() + ANSWER_LIFE_US)

@@ -1,0 +1,64 @@
+"""Headers of inference answers: what every one carries, and what each kind adds."""
+
+from collections.abc import Mapping
+
+from gatewayz.core.errors import GatewayError
+from gatewayz.core.money import credits_number, usd_text
+from gatewayz.gateway.ports import HeaderPairs
+from gatewayz.gateway.trip import Trip
+
+HARDENING: HeaderPairs = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"strict-transport-security", b"max-age=31536000; includeSubDomains"),
+    (b"referrer-policy", b"no-referrer"),
+]
+_JSON = (b"content-type", b"application/json")
+_EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
+_FRESH = (b"cache-control", b"no-store")
+# Proxies such as nginx buffer answers unless told not to; a buffered stream is no stream.
+_UNBUFFERED = (b"x-accel-buffering", b"no")
+
+
+def plain_headers(trip: Trip, balance: int | None) -> HeaderPairs:
+    """Headers of a complete plain answer; `balance` (nano-USD) only if it is low."""
+    headers = [_JSON, _FRESH, (b"x-gatewayz-cost-usd", usd_text(trip.cost).encode())]
+    return _common(trip, headers, balance)
+
+
+def stream_headers(trip: Trip, balance: int | None) -> HeaderPairs:
+    """Headers of an event stream, sent before anything is known of its cost."""
+    return _common(trip, [_EVENTS, _FRESH, _UNBUFFERED], balance)
+
+
+def replay_headers(trip: Trip, content_type: str) -> HeaderPairs:
+    """Headers of a stored answer that is given again."""
+    headers = [
+        (b"content-type", content_type.encode()),
+        _FRESH,
+        (b"x-idempotent-replay", b"true"),
+        (b"x-gatewayz-cost-usd", b"0"),
+    ]
+    return _common(trip, headers, None)
+
+
+def error_headers(trip: Trip, error: GatewayError) -> HeaderPairs:
+    """Headers of an error answer: its own, and the limits unless it brings them itself."""
+    own = _pairs(error.headers)
+    if any(name == b"x-ratelimit-limit" for name, _ in own):
+        trip.limit_headers = []
+    return _common(trip, [_JSON, _FRESH, *own], None)
+
+
+def _common(trip: Trip, headers: HeaderPairs, balance: int | None) -> HeaderPairs:
+    headers.append((b"x-request-id", trip.call.request_id.encode()))
+    headers += trip.limit_headers
+    if trip.marks:
+        headers.append((b"server-timing", trip.server_timing()))
+    if balance is not None:
+        headers.append((b"x-credits-remaining", f"{credits_number(balance):.4f}".encode()))
+    return headers + HARDENING
+
+
+def _pairs(headers: Mapping[str, str]) -> HeaderPairs:
+    return [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in headers.items()]

@@ -1,0 +1,93 @@
+"""The facts of one request while it travels: filled in step by step, turned into one record at the end."""
+
+from dataclasses import dataclass, field
+
+from gatewayz.billing.cashier import Hold
+from gatewayz.billing.ops import Claim
+from gatewayz.core.caller import Caller
+from gatewayz.core.usage import NOTHING, Usage
+from gatewayz.dialects.base import Glance
+from gatewayz.gateway.ports import Call, HeaderPairs
+from gatewayz.operations.records import RequestRecord
+from gatewayz.routing.plan import Candidate
+
+CLIENT_CLOSED = 499
+
+
+@dataclass(slots=True)
+class Trip:
+    """One request. Times are monotonic seconds unless named otherwise; money is nano-USD."""
+
+    call: Call
+    started_at_us: int
+    caller: Caller | None = None
+    glance: Glance | None = None
+    claim: Claim | None = None
+    ledger_id: str = ""
+    model_id: str | None = None
+    hold: Hold | None = None
+    limit_headers: HeaderPairs = field(default_factory=list)
+    served_by: Candidate | None = None
+    attempts: list[str] = field(default_factory=list)
+    first_token_s: float | None = None
+    usage: Usage = NOTHING
+    finish: str | None = None
+    upstream_id: str | None = None
+    unknown_events: int = 0
+    cost: int = 0
+    marks: list[tuple[str, float]] = field(default_factory=list)
+
+    def mark(self, phase: str, now_s: float) -> None:
+        """Ends `phase` now, for Server-Timing."""
+        self.marks.append((phase, now_s))
+
+    @property
+    def stream(self) -> bool:
+        """True if the client asked for a stream."""
+        return self.glance is not None and self.glance.stream
+
+    @property
+    def asked_for(self) -> str:
+        """The model as the caller named it."""
+        return self.glance.model if self.glance else ""
+
+    def server_timing(self) -> bytes:
+        """Value of the Server-Timing header: milliseconds per phase, in order."""
+        parts = []
+        before = self.call.received_s
+        for phase, at_s in self.marks:
+            parts.append(f"{phase};dur={(at_s - before) * 1000:.2f}")
+            before = at_s
+        return ", ".join(parts).encode()
+
+    def record(self, status: int, error_code: str | None, now_s: float) -> RequestRecord:
+        """The record of this request as it ends now."""
+        caller, served = self.caller, self.served_by
+        first_token_s = self.first_token_s
+        return RequestRecord(
+            created_at_us=self.started_at_us,
+            user_id=caller.user_id if caller else None,
+            api_key_id=caller.key_id if caller else None,
+            request_id=self.call.request_id,
+            endpoint=self.call.endpoint,
+            requested_model=self.asked_for[:200],
+            model=self.model_id,
+            provider=served.provider.slug if served else None,
+            native_model=served.offer.native_id if served else None,
+            upstream_id=self.upstream_id,
+            attempts=",".join(self.attempts) or None,
+            stream=self.stream,
+            status=status,
+            error_code=error_code,
+            finish_reason=self.finish,
+            prompt_tokens=self.usage.prompt_tokens,
+            completion_tokens=self.usage.completion_tokens,
+            cached_tokens=self.usage.cached_tokens,
+            reasoning_tokens=self.usage.reasoning_tokens,
+            usage_estimated=self.usage.estimated,
+            cost_nano_usd=self.cost,
+            latency_us=round((now_s - self.call.received_s) * 1e6),
+            first_token_us=None if first_token_s is None else round((first_token_s - self.call.received_s) * 1e6),
+            environment=caller.environment if caller else None,
+            user_tag=self.glance.user[:200] if self.glance and self.glance.user else None,
+        )

@@ -1,0 +1,194 @@
+"""Calls to providers: a small transport interface, and aiohttp behind it.
+
+Everything that can go wrong on the wire is one of three exceptions, whatever the library calls it. A reply that is not read
+to its end is closed, which closes the connection, so the provider stops generating.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import aiohttp
+import certifi
+
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+# A kept-alive connection that the provider closed meanwhile fails at once; a slower failure is the provider's own.
+_STALE_WINDOW_S = 0.25
+
+
+class TransportError(Exception):
+    """The provider could not be reached or broke off; the text is for logs, never for clients."""
+
+
+class ConnectFailed(TransportError):
+    """No connection: refused, unknown host, TLS trouble, connect timeout."""
+
+
+class TransportTimeout(TransportError):
+    """Connected, but silent for longer than allowed."""
+
+
+class Broken(TransportError):
+    """The connection ended in the middle of an answer, or the answer is no HTTP."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Longest waits in seconds: for the connection, and between any two reads."""
+
+    connect_s: float
+    idle_s: float
+
+
+class Reply(Protocol):
+    """A provider's reply. Exactly one of `read` or a run of `next_chunk` to its end, then `close` (always, may repeat)."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    async def read(self) -> bytes:
+        """The whole body. Raises TransportError."""
+        ...
+
+    async def next_chunk(self) -> bytes:
+        """The next bytes as they come, b"" at the end. Raises TransportError."""
+        ...
+
+    def close(self) -> None:
+        """Drops the connection unless the body was read to its end."""
+        ...
+
+
+class Transport(Protocol):
+    """Sends requests to providers."""
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts) -> Reply:
+        """The reply once its headers are there. Raises TransportError."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class AiohttpTransport:
+    """One session for all providers: connections are pooled per host, without limits of their own."""
+
+    def __init__(self, *, use_proxy_variables: bool = False) -> None:
+        """`use_proxy_variables` honours HTTP(S)_PROXY; looking them up costs time per request, so only when they are set."""
+        self._use_proxy_variables = use_proxy_variables
+        self._session: aiohttp.ClientSession | None = None
+        self._timeouts: dict[Timeouts, aiohttp.ClientTimeout] = {}
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts) -> Reply:
+        """See `Transport.post`."""
+        session = self._session or self._open()
+        timeout = self._timeouts.get(timeouts)
+        if timeout is None:
+            timeout = aiohttp.ClientTimeout(
+                total=None, connect=None, sock_connect=timeouts.connect_s, sock_read=timeouts.idle_s
+            )
+            self._timeouts[timeouts] = timeout
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+        try:
+            return AiohttpReply(
+                await session.post(url, headers=headers, data=body, timeout=timeout, allow_redirects=False)
+            )
+        except aiohttp.ServerDisconnectedError as error:
+            if loop.time() - started_s > _STALE_WINDOW_S:
+                raise Broken("connection closed before the answer") from error
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
+            raise _named(error) from error
+        try:
+            return AiohttpReply(
+                await session.post(url, headers=headers, data=body, timeout=timeout, allow_redirects=False)
+            )
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
+            raise _named(error) from error
+
+    async def close(self) -> None:
+        """Closes all connections. May be called twice."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=0, ttl_dns_cache=60, keepalive_timeout=30, ssl=trust_store(), happy_eyeballs_delay=0.25
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=True,
+            # Compressed event streams are held back by some servers until a block is full.
+            headers={"Accept-Encoding": "identity", "User-Agent": "gatewayz"},
+            read_bufsize=2**18,
+            max_line_size=65536,
+            max_field_size=65536,
+            trust_env=self._use_proxy_variables,
+        )
+        return self._session
+
+
+class AiohttpReply:
+    """See `Reply`."""
+
+    __slots__ = ("_response", "headers", "status")
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+
+    async def read(self) -> bytes:
+        """See `Reply.read`."""
+        content = self._response.content
+        try:
+            first = await content.readany()
+            if content.at_eof():
+                return first
+            parts = [first]
+            size = len(first)
+            while part := await content.readany():
+                parts.append(part)
+                size += len(part)
+                if size > MAX_ANSWER_BYTES:
+                    raise Broken("answer larger than the limit")
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
+            raise _named(error) from error
+        return b"".join(parts)
+
+    async def next_chunk(self) -> bytes:
+        """See `Reply.next_chunk`."""
+        try:
+            return await self._response.content.readany()
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
+            raise _named(error) from error
+
+    def close(self) -> None:
+        """See `Reply.close`."""
+        self._response.close()
+
+
+def trust_store() -> ssl.SSLContext:
+    """TLS context for outgoing calls: SSL_CERT_FILE or the system's roots, else certifi's on machines without any."""
+    context = ssl.create_default_context()
+    paths = ssl.get_default_verify_paths()
+    has_roots = any(path and Path(path).exists() for path in (paths.cafile, paths.capath))
+    if not has_roots:
+        context.load_verify_locations(certifi.where())
+    return context
+
+
+def _named(error: Exception) -> TransportError:
+    if isinstance(error, aiohttp.ServerTimeoutError):
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
+            return ConnectFailed("connect timeout")
+        return TransportTimeout("no bytes within the idle timeout")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return ConnectFailed(type(error.os_error).__name__ if error.os_error else "connect failed")
+    if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
+        return TransportTimeout("timed out")
+    return Broken(f"{type(error).__name__}")

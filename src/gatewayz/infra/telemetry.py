@@ -1,0 +1,121 @@
+"""Metrics and logs: held counters on the hot path, one JSON line per event, nothing that could carry a secret.
+
+With several worker processes the figures of all of them are added up (prometheus-client's multiprocess mode, switched on by
+`PROMETHEUS_MULTIPROC_DIR`, which `serve --workers` sets before it starts them).
+"""
+
+import logging
+import os
+import sys
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess
+from prometheus_client.exposition import choose_encoder
+
+_DURATIONS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_MAX_MODELS = 500
+
+
+class Metrics:
+    """The metric families of one process. Label values come from closed sets: routes, slugs, statuses, catalog ids."""
+
+    def __init__(self) -> None:
+        multiprocess_mode = "PROMETHEUS_MULTIPROC_DIR" in os.environ
+        # In multiprocess mode the values live in files and the default registry must not be read twice.
+        self.registry = CollectorRegistry()
+        own = self.registry
+        self._multiprocess = multiprocess_mode
+        self.http_requests = Counter(
+            "http_requests", "Requests by route, method and status.", ["endpoint", "method", "status"], registry=own
+        )
+        self.http_duration = Histogram(
+            "http_request_duration_seconds", "Time to the last byte.", ["endpoint"], buckets=_DURATIONS_S, registry=own
+        )
+        self.inference = Counter(
+            "model_inference_requests", "Inference by model, provider and status.", ["model", "provider", "status"], registry=own
+        )
+        self.inference_duration = Histogram(
+            "model_inference_duration_seconds", "Whole inference.", ["provider"], buckets=_DURATIONS_S, registry=own
+        )
+        self.first_token = Histogram(
+            "time_to_first_token_seconds", "Until the first content.", ["provider"], buckets=_DURATIONS_S, registry=own
+        )
+        self.tokens = Counter("tokens", "Tokens by kind.", ["provider", "kind"], registry=own)
+        self.cost = Counter("gateway_cost_per_provider_usd", "Charged for answers, in USD.", ["provider"], registry=own)
+        self.credits = Counter("credits_deducted_usd", "Charged to accounts, in USD.", registry=own)
+        self.refunds = Counter("refunds", "Requests whose hold was given back after a provider's failure.", registry=own)
+        self.attempts = Counter("provider_attempts", "Attempts by provider and outcome.", ["provider", "outcome"], registry=own)
+        self.breaker_moves = Counter(
+            "circuit_breaker_state_transitions", "Moves of breakers.", ["provider", "from", "to"], registry=own
+        )
+        gauge_mode: Any = "livemostrecent"
+        self.breaker_state = Gauge(
+            "circuit_breaker_current_state",
+            "0 closed, 1 half open, 2 open.",
+            ["provider"],
+            registry=own,
+            multiprocess_mode=gauge_mode,
+        )
+        self.unknown_chunks = Counter("stream_chunks_unrecognized", "Chunks of unknown form.", ["provider"], registry=own)
+        self.in_flight = Gauge("requests_in_flight", "Inference under way.", registry=own, multiprocess_mode="livesum")
+        self.ledger_queue = Gauge("ledger_queue_depth", "Settlements waiting.", registry=own, multiprocess_mode="livesum")
+        self.ledger_batches = Gauge("ledger_batches", "Group commits so far.", registry=own, multiprocess_mode="livesum")
+        self.ledger_away = Gauge("ledger_unreachable", "1 while commits fail.", registry=own, multiprocess_mode="max")
+        self.leases = Gauge("balance_slices_held", "Leased slices of balances.", registry=own, multiprocess_mode="livesum")
+        self.velocity = Gauge("velocity_mode_active", "1 while limits are reduced.", registry=own, multiprocess_mode="max")
+        self.refused = Gauge(
+            "rate_limited_requests", "Refusals by layer.", ["layer"], registry=own, multiprocess_mode="livesum"
+        )
+        self.auth_cache = Gauge(
+            "auth_cache_lookups", "Keys found in memory or not.", ["result"], registry=own, multiprocess_mode="livesum"
+        )
+        self.redis_up = Gauge("redis_link_up", "1 while Redis answers.", registry=own, multiprocess_mode="min")
+        self._models: set[str] = set()
+
+    def model_label(self, model: str | None) -> str:
+        """The model as a label; models beyond the first few hundred share one, so that cardinality stays bounded."""
+        if model is None:
+            return "unresolved"
+        if model in self._models:
+            return model
+        if len(self._models) >= _MAX_MODELS:
+            return "other"
+        self._models.add(model)
+        return model
+
+    def expose(self, accept: str | None) -> tuple[bytes, str]:
+        """The exposition and its content type (Prometheus text, or OpenMetrics if accepted)."""
+        encoder, content_type = choose_encoder(accept or "")
+        registry: Any = self.registry
+        if self._multiprocess:
+            registry = CollectorRegistry()
+            multiprocess.MultiProcessCollector(registry)
+        return encoder(registry), content_type
+
+    @staticmethod
+    def forget_process(pid: int) -> None:
+        """Drops the live gauges of a worker that has ended."""
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            multiprocess.mark_process_dead(pid)
+
+
+def configure_logging(level: str, *, as_json: bool) -> None:
+    """Logs to standard error: JSON lines, or readable lines on a terminal. May be called again."""
+    number = getattr(logging, level.upper())
+    renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+
+

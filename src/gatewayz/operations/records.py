@@ -1,0 +1,46 @@
+"""The record of one request: written once, in the transaction of its settlement."""
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """One row of `activity_log`. Times in microseconds, money in nano-USD.
+
+    `request_id` is the id as the client knows it. `attempts` tells the way through the providers
+    (`openai:502,openrouter:200`); it is shown to the account's owner only.
+    """
+
+    created_at_us: int
+    user_id: int | None
+    api_key_id: int | None
+    request_id: str
+    endpoint: str
+    requested_model: str
+    model: str | None = None
+    provider: str | None = None
+    native_model: str | None = None
+    upstream_id: str | None = None
+    attempts: str | None = None
+    stream: bool = False
+    status: int = 200
+    error_code: str | None = None
+    finish_reason: str | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+    usage_estimated: bool = False
+    cost_nano_usd: int = 0
+    latency_us: int = 0
+    first_token_us: int | None = None
+    environment: str | None = None
+    user_tag: str | None = None
+
+
+RECORD_COLUMNS: tuple[str, ...] = tuple(item.name for item in fields(RequestRecord))
+
+
+def row(record: RequestRecord) -> tuple[object, ...]:
+    """Values of a record in the order of `RECORD_COLUMNS`."""
+    return tuple(getattr(record, name) for name in RECORD_COLUMNS)

@@ -1,0 +1,39 @@
+"""Table of request records. Written with the settlement, read by analytics; never read on the request path."""
+
+import sqlalchemy as sa
+
+from gatewayz.infra.db import BigId, metadata
+
+activity_log = sa.Table(
+    "activity_log",
+    metadata,
+    sa.Column("id", BigId, primary_key=True, autoincrement=True),
+    sa.Column("created_at_us", sa.BigInteger, nullable=False),
+    sa.Column("user_id", sa.BigInteger),
+    sa.Column("api_key_id", sa.BigInteger),
+    sa.Column("request_id", sa.Text, nullable=False),
+    sa.Column("endpoint", sa.Text, nullable=False),
+    sa.Column("requested_model", sa.Text, nullable=False),
+    sa.Column("model", sa.Text),
+    sa.Column("provider", sa.Text),
+    sa.Column("native_model", sa.Text),
+    sa.Column("upstream_id", sa.Text),
+    sa.Column("attempts", sa.Text),
+    sa.Column("stream", sa.Boolean, nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("error_code", sa.Text),
+    sa.Column("finish_reason", sa.Text),
+    sa.Column("prompt_tokens", sa.BigInteger, nullable=False),
+    sa.Column("completion_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cached_tokens", sa.BigInteger, nullable=False),
+    sa.Column("reasoning_tokens", sa.BigInteger, nullable=False),
+    sa.Column("usage_estimated", sa.Boolean, nullable=False),
+    sa.Column("cost_nano_usd", sa.BigInteger, nullable=False),
+    sa.Column("latency_us", sa.BigInteger, nullable=False),
+    sa.Column("first_token_us", sa.BigInteger),
+    sa.Column("environment", sa.Text),
+    sa.Column("user_tag", sa.Text),
+    sa.Index("ix_activity_log_user_time", "user_id", "created_at_us"),
+    sa.Index("ix_activity_log_key_time", "api_key_id", "created_at_us"),
+    sa.Index("ix_activity_log_time", "created_at_us"),
+)

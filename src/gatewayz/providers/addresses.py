@@ -1,0 +1,87 @@
+"""Where exactly is a chat request sent? From what people call a base URL to the address of one endpoint."""
+
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit, urlunsplit
+
+from gatewayz.providers.profile import CHAT_PATHS, PLACEHOLDER, DialectName, Profile
+
+_VERSIONED = re.compile(r"/v\d+(?:beta)?$")
+
+
+def chat_url(dialect: DialectName, base_url: str, *, default_path: str = "/v1") -> str:
+    """The chat endpoint under an operator's base URL; slashes at its end and a query are tolerated.
+
+    A base without any path gets `default_path` (the official variables differ in whether they hold it), and one that
+    already is the endpoint stays as it is.
+    """
+    parts = urlsplit(base_url.strip())
+    path = parts.path.rstrip("/")
+    tail = CHAT_PATHS[dialect]
+    if not path.endswith(tail):
+        path = path or default_path
+        if dialect == "anthropic" and not _VERSIONED.search(path):
+            path += "/v1"  # ANTHROPIC_BASE_URL has no version, even behind a proxy's prefix
+        path += tail
+    return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+
+
+def profile_url(profile: Profile, env: Mapping[str, str]) -> tuple[str, None] | tuple[None, str]:
+    """The chat endpoint of a profile in this environment, or why there is none: (url, None) or (None, reason).
+
+    One of `base_url_env` wins over the profile's own address. A local server has no address until one is named.
+    """
+    moved = first_set(profile.base_url_env, env)
+    if moved is not None:
+        name, value = moved
+        problem = url_problem(value)
+        if problem is not None:
+            return None, f"{name} {problem}"
+        return chat_url(profile.dialect, value, default_path=urlsplit(profile.base_url).path), None
+    if not profile.needs_key:
+        return None, f"is a local server: set {_one_of(profile.base_url_env)}"
+    base_url = profile.base_url
+    for placeholder in PLACEHOLDER.findall(base_url):
+        filled = first_set(profile.variables[placeholder], env)
+        if filled is None:
+            return None, f"its address needs {_one_of(profile.variables[placeholder])}"
+        if not re.fullmatch(r"[\w.-]+", filled[1]):
+            return None, f"{filled[0]} may hold letters, digits, dots and dashes only"
+        base_url = base_url.replace(f"{{{placeholder}}}", filled[1])
+    return base_url + profile.chat_path, None
+
+
+def configured_url(dialect: DialectName, base_url: str, profile: Profile | None) -> str:
+    """The chat endpoint for a base URL of the configuration; the provider's official one keeps the profile's path."""
+    if profile is not None and profile.dialect == dialect and base_url.strip().rstrip("/") == profile.base_url:
+        return profile.base_url + profile.chat_path
+    return chat_url(dialect, base_url)
+
+
+def url_problem(url: str) -> str | None:
+    """Why this is no usable base URL ("must …"), None if it is one."""
+    try:
+        parts = urlsplit(url.strip())
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        return f"must be an address starting with http:// or https://, not {url!r}"
+    if parts.username is not None or parts.password is not None:
+        return "must not hold a user name or password; use api_key"
+    if any(character.isspace() or ord(character) < 32 for character in url.strip()):
+        return "must not hold blanks"
+    return None
+
+
+def first_set(names: tuple[str, ...], env: Mapping[str, str]) -> tuple[str, str] | None:
+    """The first of these variables that is set and not blank, with its value."""
+    for name in names:
+        value = env.get(name, "").strip()
+        if value:
+            return name, value
+    return None
+
+
+def _one_of(names: tuple[str, ...]) -> str:
+    return " or ".join(names)

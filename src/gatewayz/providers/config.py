@@ -1,0 +1,257 @@
+"""The `[[providers]]` tables of the configuration: what the operator says about providers, or every mistake in it."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from gatewayz.providers.addresses import url_problem
+from gatewayz.providers.profile import CHAT_PATHS, NO_OVERRIDES, SLUG, BreakerOverrides, DialectName, Profile
+from gatewayz.providers.quirks import near, quirk_value
+from gatewayz.settings import Mistake
+
+Path = tuple[str | int, ...]
+LineOf = Callable[[Path], int | None]
+
+SIMULATED_SLUG = "sim"
+_BREAKER_COUNTS = ("breaker_failures", "breaker_successes", "breaker_half_open_concurrency")
+_FIELDS = frozenset(
+    {
+        "slug", "name", "base_url", "dialect", "api_key", "api_key_env", "priority", "regions", "headers", "quirks",
+        "breaker_cooldown_s", *_BREAKER_COUNTS,
+    }
+)  # fmt: skip
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+# The body is ours and the length the transport's: such a header could only contradict them.
+_OWN_HEADERS = frozenset(
+    {
+        "host",
+        "content-length",
+        "content-type",
+        "transfer-encoding",
+        "connection",
+        "accept",
+        "accept-encoding",
+        "x-request-id",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfiguredProvider:
+    """One `[[providers]]` table; None and empty values leave to the profile what it says."""
+
+    slug: str
+    name: str | None = None
+    base_url: str | None = None
+    dialect: DialectName | None = None
+    api_key: str | None = field(default=None, repr=False)
+    priority: int | None = None
+    regions: tuple[str, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    quirks: Mapping[str, Any] = field(default_factory=dict)
+    breaker: BreakerOverrides = NO_OVERRIDES
+
+
+def read_providers(
+    tables: Any,
+    line_of: LineOf,
+    env: Mapping[str, str],
+    profiles: Mapping[str, Profile],
+    *,
+    where: str = "gatewayz.toml",
+) -> tuple[list[ConfiguredProvider], list[Mistake]]:
+    """The providers of `[[providers]]` and every mistake in them; with mistakes the providers must not be used.
+
+    `line_of` gives the line of a path such as `("providers", 0, "base_url")`. Keys are taken from `env` where
+    `api_key_env` says so.
+    """
+    reader = _Reader(where, line_of, env, profiles)
+    if not isinstance(tables, list):
+        reader.wrong(("providers",), "must be a list of tables: write [[providers]]")
+        return [], reader.mistakes
+    found: list[ConfiguredProvider] = []
+    seen: set[str] = set()
+    for index, table in enumerate(tables):
+        provider = reader.provider(table, ("providers", index))
+        if provider is None:
+            continue
+        if provider.slug in seen:
+            reader.wrong(("providers", index, "slug"), f"provider {provider.slug} stands twice")
+        seen.add(provider.slug)
+        found.append(provider)
+    return found, reader.mistakes
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Reads tables and collects what is wrong with them."""
+
+    where: str
+    line_of: LineOf
+    env: Mapping[str, str]
+    profiles: Mapping[str, Profile]
+    mistakes: list[Mistake] = field(default_factory=list)
+
+    def wrong(self, path: Path, problem: str) -> None:
+        """Notes a mistake at the nearest line known."""
+        lines = (self.line_of(path[:end]) for end in range(len(path), 0, -1))
+        self.mistakes.append(Mistake(self.where, problem, next((line for line in lines if line is not None), None)))
+
+    def provider(self, table: Any, path: Path) -> ConfiguredProvider | None:
+        """One `[[providers]]` table; None if it has no usable slug."""
+        if not isinstance(table, Mapping):
+            self.wrong(path, "[[providers]] must be a table")
+            return None
+        slug = self._slug(table, path)
+        label = f"provider {slug or table.get('slug')!s}"
+        for name in table:
+            if name not in _FIELDS:
+                self.wrong((*path, name), f"{label}: unknown field {name!r}{near(str(name), _FIELDS)}")
+        values = {
+            "name": self._text(table, path, "name", label),
+            "base_url": self._base_url(table, path, label, slug),
+            "dialect": self._dialect(table, path, label),
+            "api_key": self._api_key(table, path, label),
+            "priority": self._whole(table, path, "priority", label, low=0),
+            "regions": self._regions(table, path, label),
+            "headers": self._headers(table, path, label),
+            "quirks": self._quirks(table, path, label),
+            "breaker": self._breaker(table, path, label),
+        }
+        return ConfiguredProvider(slug, **values) if slug is not None else None  # type: ignore[arg-type]
+
+    def _slug(self, table: Mapping[str, Any], path: Path) -> str | None:
+        slug = self._text(table, path, "slug", "[[providers]]")
+        if slug is None:
+            if "slug" not in table:
+                self.wrong(path, "[[providers]]: slug is missing")
+            return None
+        if not SLUG.fullmatch(slug):
+            self.wrong(
+                (*path, "slug"), f"slug {slug!r} must be lower-case letters, digits, dots, dashes and underscores"
+            )
+            return None
+        if slug == SIMULATED_SLUG:
+            self.wrong((*path, "slug"), f"slug {slug!r} is kept for the simulated provider; choose another")
+            return None
+        return slug
+
+    def _base_url(self, table: Mapping[str, Any], path: Path, label: str, slug: str | None) -> str | None:
+        base_url = self._text(table, path, "base_url", label)
+        if base_url is None:
+            if slug is not None and slug not in self.profiles and "base_url" not in table:
+                hint = (
+                    near(slug, frozenset(self.profiles)) or "; it is needed for a provider without a packaged profile"
+                )
+                self.wrong(path, f"{label}: base_url is missing{hint}")
+            return None
+        problem = url_problem(base_url)
+        if problem is not None:
+            self.wrong((*path, "base_url"), f"{label}: base_url {problem}")
+            return None
+        return base_url
+
+    def _dialect(self, table: Mapping[str, Any], path: Path, label: str) -> str | None:
+        dialect = self._text(table, path, "dialect", label)
+        if dialect is None or dialect in CHAT_PATHS:
+            return dialect
+        if dialect == "gemini":
+            problem = "dialect 'gemini' is not available in this version; use openai or anthropic"
+        else:
+            problem = (
+                f"dialect must be one of {', '.join(CHAT_PATHS)}, not {dialect!r}{near(dialect, frozenset(CHAT_PATHS))}"
+            )
+        self.wrong((*path, "dialect"), f"{label}: {problem}")
+        return None
+
+    def _api_key(self, table: Mapping[str, Any], path: Path, label: str) -> str | None:
+        key = self._text(table, path, "api_key", label)
+        variable = self._text(table, path, "api_key_env", label)
+        if key is not None and variable is not None:
+            self.wrong((*path, "api_key_env"), f"{label}: give api_key or api_key_env, not both")
+            return None
+        member = "api_key"
+        if variable is not None:
+            member, key = "api_key_env", self.env.get(variable, "").strip() or None
+            if key is None:
+                self.wrong((*path, member), f"{label}: api_key_env names {variable}, which is not set")
+        if key is not None and not fit_for_header(key):
+            self.wrong((*path, member), f"{label}: the key holds characters that no header can carry")
+            return None
+        return key
+
+    def _regions(self, table: Mapping[str, Any], path: Path, label: str) -> tuple[str, ...]:
+        value = table.get("regions", [])
+        if not isinstance(value, list) or not all(isinstance(part, str) and part.strip() for part in value):
+            self.wrong((*path, "regions"), f"{label}: regions must be a list of texts, not {value!r}")
+            return ()
+        return tuple(part.strip() for part in value)
+
+    def _headers(self, table: Mapping[str, Any], path: Path, label: str) -> Mapping[str, str]:
+        value = table.get("headers", {})
+        if not isinstance(value, Mapping):
+            self.wrong((*path, "headers"), f"{label}: headers must be a table of texts")
+            return {}
+        headers: dict[str, str] = {}
+        for name, text in value.items():
+            at = (*path, "headers", name)
+            if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name) or name.lower() in _OWN_HEADERS:
+                self.wrong(at, f"{label}: header {name!r} cannot be set")
+            elif not isinstance(text, str) or not fit_for_header(text):
+                self.wrong(at, f"{label}: header {name} must be a text on one line")
+            else:
+                headers[name] = text
+        return MappingProxyType(headers)
+
+    def _quirks(self, table: Mapping[str, Any], path: Path, label: str) -> Mapping[str, Any]:
+        value = table.get("quirks", {})
+        if not isinstance(value, Mapping):
+            self.wrong((*path, "quirks"), f"{label}: quirks must be a table")
+            return {}
+        quirks: dict[str, Any] = {}
+        for name, stated in value.items():
+            try:
+                quirks[name] = quirk_value(name, stated)
+            except ValueError as error:
+                problem = str(error) if str(error).startswith("unknown") else f"quirk {name} {error}"
+                self.wrong((*path, "quirks", name), f"{label}: {problem}")
+        return MappingProxyType(quirks)
+
+    def _breaker(self, table: Mapping[str, Any], path: Path, label: str) -> BreakerOverrides:
+        failures, successes, concurrency = (self._whole(table, path, name, label, low=1) for name in _BREAKER_COUNTS)
+        cooldown = table.get("breaker_cooldown_s")
+        if cooldown is not None and (
+            isinstance(cooldown, bool) or not isinstance(cooldown, (int, float)) or not 0 <= cooldown < float("inf")
+        ):
+            self.wrong(
+                (*path, "breaker_cooldown_s"),
+                f"{label}: breaker_cooldown_s must be seconds, zero or more, not {cooldown!r}",
+            )
+            cooldown = None
+        return BreakerOverrides(failures, float(cooldown) if cooldown is not None else None, successes, concurrency)
+
+    def _whole(self, table: Mapping[str, Any], path: Path, name: str, label: str, *, low: int) -> int | None:
+        value = table.get(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not isinstance(value, int) or value < low:
+            self.wrong((*path, name), f"{label}: {name} must be a whole number of at least {low}, not {value!r}")
+            return None
+        return value
+
+    def _text(self, table: Mapping[str, Any], path: Path, name: str, label: str) -> str | None:
+        value = table.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, str) or not value.strip():
+            shown = "" if name == "api_key" else f", not {value!r}"
+            self.wrong((*path, name), f"{label}: {name} must be a text that is not empty{shown}")
+            return None
+        return value.strip()
+
+
+def fit_for_header(text: str) -> bool:
+    """Whether a header can carry this text: printable characters of Latin-1, on one line."""
+    return all(32 <= ord(character) < 256 and ord(character) != 127 for character in text)

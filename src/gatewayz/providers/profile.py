@@ -1,0 +1,220 @@
+"""A provider as the gateway knows it: dialect x profile x credential.
+
+The dialect is code, the profile is data (one TOML file per provider in `profiles/`), the credential is a value of the
+operator's environment. `Provider` is the three put together: ready to be called.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from gatewayz.dialects.base import Quirks
+from gatewayz.providers.quirks import QUIRK_NAMES, near, quirk_value
+
+DialectName = Literal["openai", "anthropic"]
+CHAT_PATHS: Mapping[str, str] = MappingProxyType({"openai": "/chat/completions", "anthropic": "/messages"})
+SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+
+class ProfileError(Exception):
+    """A packaged profile file is wrong; the text names the file and the member."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerOverrides:
+    """Breaker thresholds of one provider; None: the deployment's setting."""
+
+    failures: int | None = None
+    cooldown_s: float | None = None
+    successes: int | None = None
+    half_open_concurrency: int | None = None
+
+
+NO_OVERRIDES = BreakerOverrides()
+NO_QUIRKS = Quirks()
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a profile file says, before any credential.
+
+    `env` lists the variables that may hold the key, best first; `base_url_env` those that move the provider to another
+    address. `variables` names, for each `{placeholder}` of `base_url`, the variables that fill it. A profile without
+    `needs_key` is a local server: it is switched on by one of `base_url_env`. `quirk_reasons` gives for each quirk why
+    it is there, with its source.
+    """
+
+    slug: str
+    name: str
+    dialect: DialectName
+    base_url: str
+    chat_path: str
+    env: tuple[str, ...] = ()
+    auth_header: str = "Authorization"
+    auth_scheme: str = "Bearer"
+    base_url_env: tuple[str, ...] = ()
+    variables: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    quirks: Quirks = NO_QUIRKS
+    quirk_reasons: Mapping[str, str] = field(default_factory=dict)
+    regions: tuple[str, ...] = ()
+    needs_key: bool = True
+    site_url: str | None = None
+    color: str | None = None
+    sources: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An active provider. `headers` hold the credential: never logged, never rendered. `url` is where chats are sent.
+
+    `configured`: it stands in the operator's configuration file, rather than being switched on by a variable.
+    """
+
+    slug: str
+    name: str
+    dialect: DialectName
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    quirks: Quirks = NO_QUIRKS
+    priority: int = 100
+    regions: tuple[str, ...] = ()
+    breaker: BreakerOverrides = NO_OVERRIDES
+    simulated: bool = False
+    configured: bool = False
+    site_url: str | None = None
+    color: str | None = None
+
+
+@cache
+def load_profiles() -> Mapping[str, Profile]:
+    """All packaged profiles by slug, in the order of their slugs. Read once. Raises ProfileError."""
+    folder = resources.files(__package__) / "profiles"
+    profiles: dict[str, Profile] = {}
+    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if file.name.endswith(".toml"):
+            profile = parse_profile(file.read_text(encoding="utf-8"), file.name)
+            profiles[profile.slug] = profile
+    return MappingProxyType(profiles)
+
+
+def parse_profile(text: str, file_name: str) -> Profile:
+    """The profile that a file holds. Raises ProfileError for whatever is unknown, missing or of the wrong type."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ProfileError(f"{file_name}: {error}") from error
+    reader = _Reader(file_name, table)
+    unknown = sorted(set(table) - _MEMBERS)
+    if unknown:
+        reader.refuse(unknown[0], f"unknown member{near(unknown[0], _MEMBERS)}")
+    slug, dialect = reader.text("slug"), reader.text("dialect")
+    if f"{slug}.toml" != file_name or not SLUG.fullmatch(slug):
+        reader.refuse("slug", "must be the name of the file")
+    if dialect not in CHAT_PATHS:
+        reader.refuse("dialect", f"must be one of {', '.join(CHAT_PATHS)}")
+    base_url = reader.text("base_url")
+    if urlsplit(base_url).scheme not in ("http", "https") or base_url.endswith("/"):
+        reader.refuse("base_url", "must start with http:// or https:// and not end in /")
+    auth = reader.table("auth", frozenset({"header", "scheme"}))
+    variables = {name: reader.names_of(name, value) for name, value in reader.table("variables").items()}
+    if set(variables) != set(PLACEHOLDER.findall(base_url)):
+        reader.refuse("variables", "must name the variables of each placeholder in base_url")
+    quirks, reasons = reader.quirks()
+    return Profile(
+        slug=slug,
+        name=reader.text("name"),
+        dialect=dialect,  # type: ignore[arg-type]  # one of CHAT_PATHS
+        base_url=base_url,
+        chat_path=reader.text("chat_path", CHAT_PATHS[dialect]),
+        env=reader.names("env"),
+        auth_header=auth.get("header", "Authorization"),
+        auth_scheme=auth.get("scheme", "Bearer"),
+        base_url_env=reader.names("base_url_env"),
+        variables=variables,
+        headers=reader.table("headers"),
+        quirks=quirks,
+        quirk_reasons=reasons,
+        regions=reader.names("regions"),
+        needs_key=reader.flag("needs_key", default=True),
+        site_url=reader.text("site_url", "") or None,
+        color=reader.text("color", "") or None,
+        sources=reader.names("sources"),
+        notes=reader.names("notes"),
+    )
+
+
+_MEMBERS = frozenset(
+    {
+        "slug", "name", "dialect", "base_url", "chat_path", "env", "auth", "base_url_env", "variables", "headers",
+        "quirks", "regions", "needs_key", "site_url", "color", "sources", "notes",
+    }
+)  # fmt: skip
+_QUIRK_MEMBERS = frozenset({"value", "reason", "source"})
+
+
+class _Reader:
+    """Typed members of one profile's table."""
+
+    def __init__(self, file_name: str, table: Mapping[str, Any]) -> None:
+        self._file_name = file_name
+        self._table = table
+
+    def refuse(self, member: str, problem: str) -> None:
+        raise ProfileError(f"{self._file_name}: {member}: {problem}")
+
+    def text(self, member: str, default: str | None = None) -> str:
+        value = self._table.get(member, default)
+        if not isinstance(value, str) or (default is None and not value):
+            self.refuse(member, "must be a text")
+        return str(value)
+
+    def flag(self, member: str, *, default: bool) -> bool:
+        value = self._table.get(member, default)
+        if not isinstance(value, bool):
+            self.refuse(member, "must be true or false")
+        return bool(value)
+
+    def names(self, member: str) -> tuple[str, ...]:
+        return self.names_of(member, self._table.get(member, []))
+
+    def names_of(self, member: str, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(part, str) and part for part in value):
+            self.refuse(member, "must be a list of texts")
+        return tuple(value)
+
+    def table(self, member: str, known: frozenset[str] | None = None) -> dict[str, Any]:
+        value = self._table.get(member, {})
+        if not isinstance(value, dict) or (known is not None and not set(value) <= known):
+            self.refuse(member, "must be a table" + (f" of {', '.join(sorted(known))}" if known else ""))
+        if member != "variables" and not all(isinstance(part, str) for part in value.values()):
+            self.refuse(member, "must hold texts")
+        return dict(value)
+
+    def quirks(self) -> tuple[Quirks, dict[str, str]]:
+        """Each quirk is a table of its own with `value`, `reason` and `source`: none may stand without its reason."""
+        values: dict[str, Any] = {}
+        reasons: dict[str, str] = {}
+        table = self._table.get("quirks", {})
+        if not isinstance(table, dict):
+            self.refuse("quirks", "must be a table")
+        for name, quirk in table.items():
+            member = f"quirks.{name}"
+            if name not in QUIRK_NAMES:
+                self.refuse(member, f"unknown quirk{near(name, QUIRK_NAMES)}")
+            if not isinstance(quirk, dict) or set(quirk) != _QUIRK_MEMBERS:
+                self.refuse(member, "must be a table of value, reason, source")
+            try:
+                values[name] = quirk_value(name, quirk["value"])
+            except ValueError as error:
+                self.refuse(member, str(error))
+            reasons[name] = f"{quirk['reason']} ({quirk['source']})"
+        return Quirks(**values), reasons

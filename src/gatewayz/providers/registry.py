@@ -1,0 +1,194 @@
+"""Who can be called? Profiles, environment and configuration put together: the providers of this deployment."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from gatewayz.dialects.base import Quirks
+from gatewayz.providers.addresses import configured_url, first_set, profile_url
+from gatewayz.providers.config import SIMULATED_SLUG, ConfiguredProvider, fit_for_header
+from gatewayz.providers.profile import DialectName, Profile, Provider
+from gatewayz.providers.quirks import with_quirks
+
+# The chain in which providers are tried where nothing else tells them apart; 10 is the first.
+DEFAULT_CHAIN = (
+    "openai", "anthropic", "google-vertex", "openrouter", "cerebras", "groq", "featherless", "vercel-ai-gateway",
+    "aihubmix", "anannas", "together", "fireworks", "deepinfra", "alibaba-cloud",
+)  # fmt: skip
+_PRIORITIES = {slug: 10 * place for place, slug in enumerate(DEFAULT_CHAIN, 1)}
+_KNOWN_PRIORITY = 200
+_UNKNOWN_PRIORITY = 300
+_SIMULATED_PRIORITY = 1000
+
+_ANTHROPIC_VERSION = "2023-06-01"  # the version whose shapes the dialect reads
+# How a provider without a profile wants its key, by dialect: (header, scheme).
+_AUTH: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"openai": ("Authorization", "Bearer"), "anthropic": ("x-api-key", "")}
+)
+# What any provider of a dialect is taken to be, unless its profile or the operator says otherwise.
+_QUIRKS: Mapping[str, Quirks] = MappingProxyType({"openai": Quirks(), "anthropic": Quirks(max_temperature=1.0)})
+
+
+@dataclass(frozen=True, slots=True)
+class Providers:
+    """The providers of this deployment."""
+
+    _active: Mapping[str, Provider]
+    _inactive: tuple[tuple[str, str], ...]
+
+    def get(self, slug: str) -> Provider | None:
+        """The active provider of that slug, or None."""
+        return self._active.get(slug)
+
+    def active_slugs(self) -> frozenset[str]:
+        """Slugs of all providers that can be called."""
+        return frozenset(self._active)
+
+    def all(self) -> tuple[Provider, ...]:
+        """All providers that can be called, lowest priority number first."""
+        return tuple(self._active.values())
+
+    def inactive(self) -> tuple[tuple[str, str], ...]:
+        """The known providers that cannot be called, each with its slug and the reason."""
+        return self._inactive
+
+    def has_real(self) -> bool:
+        """Whether any provider other than the simulated one can be called."""
+        return any(not provider.simulated for provider in self._active.values())
+
+
+def build_providers(
+    profiles: Mapping[str, Profile],
+    env: Mapping[str, str],
+    configured: Sequence[ConfiguredProvider],
+    *,
+    simulated: bool,
+) -> Providers:
+    """The providers that this environment and configuration switch on.
+
+    A key in one of a profile's variables is enough; a configured provider overrides the profile of its slug or adds
+    one. `simulated`: the simulated provider is there too.
+    """
+    active: list[Provider] = []
+    inactive: list[tuple[str, str]] = []
+    in_file = {provider.slug for provider in configured}
+    for profile in profiles.values():
+        if profile.slug not in in_file:
+            _sort(_from_profile(profile, env), profile.slug, active, inactive)
+    for provider in configured:
+        _sort(_from_config(provider, profiles.get(provider.slug), env), provider.slug, active, inactive)
+    if simulated:
+        active.append(SIMULATED_PROVIDER)
+    active.sort(key=lambda provider: (provider.priority, provider.slug))
+    return Providers(MappingProxyType({provider.slug: provider for provider in active}), tuple(sorted(inactive)))
+
+
+def default_priority(slug: str, known: bool) -> int:
+    """The priority of a provider for which the operator has chosen none: its place in the default chain, times ten."""
+    return _PRIORITIES.get(slug, _KNOWN_PRIORITY if known else _UNKNOWN_PRIORITY)
+
+
+SIMULATED_PROVIDER = Provider(
+    slug=SIMULATED_SLUG,
+    name="Simulated provider",
+    dialect="openai",
+    url="in-process:",
+    headers=MappingProxyType({}),
+    priority=_SIMULATED_PRIORITY,
+    simulated=True,
+)
+
+
+def _sort(found: Provider | str, slug: str, active: list[Provider], inactive: list[tuple[str, str]]) -> None:
+    if isinstance(found, str):
+        inactive.append((slug, found))
+    else:
+        active.append(found)
+
+
+def _from_profile(profile: Profile, env: Mapping[str, str]) -> Provider | str:
+    """The provider, or why it is inactive."""
+    key = _key_from(profile, env)
+    if profile.needs_key and key is None:
+        return f"no key: set {' or '.join(profile.env)}"
+    if key is not None and not fit_for_header(key[1]):
+        return f"{key[0]} holds characters that no header can carry"
+    url, problem = profile_url(profile, env)
+    if url is None:
+        return str(problem)
+    return Provider(
+        slug=profile.slug,
+        name=profile.name,
+        dialect=profile.dialect,
+        url=url,
+        headers=_headers(profile.dialect, profile, key[1] if key else None, {}),
+        quirks=profile.quirks,
+        priority=default_priority(profile.slug, known=True),
+        regions=profile.regions,
+        site_url=profile.site_url,
+        color=profile.color,
+    )
+
+
+def _from_config(wanted: ConfiguredProvider, profile: Profile | None, env: Mapping[str, str]) -> Provider | str:
+    """The provider as the operator wants it, the rest from its profile; or why it is inactive."""
+    dialect: DialectName = wanted.dialect or (profile.dialect if profile else "openai")
+    # Under another dialect the profile's way of signing and its quirks mean nothing.
+    spoken = profile if profile is not None and profile.dialect == dialect else None
+    key = wanted.api_key
+    if key is None and profile is not None:
+        found = _key_from(profile, env)
+        if found is not None and not fit_for_header(found[1]):
+            return f"{found[0]} holds characters that no header can carry"
+        key = found[1] if found else None
+        if key is None and profile.needs_key and wanted.base_url is None:
+            return f"no key: set api_key, api_key_env or {' or '.join(profile.env)}"
+    if wanted.base_url is not None:
+        url = configured_url(dialect, wanted.base_url, profile)
+    elif profile is None or spoken is None:
+        return f"base_url is needed for dialect {dialect}"
+    else:
+        stated, problem = profile_url(profile, env)
+        if stated is None and profile.needs_key:
+            return str(problem)
+        # Standing in the file switches a local server on at its usual address.
+        url = stated or profile.base_url + profile.chat_path
+    return Provider(
+        slug=wanted.slug,
+        name=wanted.name or (profile.name if profile else wanted.slug),
+        dialect=dialect,
+        url=url,
+        headers=_headers(dialect, spoken, key, wanted.headers),
+        quirks=with_quirks(spoken.quirks if spoken else _QUIRKS[dialect], wanted.quirks),
+        priority=wanted.priority if wanted.priority is not None else default_priority(wanted.slug, profile is not None),
+        regions=wanted.regions or _regions_of(profile, wanted),
+        breaker=wanted.breaker,
+        configured=True,
+        site_url=profile.site_url if profile else None,
+        color=profile.color if profile else None,
+    )
+
+
+def _regions_of(profile: Profile | None, wanted: ConfiguredProvider) -> tuple[str, ...]:
+    # Where another address stands is not known: a region is a promise about where data goes.
+    return profile.regions if profile is not None and wanted.base_url is None else ()
+
+
+def _key_from(profile: Profile, env: Mapping[str, str]) -> tuple[str, str] | None:
+    return first_set(profile.env, env)
+
+
+def _headers(
+    dialect: DialectName, profile: Profile | None, key: str | None, further: Mapping[str, str]
+) -> Mapping[str, str]:
+    """The headers of every request: content type, version, credential; later ones win whatever their case."""
+    headers = {"content-type": "application/json"}
+    if dialect == "anthropic":
+        headers["anthropic-version"] = _ANTHROPIC_VERSION
+    if profile is not None:
+        headers.update({name.lower(): value for name, value in profile.headers.items()})
+    if key is not None:
+        name, scheme = (profile.auth_header, profile.auth_scheme) if profile is not None else _AUTH[dialect]
+        headers[name.lower()] = f"{scheme} {key}" if scheme else key
+    headers.update({name.lower(): value for name, value in further.items()})
+    return MappingProxyType(headers)

@@ -1,0 +1,1 @@
+"""Which way should it go? Filters, scores, plans, failover and breakers."""

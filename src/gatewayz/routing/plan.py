@@ -1,0 +1,162 @@
+"""Which way should it go? From the offers of a model to an ordered list of attempts, each exclusion with its reason. Pure."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gatewayz.catalog.models import Model
+from gatewayz.catalog.offers import Offer
+from gatewayz.core.errors import GatewayError, InvalidRequest, Unavailable
+from gatewayz.providers.profile import Provider
+from gatewayz.routing.chains import vendor_chain
+
+# Without these the answer would mean something else; what is not here is dropped or answered with null.
+HARD_NEEDS = frozenset({"tools", "vision", "audio", "documents", "json_schema"})
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to serve the request."""
+
+    offer: Offer
+    provider: Provider
+
+
+@dataclass(frozen=True, slots=True)
+class Excluded:
+    """An offer that was left out, and why (one word that an operator can look up)."""
+
+    provider: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The attempts in order, and what was left out. `price_ceiling` is taken over `candidates`."""
+
+    candidates: tuple[Candidate, ...]
+    excluded: tuple[Excluded, ...] = ()
+
+
+class Active(Protocol):
+    """The providers that can be called."""
+
+    def get(self, slug: str) -> Provider | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the request demands of an offer: hard needs, a pinned provider, and the provider that comes first if it can."""
+
+    needs: frozenset[str]
+    pin: str | None = None
+    preferred: str | None = None
+
+
+def plan(
+    model: Model,
+    offers: Sequence[Offer],
+    providers: Active,
+    known_slugs: Collection[str],
+    wish: Wish,
+    is_open: Callable[[str], bool],
+) -> Plan:
+    """The ordered attempts for one request.
+
+    `providers` are the active ones, `known_slugs` all that the gateway has facts about, `is_open` tells whether a
+    provider's breaker lets nothing through. Raises InvalidRequest if no offer can do what is asked (the caller's choice of
+    model), Unavailable if offers exist but none can be used now.
+    """
+    excluded: list[Excluded] = []
+    able: list[Candidate] = []
+    lacking: dict[str, frozenset[str]] = {}
+    chain = vendor_chain(model.id, model.vendor)
+    for offer in offers:
+        provider = providers.get(offer.provider)
+        reason = _reason_against(offer, provider, chain, known_slugs, wish)
+        if provider is not None and reason is None:
+            missing = offer.lacks(wish.needs & HARD_NEEDS)
+            if not missing:
+                able.append(Candidate(offer, provider))
+                continue
+            lacking[offer.provider] = missing
+            reason = "cannot_" + "_".join(sorted(missing))
+        excluded.append(Excluded(offer.provider, reason or "unusable"))
+    if not able:
+        raise _nobody(model, lacking, wish, excluded)
+    ordered = _one_per_provider(sorted(able, key=lambda candidate: _rank(candidate, wish.preferred)))
+    closed = [candidate for candidate in ordered if not is_open(candidate.provider.slug)]
+    excluded += [Excluded(c.provider.slug, "breaker_open") for c in ordered if c not in closed]
+    if not closed:
+        raise Unavailable(
+            f"Every provider of {model.id} is paused after repeated failures. Try again in a minute or choose another model.",
+            headers={"Retry-After": "30"},
+        )
+    return Plan(tuple(closed), tuple(excluded))
+
+
+def _reason_against(
+    offer: Offer,
+    provider: Provider | None,
+    chain: tuple[str, ...] | None,
+    known_slugs: Collection[str],
+    wish: Wish,
+) -> str | None:
+    if provider is None:
+        return "provider_not_configured"
+    if wish.pin is not None and offer.provider != wish.pin:
+        return "other_provider_pinned"
+    # A provider that only this operator knows was put beside the model on purpose.
+    if chain is not None and offer.provider not in chain and offer.provider in known_slugs:
+        return "not_in_vendor_chain"
+    if offer.status == "retired":
+        return "retired"
+    return None
+
+
+def _rank(candidate: Candidate, preferred_slug: str | None) -> tuple[int, int, int, int, int, str]:
+    offer, provider = candidate.offer, candidate.provider
+    preferred = 0 if provider.slug == preferred_slug else 1
+    deprecated = 0 if offer.status == "active" else 1
+    price = offer.price
+    dearness = price.prompt + price.completion if price else 0
+    return (preferred, deprecated, provider.priority, offer.priority, dearness, offer.native_id)
+
+
+def _one_per_provider(candidates: list[Candidate]) -> list[Candidate]:
+    chosen: dict[str, Candidate] = {}
+    for candidate in candidates:
+        chosen.setdefault(candidate.provider.slug, candidate)
+    return list(chosen.values())
+
+
+_WORDS = {
+    "tools": ("tools", "function calling"),
+    "vision": ("messages", "images"),
+    "audio": ("messages", "audio input"),
+    "documents": ("messages", "documents"),
+    "json_schema": ("response_format", "JSON schema output"),
+}
+
+
+def _nobody(
+    model: Model, lacking: dict[str, frozenset[str]], wish: Wish, excluded: list[Excluded]
+) -> GatewayError:
+    if lacking:
+        missing = sorted(frozenset.intersection(*lacking.values()) or next(iter(lacking.values())))
+        param, what = _WORDS[missing[0]]
+        return InvalidRequest(
+            f"The model {model.id} does not support {what}. Choose a model that does, or leave it out.",
+            code="unsupported_by_model",
+            param=param,
+        )
+    if wish.pin is not None and any(item.reason == "other_provider_pinned" for item in excluded):
+        return InvalidRequest(
+            f"The provider {wish.pin} does not serve {model.id} here. Leave `provider` out, or choose another model.",
+            code="provider_not_available",
+            param="provider",
+        )
+    return Unavailable(
+        f"No configured provider serves {model.id}. Set the key of a provider that does, or choose another model;"
+        " GET /v1/models lists what can be used now.",
+    )

@@ -1,0 +1,234 @@
+"""One process of the product: every room made and joined, its background loops, its beginning and its end."""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import sqlalchemy as sa
+import structlog
+
+from gatewayz.accounts import Authenticator
+from gatewayz.api.public.metrics import refresh
+from gatewayz.billing.bank import Bank
+from gatewayz.billing.books import Books
+from gatewayz.billing.cashier import Cashier
+from gatewayz.billing.store import Store
+from gatewayz.billing.store_postgres import PostgresStore
+from gatewayz.billing.store_sqlite import SqliteStore
+from gatewayz.billing.sweep import Sweeper
+from gatewayz.billing.writer import Writer
+from gatewayz.catalog import CatalogKeeper
+from gatewayz.core.errors import GatewayError
+from gatewayz.core.money import nano_from_usd
+from gatewayz.gateway.entry import Doorkeeper
+from gatewayz.gateway.pipeline import Gateway, Rooms
+from gatewayz.gateway.replay import Replays
+from gatewayz.infra.changes import ChangeFeed
+from gatewayz.infra.clock import Clock, SystemClock
+from gatewayz.infra.crypto import KeyRing, derive_pepper
+from gatewayz.infra.db import Database
+from gatewayz.infra.http_client import AiohttpTransport, Timeouts, Transport
+from gatewayz.infra.redis import RedisLink
+from gatewayz.infra.telemetry import Metrics
+from gatewayz.policy.limits import Limiter
+from gatewayz.providers.client import Upstreams
+from gatewayz.providers.registry import Providers
+from gatewayz.providers.simulated import Simulated
+from gatewayz.routing.breaker_state import BreakerConfig
+from gatewayz.routing.breakers import Breakers
+from gatewayz.settings import ConfigurationError, Settings
+from gatewayz.wiring.configuration import Configuration, load_configuration
+from gatewayz.wiring.observe import Observer
+
+log = structlog.get_logger(__name__)
+
+_PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy")
+
+
+@dataclass(slots=True)
+class House:
+    """The joined rooms of one process; what `request.app.state.house` is."""
+
+    configuration: Configuration
+    settings: Settings
+    clock: Clock
+    database: Database
+    ring: KeyRing
+    feed: ChangeFeed
+    redis: RedisLink
+    limiter: Limiter
+    breakers: Breakers
+    authenticator: Authenticator
+    catalog: CatalogKeeper
+    providers: Providers
+    billing: Bank
+    writer: Writer
+    cashier: Cashier
+    sweeper: Sweeper
+    transport: Transport
+    metrics: Metrics
+    started_at_us: int
+    gateway: Gateway = field(init=False)
+    _loops: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Loads what requests need and starts the background loops. The database must be migrated and seeded."""
+        await self.feed.start()
+        await self.catalog.load()
+        await self.redis.start()
+        every = self._every
+        self._loops = [
+            asyncio.create_task(loop, name=name)
+            for name, loop in (
+                ("changes", self.feed.run()),
+                ("redis", self.redis.run()),
+                ("limits", self.limiter.run()),
+                ("breakers", self.breakers.run()),
+                ("leases", every(self.settings.lease_s / 4, self.cashier.tend)),
+                ("sweep", every(5.0, self.sweeper.sweep)),
+                ("purge", every(300.0, self.sweeper.purge)),
+                ("changes-purge", every(600.0, self.feed.purge)),
+                ("key-use", every(2.0, self.authenticator.flush_last_used)),
+                ("gauges", every(1.0, self._refresh_gauges)),
+            )
+        ]
+
+    async def stop(self) -> None:
+        """Ends the loops, returns leases, writes what waits, closes connections. May be called twice."""
+        for loop in self._loops:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        self._loops = []
+        await self.cashier.close()
+        await self.writer.close()
+        try:
+            await self.authenticator.flush_last_used()
+        except (sa.exc.SQLAlchemyError, OSError) as error:
+            log.warning("key_use_not_written", error=type(error).__name__)
+        await self.breakers.flush()
+        await self.catalog.close()
+        await self.transport.close()
+        await self.redis.close()
+        await self.database.close()
+
+    def reload_providers(self, _subject: str = "") -> None:
+        """Reads the configuration again and swaps the providers; an invalid file changes nothing."""
+        try:
+            fresh = load_configuration(self.configuration.environment)
+        except ConfigurationError as error:
+            log.error("configuration_refused", mistakes=[str(mistake) for mistake in error.mistakes])
+            return
+        self.configuration = fresh
+        self.providers = fresh.providers
+        for slug, config in breaker_configs(fresh.providers, self.settings).items():
+            self.breakers.configure(slug, config)
+        log.info("configuration_applied", providers=sorted(fresh.providers.active_slugs()))
+
+    async def _refresh_gauges(self) -> None:
+        refresh(self)
+
+    async def _every(self, pause_s: float, act: Callable[[], Awaitable[object]]) -> None:
+        """Acts again and again; a database that is away is tried again at the same pace."""
+        while True:
+            await asyncio.sleep(pause_s)
+            try:
+                await act()
+            except (sa.exc.SQLAlchemyError, OSError, GatewayError) as error:
+                log.warning("background_act_failed", act=getattr(act, "__qualname__", "?"), error=type(error).__name__)
+
+
+def breaker_configs(providers: Providers, settings: Settings) -> dict[str, BreakerConfig]:
+    """Thresholds of the providers that have their own."""
+    default = BreakerConfig.from_settings(settings)
+    configs = {}
+    for provider in providers.all():
+        own = provider.breaker
+        configs[provider.slug] = BreakerConfig(
+            failures=own.failures if own.failures is not None else default.failures,
+            cooldown_s=own.cooldown_s if own.cooldown_s is not None else default.cooldown_s,
+            successes=own.successes if own.successes is not None else default.successes,
+            half_open_concurrency=(
+                own.half_open_concurrency if own.half_open_concurrency is not None else default.half_open_concurrency
+            ),
+        )
+    return configs
+
+
+def build_house(
+    configuration: Configuration, secret_keys: tuple[str, ...], *, clock: Clock | None = None, transport: Transport | None = None
+) -> House:
+    """Every room of one process, joined; nothing is running and nothing is connected yet."""
+    settings, environment = configuration.settings, configuration.environment
+    clock = clock or SystemClock()
+    database = Database(environment.database_url)
+    pepper = derive_pepper(secret_keys[-1])
+    ring = KeyRing(secret_keys, pepper)
+    redis = RedisLink(environment.redis_url, clock)
+    limiter = Limiter(settings, clock, redis, salt=pepper)
+    breakers = Breakers(settings, clock, redis, breaker_configs(configuration.providers, settings))
+    feed = ChangeFeed(database, clock)
+    authenticator = Authenticator(database, ring, clock, settings)
+    authenticator.listen(feed)
+    catalog = CatalogKeeper(database, clock, feed, free_model_allowlist=settings.free_model_allowlist)
+    writer = Writer(_store(database, settings, clock))
+    cashier = Cashier(writer, settings, clock, secrets.token_hex(6))
+    if transport is None:
+        proxied = any(environment.variables.get(name) for name in _PROXY_VARIABLES)
+        transport = AiohttpTransport(use_proxy_variables=proxied)
+    house = House(
+        configuration=configuration,
+        settings=settings,
+        clock=clock,
+        database=database,
+        ring=ring,
+        feed=feed,
+        redis=redis,
+        limiter=limiter,
+        breakers=breakers,
+        authenticator=authenticator,
+        catalog=catalog,
+        providers=configuration.providers,
+        billing=Bank(settings),
+        writer=writer,
+        cashier=cashier,
+        sweeper=Sweeper(database, writer, clock),
+        transport=transport,
+        metrics=Metrics(),
+        started_at_us=clock.now_us(),
+    )
+    feed.on("config", house.reload_providers)
+    house.gateway = Gateway(_rooms(house))
+    return house
+
+
+def _rooms(house: House) -> Rooms:
+    settings = house.settings
+    observer = Observer(house.metrics, house.limiter, house.clock)
+    house.breakers.on_transition(observer.breaker_moved)
+    return Rooms(
+        settings=settings,
+        clock=house.clock,
+        doorkeeper=Doorkeeper(house.authenticator, house.limiter, settings),
+        replays=Replays(house.cashier, house.ring, house.clock),
+        catalog=house.catalog,
+        providers=lambda: house.providers,
+        known_slugs=house.configuration.known_slugs,
+        breakers=house.breakers,
+        cashier=house.cashier,
+        upstreams=Upstreams(
+            house.transport, Simulated(lambda: house.clock.now_us() / 1e6), Timeouts(settings.connect_timeout_s, settings.idle_timeout_s)
+        ),
+        observe=observer.finished,
+    )
+
+
+def _store(database: Database, settings: Settings, clock: Clock) -> Store:
+    trial_daily, low = nano_from_usd(settings.trial_daily_usd), nano_from_usd(settings.low_balance_usd)
+
+    def new_books() -> Books:
+        return Books(clock.now_us(), trial_daily, low)
+
+    if database.is_sqlite:
+        return SqliteStore(database.sqlite_path, new_books)
+    return PostgresStore(database.postgres_dsn, new_books)

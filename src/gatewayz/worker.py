@@ -1,0 +1,72 @@
+"""Running the server: one process, or several that share a socket."""
+
+import os
+import shutil
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+GRACE_S = 30
+BACKLOG = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where and with how many processes to serve."""
+
+    host: str
+    port: int
+    workers: int
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises OSError if the address is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError:
+        listener.close()
+        raise
+    listener.set_inheritable(True)
+    return listener
+
+
+def run(listen: Listen, listener: socket.socket, home: Path) -> None:
+    """Serves until told to stop. The database must be prepared."""
+    os.environ["GATEWAYZ_PREPARED"] = "1"
+    config = uvicorn.Config(
+        "gatewayz.asgi:app",
+        host=listen.host,
+        port=listen.port,
+        workers=listen.workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        date_header=True,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=GRACE_S,
+        backlog=BACKLOG,
+    )
+    if listen.workers == 1:
+        uvicorn.Server(config).run(sockets=[listener])
+        return
+    figures = home / f"metrics-{os.getpid()}"
+    shutil.rmtree(figures, ignore_errors=True)
+    figures.mkdir(parents=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(figures)
+    try:
+        Multiprocess(config, target=uvicorn.Server(config).run, sockets=[listener]).run()
+    finally:
+        shutil.rmtree(figures, ignore_errors=True)
+    sys.stdout.flush()

@@ -1,0 +1,156 @@
+"""The fake's OpenAI Chat Completions: plain answers, streams, model lists, errors."""
+
+import json
+from collections.abc import Iterator
+from itertools import chain, zip_longest
+from typing import Any
+
+from behaviour import Behaviour
+
+CREATED = 1_700_000_000
+DONE = "data: [DONE]\n\n"
+
+
+def default_error(status: int) -> dict[str, Any]:
+    """An error body as OpenAI would word this status."""
+    words = {
+        401: ("Incorrect API key provided: sk-fake****1234.", "invalid_request_error", "invalid_api_key"),
+        403: ("You are not allowed to do this.", "permission_error", None),
+        404: ("The model does not exist or you do not have access to it.", "invalid_request_error", "model_not_found"),
+        429: ("Rate limit reached for requests.", "requests", "rate_limit_exceeded"),
+    }
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    message, kind, code = words.get(status, (f"Scripted trouble with status {status}.", kind, None))
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+def plain(request: dict[str, Any], behaviour: Behaviour, persona: str, number: int) -> dict[str, Any]:
+    """A plain answer."""
+    message: dict[str, Any] = {"role": "assistant", "content": _text(behaviour, persona)}
+    if behaviour.refusal is not None:
+        message["refusal"] = behaviour.refusal
+    if behaviour.thinking is not None:
+        message["reasoning_content"] = behaviour.thinking
+    if behaviour.tool_calls:
+        message["content"] = behaviour.text
+        message["tool_calls"] = [_call(call, place) for place, call in enumerate(behaviour.tool_calls)]
+    choices = [
+        {"index": index, "message": message, "logprobs": None, "finish_reason": _finish(behaviour)}
+        for index in range(request.get("n") or 1)
+    ]
+    answer = {**_head(request, behaviour, number), "object": "chat.completion", "choices": choices}
+    if behaviour.empty:
+        answer["choices"] = []
+    if behaviour.usage is not None:
+        answer["usage"] = usage(behaviour.usage)
+    return answer
+
+
+def frames(request: dict[str, Any], behaviour: Behaviour, persona: str, number: int) -> Iterator[tuple[str, bool]]:
+    """The events of a stream, each with whether it is content."""
+    head = {**_head(request, behaviour, number), "object": "chat.completion.chunk"}
+    options = request.get("stream_options") or {}
+    every = {"usage": usage(behaviour.usage)} if behaviour.usage and behaviour.usage_when == "every" else {}
+
+    def event(index: int, delta: dict[str, Any], finish: str | None = None) -> str:
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
+        return data({**head, "choices": [choice], **every})
+
+    if not behaviour.empty:
+        for index in range(request.get("n") or 1):
+            yield event(index, {"role": "assistant", "content": ""}), False
+        for index in range(request.get("n") or 1):
+            for delta in _deltas(behaviour, persona):
+                yield event(index, delta), True
+            yield event(index, {}, _finish(behaviour)), False
+    asked = options.get("include_usage") is True
+    if behaviour.usage is not None and behaviour.usage_when != "every" and (asked or behaviour.usage_when == "own"):
+        yield data({**head, "choices": [], "usage": usage(behaviour.usage)}), False
+    if not behaviour.no_done:
+        yield DONE, False
+
+
+def error_frame(error: Any) -> str:
+    """An error inside a stream."""
+    return data(error if error is not None else default_error(500))
+
+
+def models(persona: str) -> dict[str, Any]:
+    """The model list."""
+    return {
+        "object": "list",
+        "data": [{"id": f"{persona}-model", "object": "model", "created": CREATED, "owned_by": persona}],
+    }
+
+
+def usage(counts: dict[str, int]) -> dict[str, Any]:
+    """Usage in OpenAI's words."""
+    told: dict[str, Any] = {
+        "prompt_tokens": counts.get("prompt", 0),
+        "completion_tokens": counts.get("completion", 0),
+        "total_tokens": counts.get("total", counts.get("prompt", 0) + counts.get("completion", 0)),
+    }
+    if "cached" in counts:
+        told["prompt_tokens_details"] = {"cached_tokens": counts["cached"]}
+    if "reasoning" in counts:
+        told["completion_tokens_details"] = {"reasoning_tokens": counts["reasoning"]}
+    return told
+
+
+def data(value: Any) -> str:
+    """One event."""
+    return f"data: {json.dumps(value, ensure_ascii=False, separators=(',', ':'))}\n\n"
+
+
+def arguments_of(call: dict[str, Any]) -> str:
+    """The arguments of a scripted call as JSON text."""
+    arguments = call.get("arguments", {})
+    return arguments if isinstance(arguments, str) else json.dumps(arguments)
+
+
+def _head(request: dict[str, Any], behaviour: Behaviour, number: int) -> dict[str, Any]:
+    return {
+        "id": behaviour.id or f"chatcmpl-fake-{number}",
+        "created": CREATED,
+        "model": behaviour.model or request.get("model", "fake"),
+    }
+
+
+def _text(behaviour: Behaviour, persona: str) -> str | None:
+    if behaviour.refusal is not None:
+        return None
+    return f"Hello from {persona}" if behaviour.text is None else behaviour.text
+
+
+def _finish(behaviour: Behaviour) -> str:
+    return behaviour.finish or ("tool_calls" if behaviour.tool_calls else "stop")
+
+
+def _call(call: dict[str, Any], place: int) -> dict[str, Any]:
+    function = {"name": call["name"], "arguments": arguments_of(call)}
+    return {"id": call.get("id", f"call_{place}"), "type": "function", "function": function}
+
+
+def _deltas(behaviour: Behaviour, persona: str) -> Iterator[dict[str, Any]]:
+    if behaviour.thinking is not None:
+        for piece in behaviour.text_pieces(behaviour.thinking) if behaviour.pieces is None else [behaviour.thinking]:
+            yield {"reasoning_content": piece}
+    if behaviour.refusal is not None:
+        yield {"refusal": behaviour.refusal}
+    text = _text(behaviour, persona) if not behaviour.tool_calls else behaviour.text
+    for piece in behaviour.text_pieces(text) if text else []:
+        yield {"content": piece}
+    yield from _call_deltas(behaviour)
+
+
+def _call_deltas(behaviour: Behaviour) -> Iterator[dict[str, Any]]:
+    runs: list[list[dict[str, Any]]] = []
+    for place, call in enumerate(behaviour.tool_calls):
+        opened = {**_call(call, place), "index": place}
+        opened["function"] = {"name": call["name"], "arguments": ""}
+        fragments = behaviour.fragments(arguments_of(call))
+        runs.append([opened, *({"index": place, "function": {"arguments": each}} for each in fragments)])
+    ordered = [step for steps in zip_longest(*runs) for step in steps] if behaviour.interleave else list(chain(*runs))
+    for step in ordered:
+        if step is not None:
+            yield {"tool_calls": [step]}
