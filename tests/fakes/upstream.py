@@ -3,9 +3,9 @@
     python tests/fakes/upstream.py --port 0        prints the port, serves until stdin closes or it is killed
 
 One process plays many providers: `/p/{persona}/v1/chat/completions`, `/p/{persona}/v1/messages` (without `/p/…` the
-persona is "default"). `POST /_script` `{persona, model?, default?, queue?}` (see `behaviour.py`),
-`GET /_journal?persona=`, `POST /_reset`. Without a script: 200, "Hello from {persona}", usage 10/5. A further dialect is
-a module like `speak_openai.py` and a line in `SPEAKERS`.
+persona is "default"). `POST /_script` takes `{persona, model?, default?, queue?}` (see `behaviour.py`), `GET
+/_journal?persona=` tells what was asked, `POST /_reset` forgets both. Without a script: 200, "Hello from {persona}",
+usage 10/5. A further dialect is a module like `speak_openai.py` and a line in `SPEAKERS`.
 """
 
 import argparse

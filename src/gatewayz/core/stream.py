@@ -124,7 +124,7 @@ class UsageReport:
 
 @dataclass(frozen=True, slots=True)
 class StreamError:
-    """The provider reports an error; `code`, `kind`, `status`, `param` in its words, `message` for the classifier only."""
+    """The provider reports an error; all members in its own words, `message` for the classifier only."""
 
     message: str
     kind: str | None = None

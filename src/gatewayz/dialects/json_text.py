@@ -23,6 +23,10 @@ _ANY = msgspec.json.Decoder()
 _ENCODER = msgspec.json.Encoder()
 _OPENERS_AND_CLOSERS = bytes.maketrans(b"[{]}", b"(())")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
+# An escape in JSON; group 1 is half a surrogate pair, which a text cut in the middle of an emoji leaves behind.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
 _POSITION = re.compile(r"\(byte (\d+)\)")
 
 
@@ -72,6 +76,7 @@ def usd_raw(nano_usd: int) -> msgspec.Raw:
 def request_members(body: bytes) -> Fields:
     """The top-level members of a request body as untouched bytes.
 
+    Half surrogate pairs, which no provider can read, become the replacement character.
     Raises InvalidRequest (`invalid_json`) for what is not a JSON object in UTF-8, and for nesting beyond `MAX_DEPTH`.
     """
     if not body.isascii():
@@ -84,15 +89,20 @@ def request_members(body: bytes) -> Fields:
     except msgspec.ValidationError as error:
         raise InvalidRequest("The body must be a JSON object.", code="invalid_json") from error
     except msgspec.DecodeError as error:
+        mended = _ESCAPE.sub(_no_half_pair, body)
+        if mended != body:
+            return request_members(mended)
         found = _POSITION.search(str(error))
         raise _invalid("The body is not valid JSON", int(found[1]) if found else len(body)) from error
-    except UnicodeDecodeError as error:
-        raise InvalidRequest("The body is not valid JSON.", code="invalid_json") from error
     except RecursionError as error:
         raise _too_deep() from error
     if _deeper_than(body, MAX_DEPTH):
         raise _too_deep()
     return fields
+
+
+def _no_half_pair(escape: re.Match[bytes]) -> bytes:
+    return b"\\ufffd" if escape[1] else escape[0]
 
 
 def _invalid(what: str, position: int) -> InvalidRequest:

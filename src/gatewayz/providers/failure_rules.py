@@ -200,6 +200,7 @@ _OTHERS = (
         "overloaded_error engine_overloaded_error",
         "Anthropic; Moonshot, under 429: its capacity, not our limit",
     ),
+    _say(_K.OVERLOADED, "insufficient_system_resource", "DeepSeek, as the reason for which an answer ended", (None,)),
     _say(_K.OVERLOADED, "service_unavailable_error service_unavailable unavailable", "no capacity", (None,)),
     _say(
         _K.CALLER, "rate_limit_exceeded", "Groq: one request larger than the tokens of a minute; no wait helps", (413,)

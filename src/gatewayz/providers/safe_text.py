@@ -62,8 +62,10 @@ _PREFIX = re.compile(
 )
 _PARAM = re.compile(r"[A-Za-z_]\w*(?:\.\w+|\[\d+\])*")
 _NAMED_PARAM = re.compile(
-    r"\b(?:parameters?|arguments?|fields?|value for|property|input)(?: supplied)?:? ?['\"`]([A-Za-z_][\w.\[\]]*)['\"`]"
-    r"|['\"`]([A-Za-z_][\w.\[\]]*)['\"`] (?:must|should|is not|is required|cannot)",
+    r"\b(?:parameters?|arguments?|fields?|value for|value|property|input)(?: supplied)?:? ?"
+    r"['\"`]([A-Za-z_][\w.\[\]]*)['\"`]"
+    r"|['\"`]([A-Za-z_][\w.\[\]]*)['\"`] (?:must|should|is not|is required|cannot)"
+    r"|^((?:model|messages|system|tools|temperature|thinking|metadata|[a-z]+_[a-z_]+)(?:\.\w+)*): ",
     re.IGNORECASE,
 )
 
@@ -86,7 +88,7 @@ def param_of(message: str, stated: str | None = None) -> str | None:
     if stated and len(stated) <= 100 and _PARAM.fullmatch(stated):
         return stated
     named = _NAMED_PARAM.search(message)
-    found = (named[1] or named[2]) if named else None
+    found = next((group for group in named.groups() if group), None) if named else None
     return found if found and len(found) <= 100 and _PARAM.fullmatch(found) else None
 
 

@@ -43,6 +43,15 @@ class BreakerStore:
             found |= {provider: _parsed(flat[4 * i : 4 * i + 4]) for i, provider in enumerate(strangers)}
         return found
 
+    async def read_with_reset(self, provider: str) -> tuple[Breaker, int]:
+        """The provider's breaker, and when it was last reset (microseconds, 0: not known)."""
+        *values, reset_at = await self._link.call("MGET", *_keys(provider), _reset_key(provider))
+        return _parsed(values) or CLOSED, _us(reset_at) if reset_at else 0
+
+    async def mark_reset(self, provider: str, at_us: int, *, cooldown_s: float) -> None:
+        """Remembers a reset, so that a process that was away does not bring an older opening back."""
+        await self._link.call("SET", _reset_key(provider), _seconds(at_us), "EX", keep_s(cooldown_s))
+
     async def swap(
         self, provider: str, expected: Breaker, new: Breaker, freed: Sequence[str], *, cooldown_s: float
     ) -> Breaker:
@@ -69,6 +78,10 @@ def _probes(provider: str) -> str:
     return f"circuit_breaker:{provider}:probes"
 
 
+def _reset_key(provider: str) -> str:
+    return f"circuit_breaker:{provider}:reset_at"
+
+
 def _texts(breaker: Breaker) -> list[str]:
     counts = [str(breaker.failure_count), str(breaker.success_count)]
     return [breaker.state.value, *counts, _seconds(breaker.opened_at_us)]
@@ -83,6 +96,9 @@ def _parsed(values: Sequence[bytes | None]) -> Breaker | None:
     state, failures, successes, opened_at = values
     if state is None or failures is None or successes is None or opened_at is None:
         return None
-    whole, _, fraction = opened_at.decode().partition(".")
-    opened_at_us = int(whole) * US_PER_S + int(fraction or 0)
-    return Breaker(BreakerState(state.decode()), int(failures), int(successes), opened_at_us)
+    return Breaker(BreakerState(state.decode()), int(failures), int(successes), _us(opened_at))
+
+
+def _us(seconds: bytes) -> int:
+    whole, _, fraction = seconds.decode().partition(".")
+    return int(whole) * US_PER_S + int(fraction or 0)

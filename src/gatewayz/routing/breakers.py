@@ -45,10 +45,21 @@ class _Cell:
     """One provider's breaker in this process.
 
     `shared` is the last value known to stand in Redis (or decided here while it is away), `value` the same after the
-    events that are not written yet. `forced`: a reset was made while Redis was away and must win on return.
+    events that are not written yet. `reset_us` is when it was last reset while Redis was away (0: never).
     """
 
-    __slots__ = ("changed_us", "config", "events", "forced", "freed", "probes", "provider", "rejoin", "shared", "value")
+    __slots__ = (
+        "changed_us",
+        "config",
+        "events",
+        "freed",
+        "probes",
+        "provider",
+        "rejoin",
+        "reset_us",
+        "shared",
+        "value",
+    )
 
     def __init__(self, provider: str, config: BreakerConfig) -> None:
         self.provider = provider
@@ -60,7 +71,7 @@ class _Cell:
         self.freed: list[str] = []
         self.probes: dict[str, tuple[int, int]] = {}
         self.rejoin = False
-        self.forced = False
+        self.reset_us = 0
 
     def settle(self, breaker: Breaker, now_us: int) -> None:
         """Both values become this one."""
@@ -145,6 +156,7 @@ class Breakers:
         self._cells: dict[str, _Cell] = {}
         self._dirty: set[_Cell] = set()
         self._writer: asyncio.Task[None] | None = None
+        self._unclaimed: set[asyncio.Future[bool | Breaker]] = set()
         self._epoch = 0
         self._listeners: list[Transition] = []
         redis.on_state(self._on_link)
@@ -256,14 +268,17 @@ class Breakers:
         if self._link.state != "up":
             return token
         places = cell.config.half_open_concurrency
+        trip = asyncio.ensure_future(
+            self._store.take_place(cell.provider, opened_at_us, token, now_us=now_us, until_us=until_us, places=places)
+        )
         try:
-            answer = await self._store.take_place(
-                cell.provider, opened_at_us, token, now_us=now_us, until_us=until_us, places=places
-            )
+            answer = await asyncio.shield(trip)
         except RedisAway:
             return token
         except asyncio.CancelledError:
-            self._hear(cell, None, opened_at_us, token)
+            # Freed after the answer only: on another connection it could overtake the taking.
+            self._unclaimed.add(trip)
+            trip.add_done_callback(lambda done: self._drop_unclaimed(cell, opened_at_us, token, done))
             raise
         if answer is True:
             return token
@@ -273,6 +288,14 @@ class Breakers:
         if cell not in self._dirty:
             cell.settle(answer, now_us)
         return None
+
+    def _drop_unclaimed(
+        self, cell: _Cell, opened_at_us: int, token: str, trip: "asyncio.Future[bool | Breaker]"
+    ) -> None:
+        self._unclaimed.discard(trip)
+        if not trip.cancelled():
+            trip.exception()  # looked at, so that an outage is not reported as forgotten
+        self._hear(cell, None, opened_at_us, token)
 
     def _hear(self, cell: _Cell, verdict: Verdict | None, opening_us: int, token: str | None) -> None:
         """Takes a permit back: the mirror moves at once, Redis in the background while the link is up."""
@@ -297,7 +320,7 @@ class Breakers:
 
     def _decide_alone(self, cell: _Cell, events: list[Event], now_us: int) -> None:
         breaker, moves = moved(cell.shared, cell.config, events, now_us)
-        cell.forced = cell.forced or any(event.kind == "reset" for event in events)
+        cell.reset_us = max([cell.reset_us, *(event.at_us for event in events if event.kind == "reset")])
         # A new list: a write that is still under way sees by it that its events were decided without it.
         cell.events, cell.freed = [], []
         cell.settle(breaker, now_us)
@@ -323,10 +346,15 @@ class Breakers:
         """Writes what one cell has heard by compare-and-swap. Raises RedisAway."""
         source, events, freed = cell.events, cell.events[:], cell.freed[:]
         epoch, rejoin = self._epoch, cell.rejoin
-        expected = ((await self._store.read([cell.provider]))[cell.provider] or CLOSED) if rejoin else cell.shared
+        resets_us = [cell.reset_us, *(event.at_us for event in events if event.kind == "reset")]
+        if any(resets_us):
+            await self._store.mark_reset(cell.provider, max(resets_us), cooldown_s=cell.config.cooldown_s)
+        expected, reset_us = cell.shared, 0
+        if rejoin:
+            expected, reset_us = await self._store.read_with_reset(cell.provider)
         while True:
             now_us = self._clock.now_us()
-            base = self._rejoined(cell, expected, now_us) if rejoin else expected
+            base = _rejoined(cell, expected, reset_us, now_us) if rejoin else expected
             new, moves = moved(base, cell.config, events, now_us)
             if new == expected and not freed:
                 break
@@ -337,17 +365,12 @@ class Breakers:
         if cell.events is not source:
             return
         if self._epoch == epoch:
-            cell.rejoin = cell.forced = False
+            cell.rejoin, cell.reset_us = False, 0
         cell.events = cell.events[len(events) :]
         cell.freed = cell.freed[len(freed) :]
         cell.settle(new, now_us)
         cell.value, _ = moved(new, cell.config, cell.events, now_us)
         self._tell(cell.provider, moves)
-
-    def _rejoined(self, cell: _Cell, found: Breaker, now_us: int) -> Breaker:
-        """Where to go on from after an outage: the stricter of both, unless a reset was made meanwhile."""
-        here = at(cell.shared, cell.config, now_us)
-        return here if cell.forced else stricter(here, at(found, cell.config, now_us))
 
     async def _refresh(self) -> None:
         if self._link.state != "up":
@@ -392,3 +415,12 @@ class Breakers:
             say("breaker_moved", provider=provider, old=old.value, new=new.value)
             for listener in self._listeners:
                 listener(provider, old, new)
+
+
+def _rejoined(cell: _Cell, found: Breaker, reset_us: int, now_us: int) -> Breaker:
+    """Where to go on from after an outage: the stricter of both, but for openings that were reset since."""
+    here, there = (
+        CLOSED if 0 < breaker.opened_at_us <= reset_us else at(breaker, cell.config, now_us)
+        for breaker in (cell.shared, found)
+    )
+    return stricter(here, there)

@@ -161,3 +161,9 @@ class House:
         transport = httpx2.ASGITransport(app=dispatcher)
         async with httpx2.AsyncClient(transport=transport, base_url="http://gateway", headers=headers) as client:
             yield client
+
+
+async def customer(house: House, **chosen: Any) -> tuple[users.User, str]:
+    """An account and the plain text of its key."""
+    user = await house.user()
+    return user, (await house.key(user.id, **chosen)).secret

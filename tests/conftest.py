@@ -1,0 +1,76 @@
+"""What the whole suite shares: options, real servers, databases of both kinds."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+import gatewayz.accounts.tables
+import gatewayz.billing.tables
+import gatewayz.catalog.tables
+import gatewayz.infra.tables
+import gatewayz.operations.tables  # noqa: F401
+from gatewayz.infra.clock import ManualClock
+from gatewayz.infra.db import Database
+from gatewayz.wiring.prepare import migrate
+from tests.servers import postgres_database, shared_postgres, shared_redis
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--require-servers", action="store_true", help="fail instead of skipping when no PostgreSQL or Redis can be started"
+    )
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn(request: pytest.FixtureRequest) -> str:
+    """DSN of a real PostgreSQL server, one per worker process."""
+    try:
+        return shared_postgres()
+    except (OSError, RuntimeError, ImportError) as error:
+        if request.config.getoption("--require-servers"):
+            raise
+        pytest.skip(f"no PostgreSQL can be started here: {error}")
+
+
+@pytest.fixture(scope="session")
+def redis_url(request: pytest.FixtureRequest) -> str:
+    """URL of a real Redis server, one per worker process."""
+    try:
+        return shared_redis()
+    except (OSError, RuntimeError, ImportError) as error:
+        if request.config.getoption("--require-servers"):
+            raise
+        pytest.skip(f"no Redis can be started here: {error}")
+
+
+@pytest.fixture
+def postgres_url(postgres_dsn: str) -> Iterator[str]:
+    """A fresh, empty PostgreSQL database, dropped afterwards."""
+    with postgres_database(postgres_dsn) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A fresh, empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'test.db'}"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """A fresh database of each kind in the newest shape."""
+    opened = Database(database_url)
+    await migrate(opened)
+    try:
+        yield opened
+    finally:
+        await opened.close()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """A clock that stands still until it is moved."""
+    return ManualClock()
