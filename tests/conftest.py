@@ -1,5 +1,7 @@
 """What the whole suite shares: options, real servers, databases of both kinds."""
 
+import asyncio
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -44,6 +46,28 @@ def redis_url(request: pytest.FixtureRequest) -> str:
         pytest.skip(f"no Redis can be started here: {error}")
 
 
+async def _shape(url: str) -> None:
+    database = Database(url)
+    await migrate(database)
+    await database.close()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file in the newest shape, to be copied."""
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    asyncio.run(_shape(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_dsn: str) -> Iterator[str]:
+    """Name of a PostgreSQL database in the newest shape, to be copied."""
+    with postgres_database(postgres_dsn) as url:
+        asyncio.run(_shape(url))
+        yield url.rpartition("/")[2]
+
+
 @pytest.fixture
 def postgres_url(postgres_dsn: str) -> Iterator[str]:
     """A fresh, empty PostgreSQL database, dropped afterwards."""
@@ -52,18 +76,21 @@ def postgres_url(postgres_dsn: str) -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A fresh, empty database of each kind."""
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A fresh database of each kind in the newest shape, without rows."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'test.db'}"
-    return str(request.getfixturevalue("postgres_url"))
+        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "test.db")
+        yield f"sqlite:///{tmp_path / 'test.db'}"
+        return
+    template = request.getfixturevalue("postgres_template")
+    with postgres_database(request.getfixturevalue("postgres_dsn"), template) as url:
+        yield url
 
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """A fresh database of each kind in the newest shape."""
     opened = Database(database_url)
-    await migrate(opened)
     try:
         yield opened
     finally:

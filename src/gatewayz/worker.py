@@ -66,7 +66,7 @@ def run(listen: Listen, listener: socket.socket, home: Path) -> None:
     figures.mkdir(parents=True)
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(figures)
     try:
-        Multiprocess(config, target=uvicorn.Server(config).run, sockets=[listener]).run()
+        Multiprocess(config, sockets=[listener]).run()
     finally:
         shutil.rmtree(figures, ignore_errors=True)
     sys.stdout.flush()

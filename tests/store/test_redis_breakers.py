@@ -30,10 +30,12 @@ class Fleet:
     all: list[Breakers] = field(default_factory=list)
     links: list[RedisLink] = field(default_factory=list)
 
-    async def grow(self, processes: int, configs: dict[str, BreakerConfig] | None = None) -> "Fleet":
+    async def grow(
+        self, processes: int, configs: dict[str, BreakerConfig] | None = None, timeout_s: float = 2.0
+    ) -> "Fleet":
+        """By default the timeout is generous, so that a busy machine does not look like an outage."""
         for _ in range(processes):
-            # Generous, so that a busy machine does not look like an outage.
-            link = RedisLink(self.url, self.clock, timeout_s=2.0)
+            link = RedisLink(self.url, self.clock, timeout_s=timeout_s)
             self.links.append(link)
             self.all.append(Breakers(Settings(), self.clock, link, configs))
             assert await link.start() == "up"
@@ -156,6 +158,20 @@ async def test_many_failures_at_the_same_moment_are_one_opening(fleet: Fleet, pr
     assert fleet.moves(provider) == [("CLOSED", "OPEN", 1)]
 
 
+async def test_a_process_with_an_old_picture_adds_to_what_others_counted(fleet: Fleet, provider: str) -> None:
+    one, two, three = fleet.all
+    await fail(three, provider, 1)
+    await fleet.settle()
+    await fail(one, provider, 2)
+    await one.flush()
+    await fail(two, provider, 1)
+    await two.flush()
+    assert two.snapshot(provider)["failure_count"] == 4
+    await fail(one, provider, 1)
+    await fleet.settle()
+    assert fleet.states(provider) == {OPEN}
+
+
 async def test_a_healthy_provider_costs_no_trip(fleet: Fleet, provider: str) -> None:
     before = fleet.links[0].commands
     for _ in range(100):
@@ -213,6 +229,19 @@ async def test_places_of_lost_and_cancelled_probes_become_free(fleet: Fleet, pro
     assert await two.borrow(provider) is not None
 
 
+async def test_a_lost_probe_of_an_earlier_opening_holds_no_place(fleet: Fleet, provider: str) -> None:
+    await fail(fleet.all[0], provider, 5)
+    await fleet.settle()
+    fleet.clock.advance(60)
+    assert (await permit(fleet.all[0], provider)).is_probe
+    await fleet.all[1].reset(provider)
+    await fleet.settle()
+    await fail(fleet.all[1], provider, 5)
+    await fleet.settle()
+    fleet.clock.advance(60)
+    assert (await permit(fleet.all[2], provider)).is_probe
+
+
 async def test_a_process_that_slept_through_a_closing_gets_a_permit(fleet: Fleet, provider: str) -> None:
     one, two, _ = fleet.all
     await fail(one, provider, 5)
@@ -248,6 +277,16 @@ async def test_an_open_breaker_survives_a_server_that_lost_everything(fleet: Fle
     assert fleet.states(provider) == {OPEN}
     assert await fleet.links[0].call("GET", f"circuit_breaker:{provider}:state") == b"OPEN"
     assert fleet.moves(provider) == [("CLOSED", "OPEN", 1)]
+
+
+@pytest.mark.parametrize("damage", ["closed", "", "{}"])
+async def test_a_damaged_entry_is_written_anew(fleet: Fleet, provider: str, damage: str) -> None:
+    await fail(fleet.all[0], provider, 5)
+    await fleet.settle()
+    await fleet.links[0].call("SET", f"circuit_breaker:{provider}:state", damage)
+    await fleet.settle()
+    assert fleet.states(provider) == {OPEN}
+    assert await fleet.links[0].call("GET", f"circuit_breaker:{provider}:state") == b"OPEN"
 
 
 async def test_what_nobody_touched_for_an_hour_expires(fleet: Fleet, provider: str) -> None:
@@ -313,6 +352,47 @@ async def test_words_said_while_the_server_hangs_are_not_lost(fleet: Fleet, prov
     assert fleet.states(provider) == {OPEN}
     assert two.snapshot(provider)["failure_count"] == 5
     assert fleet.moves(provider) == [("CLOSED", "OPEN", 1)]
+
+
+async def test_what_was_decided_alone_is_not_overwritten_by_a_server_that_only_hung(
+    server: tuple[str, ServerHandle], provider: str
+) -> None:
+    fleet = await Fleet(*server).grow(2, timeout_s=0.1)
+    await fail(fleet.all[0], provider, 3)
+    await fleet.settle()
+    server[1].pause()
+    await fail(fleet.all[0], provider, 2)
+    await fleet.all[0].flush()
+    assert fleet.links[0].state == "down"
+    assert fleet.all[0].state(provider) is OPEN
+    server[1].resume()
+    await fleet.regain_redis()
+    assert fleet.states(provider) == {OPEN}
+    await fleet.close()
+
+
+@pytest.mark.slow
+async def test_a_write_that_comes_through_after_all_does_not_undo_what_was_decided_meanwhile(
+    server: tuple[str, ServerHandle], provider: str
+) -> None:
+    """The link goes down by an older command while a younger write is under way, and that write is answered."""
+    fleet = await Fleet(*server).grow(1, timeout_s=1.0)
+    one = fleet.all[0]
+    await fail(one, provider, 1)
+    await one.flush()
+    server[1].pause()
+    older = asyncio.create_task(fleet.links[0].call("GET", "anything"))
+    await asyncio.sleep(0.5)
+    await fail(one, provider, 1)
+    await asyncio.gather(older, return_exceptions=True)
+    assert fleet.links[0].state == "down"
+    await fail(one, provider, 2)
+    server[1].resume()
+    await one.flush()
+    assert one.snapshot(provider)["failure_count"] == 4
+    await fleet.regain_redis()
+    assert one.snapshot(provider)["failure_count"] == 4
+    await fleet.close()
 
 
 class SharedBreaker(RuleBasedStateMachine):

@@ -1,7 +1,7 @@
 """Tables of accounts, their keys and the audit trail. Times are microseconds since the epoch, money is nano-USD.
 
 Lists and snapshots are JSON text: they are read whole and never searched inside. The two audit tables refuse UPDATE and
-DELETE by trigger, so that not even our own code can bend a written entry.
+DELETE by triggers (made by a migration), so that not even our own code can bend a written entry.
 """
 
 import sqlalchemy as sa
@@ -126,31 +126,3 @@ audit_heads = sa.Table(
     sa.Column("seq", sa.BigInteger, nullable=False),
     sa.Column("hash", sa.Text, nullable=False),
 )
-
-
-def append_only_statements(dialect: str) -> tuple[str, ...]:
-    """The statements that make both trails refuse UPDATE and DELETE on `sqlite` or `postgresql`; may run twice."""
-    names = [(table.name, event) for table in (audit_log, security_audit_log) for event in ("UPDATE", "DELETE")]
-    if dialect == "sqlite":
-        return tuple(
-            f"CREATE TRIGGER IF NOT EXISTS {name}_no_{event.lower()} BEFORE {event} ON {name}"
-            f" BEGIN SELECT RAISE(ABORT, '{name} is append-only'); END"
-            for name, event in names
-        )
-    refuse = (
-        "CREATE OR REPLACE FUNCTION refuse_audit_change() RETURNS trigger LANGUAGE plpgsql AS "
-        "'BEGIN RAISE EXCEPTION ''the audit trail is append-only''; END'"
-    )
-    triggers = (
-        f"CREATE OR REPLACE TRIGGER {name}_no_{event.lower()} BEFORE {event} ON {name}"
-        " FOR EACH ROW EXECUTE FUNCTION refuse_audit_change()"
-        for name, event in names
-    )
-    return (refuse, *triggers)
-
-
-@sa.event.listens_for(metadata, "after_create")
-def _make_append_only(_target: sa.MetaData, connection: sa.Connection, tables: list[sa.Table], **_: object) -> None:
-    if audit_log in tables:
-        for statement in append_only_statements(connection.dialect.name):
-            connection.exec_driver_sql(statement)

@@ -195,7 +195,13 @@ def reads(batch: list[Operation]) -> Reads:
                     lease_ids.add(op.lease_id)
             case _:
                 assert_never(op)
-    return Reads(*(tuple(sorted(ids)) for ids in (users, hold_ids, lease_ids, key_ids, claims)))
+    return Reads(
+        user_ids=tuple(sorted(users)),
+        hold_ids=tuple(sorted(hold_ids)),
+        lease_ids=tuple(sorted(lease_ids)),
+        key_ids=tuple(sorted(key_ids)),
+        claims=tuple(sorted(claims)),
+    )
 
 
 def post(books: Books, batch: list[Operation]) -> list[Result]:
@@ -214,7 +220,8 @@ def _post_one(books: Books, op: Operation) -> Result:
         case Void():
             return _void(books, op)
         case Release():
-            return _release(books, op)
+            _release(books, op)
+            return None
         case ReturnLease():
             return _return_lease(books, op)
         case Begin():
@@ -331,12 +338,14 @@ def _key_cap_reached(books: Books, op: PlaceHold, caps: KeyCaps) -> str | None:
 
 def _expire(books: Books, op: Expire) -> None:
     balance = books.balance(op.user_id)
-    if op.hold_id and (hold := books.holds.get(op.hold_id)) and hold.expires_at_us <= books.now_us:
+    hold = books.holds.get(op.hold_id) if op.hold_id and op.hold_id not in books.gone_holds else None
+    if hold is not None and hold.expires_at_us <= books.now_us:
         _drop_hold(books, hold, balance)
         _free_key(books, hold if hold.key_metered else None)
-    if op.lease_id and (lease := books.leases.get(op.lease_id)) and lease.expires_at_us <= books.now_us:
+    lease = books.leases.get(op.lease_id) if op.lease_id and op.lease_id not in books.gone_leases else None
+    if lease is not None and lease.expires_at_us <= books.now_us:
         balance.reserved -= lease.amount
-        _drop_lease(books, op.lease_id)
+        _drop_lease(books, lease.lease_id)
 
 
 def _begin(books: Books, op: Begin) -> Begun:

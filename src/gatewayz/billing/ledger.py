@@ -69,7 +69,7 @@ async def view(connection: AsyncConnection, user_id: int, now_us: int, trial_dai
         spent_today=day_spent(balance, now_us),
         daily_cap=balance.daily_cap,
         status=_status(balance, now_us),
-        blocked_by=now.blocked_by,
+        blocked_by=now.blocked_by if now.spendable <= 0 else None,
     )
 
 

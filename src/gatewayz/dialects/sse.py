@@ -102,7 +102,9 @@ class SseParser:
         if first == _COLON:
             return
         if first == _OPENING_BRACE:
+            self._dispatch(events)
             self._hold(line)
+            self._dispatch(events)
             return
         field, _, value = line.partition(b":")
         if value.startswith(b" "):

@@ -90,14 +90,8 @@ class Metrics:
         registry: Any = self.registry
         if self._multiprocess:
             registry = CollectorRegistry()
-            multiprocess.MultiProcessCollector(registry)
+            multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         return encoder(registry), content_type
-
-    @staticmethod
-    def forget_process(pid: int) -> None:
-        """Drops the live gauges of a worker that has ended."""
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-            multiprocess.mark_process_dead(pid)
 
 
 def configure_logging(level: str, *, as_json: bool) -> None:

@@ -96,9 +96,13 @@ def _parsed(values: Sequence[bytes | None]) -> Breaker | None:
     state, failures, successes, opened_at = values
     if state is None or failures is None or successes is None or opened_at is None:
         return None
-    return Breaker(BreakerState(state.decode()), int(failures), int(successes), _us(opened_at))
+    try:
+        return Breaker(BreakerState(state.decode()), int(failures), int(successes), _us(opened_at))
+    except ValueError:
+        return None
 
 
 def _us(seconds: bytes) -> int:
+    """Microseconds of epoch seconds as we write them. Raises ValueError."""
     whole, _, fraction = seconds.decode().partition(".")
     return int(whole) * US_PER_S + int(fraction or 0)

@@ -17,6 +17,7 @@ import structlog
 
 from gatewayz.infra.clock import US_PER_S, Clock, iso
 from gatewayz.infra.redis import LinkState, RedisAway, RedisLink
+from gatewayz.routing.breaker_cell import Cell
 from gatewayz.routing.breaker_state import (
     CLOSED,
     Breaker,
@@ -27,7 +28,6 @@ from gatewayz.routing.breaker_state import (
     Verdict,
     at,
     moved,
-    stricter,
 )
 from gatewayz.routing.breaker_store import BreakerStore, keep_s
 from gatewayz.settings import Settings
@@ -41,55 +41,6 @@ TICK_S = 0.5
 Transition = Callable[[str, BreakerState, BreakerState], None]
 
 
-class _Cell:
-    """One provider's breaker in this process.
-
-    `shared` is the last value known to stand in Redis (or decided here while it is away), `value` the same after the
-    events that are not written yet. `reset_us` is when it was last reset while Redis was away (0: never).
-    """
-
-    __slots__ = (
-        "changed_us",
-        "config",
-        "events",
-        "freed",
-        "probes",
-        "provider",
-        "rejoin",
-        "reset_us",
-        "shared",
-        "value",
-    )
-
-    def __init__(self, provider: str, config: BreakerConfig) -> None:
-        self.provider = provider
-        self.config = config
-        self.shared = CLOSED
-        self.value = CLOSED
-        self.changed_us = 0
-        self.events: list[Event] = []
-        self.freed: list[str] = []
-        self.probes: dict[str, tuple[int, int]] = {}
-        self.rejoin = False
-        self.reset_us = 0
-
-    def settle(self, breaker: Breaker, now_us: int) -> None:
-        """Both values become this one."""
-        if breaker == CLOSED:
-            breaker = CLOSED  # the one object, so that the way of a healthy provider compares identities only
-        if breaker != self.shared:
-            self.changed_us = now_us
-        self.shared = self.value = breaker
-
-    def drop_probes(self, opened_at_us: int, now_us: int) -> None:
-        """Frees the places of earlier openings and of probes that were never heard of again."""
-        self.probes = {
-            token: (opening_us, until_us)
-            for token, (opening_us, until_us) in self.probes.items()
-            if opening_us == opened_at_us and until_us > now_us
-        }
-
-
 class Permit:
     """Leave to call a provider once. Say `success`, `failure` or `neutral`; later words change nothing.
 
@@ -98,7 +49,7 @@ class Permit:
 
     __slots__ = ("_breakers", "_cell", "_opening_us", "_said", "_token")
 
-    def __init__(self, breakers: "Breakers", cell: _Cell, opening_us: int, token: str | None) -> None:
+    def __init__(self, breakers: "Breakers", cell: Cell, opening_us: int, token: str | None) -> None:
         self._breakers = breakers
         self._cell = cell
         self._opening_us = opening_us
@@ -153,8 +104,8 @@ class Breakers:
         self._store = BreakerStore(redis)
         self._process = secrets.token_hex(6)
         self._numbers = count(1)
-        self._cells: dict[str, _Cell] = {}
-        self._dirty: set[_Cell] = set()
+        self._cells: dict[str, Cell] = {}
+        self._dirty: set[Cell] = set()
         self._writer: asyncio.Task[None] | None = None
         self._unclaimed: set[asyncio.Future[bool | Breaker]] = set()
         self._epoch = 0
@@ -249,11 +200,11 @@ class Breakers:
         while self._writer is not None and not self._writer.done():
             await asyncio.shield(self._writer)
 
-    def _cell(self, provider: str) -> _Cell:
-        cell = self._cells[provider] = _Cell(provider, self._configs.get(provider, self._default))
+    def _cell(self, provider: str) -> Cell:
+        cell = self._cells[provider] = Cell(provider, self._configs.get(provider, self._default))
         return cell
 
-    async def _place(self, cell: _Cell, opened_at_us: int, now_us: int) -> str | None:
+    async def _place(self, cell: Cell, opened_at_us: int, now_us: int) -> str | None:
         """The token of a probe place, "" if none is free, None if the breaker has moved on: look at it again."""
         if cell in self._dirty:
             await self.flush()
@@ -290,14 +241,14 @@ class Breakers:
         return None
 
     def _drop_unclaimed(
-        self, cell: _Cell, opened_at_us: int, token: str, trip: "asyncio.Future[bool | Breaker]"
+        self, cell: Cell, opened_at_us: int, token: str, trip: "asyncio.Future[bool | Breaker]"
     ) -> None:
         self._unclaimed.discard(trip)
         if not trip.cancelled():
             trip.exception()  # looked at, so that an outage is not reported as forgotten
         self._hear(cell, None, opened_at_us, token)
 
-    def _hear(self, cell: _Cell, verdict: Verdict | None, opening_us: int, token: str | None) -> None:
+    def _hear(self, cell: Cell, verdict: Verdict | None, opening_us: int, token: str | None) -> None:
         """Takes a permit back: the mirror moves at once, Redis in the background while the link is up."""
         if token:
             cell.probes.pop(token, None)
@@ -308,7 +259,7 @@ class Breakers:
             return  # nothing to reset: a healthy provider costs nothing
         self._apply(cell, [] if verdict is None else [Event(verdict, opening_us, self._clock.now_us())])
 
-    def _apply(self, cell: _Cell, events: list[Event]) -> None:
+    def _apply(self, cell: Cell, events: list[Event]) -> None:
         now_us = self._clock.now_us()
         if self._link.state != "up":
             self._decide_alone(cell, cell.events + events, now_us)
@@ -318,7 +269,7 @@ class Breakers:
         self._dirty.add(cell)
         self._wake_writer()
 
-    def _decide_alone(self, cell: _Cell, events: list[Event], now_us: int) -> None:
+    def _decide_alone(self, cell: Cell, events: list[Event], now_us: int) -> None:
         breaker, moves = moved(cell.shared, cell.config, events, now_us)
         cell.reset_us = max([cell.reset_us, *(event.at_us for event in events if event.kind == "reset")])
         # A new list: a write that is still under way sees by it that its events were decided without it.
@@ -342,7 +293,7 @@ class Breakers:
             if not cell.events:
                 self._dirty.discard(cell)
 
-    async def _write(self, cell: _Cell) -> None:
+    async def _write(self, cell: Cell) -> None:
         """Writes what one cell has heard by compare-and-swap. Raises RedisAway."""
         source, events, freed = cell.events, cell.events[:], cell.freed[:]
         epoch, rejoin = self._epoch, cell.rejoin
@@ -354,7 +305,7 @@ class Breakers:
             expected, reset_us = await self._store.read_with_reset(cell.provider)
         while True:
             now_us = self._clock.now_us()
-            base = _rejoined(cell, expected, reset_us, now_us) if rejoin else expected
+            base = cell.rejoined(expected, reset_us, now_us) if rejoin else expected
             new, moves = moved(base, cell.config, events, now_us)
             if new == expected and not freed:
                 break
@@ -415,12 +366,3 @@ class Breakers:
             say("breaker_moved", provider=provider, old=old.value, new=new.value)
             for listener in self._listeners:
                 listener(provider, old, new)
-
-
-def _rejoined(cell: _Cell, found: Breaker, reset_us: int, now_us: int) -> Breaker:
-    """Where to go on from after an outage: the stricter of both, but for openings that were reset since."""
-    here, there = (
-        CLOSED if 0 < breaker.opened_at_us <= reset_us else at(breaker, cell.config, now_us)
-        for breaker in (cell.shared, found)
-    )
-    return stricter(here, there)

@@ -77,7 +77,7 @@ def backoff_s(retry: int, retry_after_s: float | None, luck: float) -> float:
     """
     if retry_after_s is not None:
         return retry_after_s * (1 + 0.1 * luck)
-    pause = min(_FIRST_PAUSE_S * 2**retry, _LONGEST_PAUSE_S)
+    pause: float = min(_FIRST_PAUSE_S * 2**retry, _LONGEST_PAUSE_S)
     return pause * (0.5 + 0.5 * luck)
 
 

@@ -139,7 +139,8 @@ async def _revision(connection: AsyncConnection) -> str | None:
     has_table = await connection.run_sync(lambda sync: sa.inspect(sync).has_table("alembic_version"))
     if not has_table:
         return None
-    return await connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+    found: str | None = await connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+    return found
 
 
 def _upgrade(connection: sa.Connection) -> None:

@@ -233,8 +233,10 @@ async def test_a_client_that_hangs_up_fails_nobody_else(house: House) -> None:
     assert database.reads == 1
 
 
-async def test_an_answer_overtaken_by_a_change_is_not_remembered(house: House) -> None:
-    """The row was read before the change; whoever asks after it must see the change."""
+@pytest.mark.ac("AC-1.1.4")
+@pytest.mark.parametrize("arrives_late", [False, True])
+async def test_an_answer_overtaken_by_a_change_serves_nobody_else(house: House, arrives_late: bool) -> None:
+    """The row was read before the change: it is neither remembered nor given to those who asked after the change."""
     database, authenticator = counted(house)
     user = await house.user()
     issued = await house.key(user.id)
@@ -244,13 +246,12 @@ async def test_an_answer_overtaken_by_a_change_is_not_remembered(house: House) -
     async with house.database.begin() as connection:
         await keys.update(connection, user.id, issued.key.id, {"is_active": False}, SYSTEM, house.clock.now_us())
     house.feed.tell("key", str(issued.key.id))
-    late = asyncio.create_task(authenticator.authenticate(issued.secret))
+    late = asyncio.create_task(refusal(authenticator, issued.secret)) if arrives_late else None
     await asyncio.sleep(0)
     database.gate.set()
-    await early
-    with pytest.raises(Unauthenticated, match="switched off"):
-        await late
-    assert (await refusal(authenticator, issued.secret)).code == "api_key_inactive"
+    assert (await early).key_id == issued.key.id
+    error = await late if late else await refusal(authenticator, issued.secret)
+    assert error.code == "api_key_inactive"
 
 
 async def test_an_unknown_key_is_asked_once_and_never_hidden_when_made(house: House) -> None:
@@ -414,7 +415,12 @@ async def test_uses_are_summed_and_survive_a_failed_flush(house: House) -> None:
     issued = await house.key(user.id)
     for ip in ("198.51.100.1", "198.51.100.2"):
         await authenticator.authenticate(issued.secret, ip)
-    begin, database.begin = database.begin, _refuse  # type: ignore[method-assign]
+
+    def used_meanwhile() -> Any:
+        authenticator.uses.note(issued.key.id, user.id, house.clock.now_us(), "198.51.100.2")
+        raise OSError("away")
+
+    begin, database.begin = database.begin, used_meanwhile  # type: ignore[method-assign]
     with pytest.raises(OSError, match="away"):
         await authenticator.flush_last_used()
     database.begin = begin  # type: ignore[method-assign]
@@ -428,11 +434,7 @@ async def test_uses_are_summed_and_survive_a_failed_flush(house: House) -> None:
         key = await keys.get(connection, user.id, issued.key.id)
         rows = (await connection.execute(sa.text("SELECT uses, ip FROM key_use_hours"))).all()
     assert key.last_used_at_us == house.clock.now_us()
-    assert [tuple(row) for row in rows] == [(4, "198.51.100.4")]
-
-
-def _refuse() -> Any:
-    raise OSError("away")
+    assert [tuple(row) for row in rows] == [(5, "198.51.100.4")]
 
 
 async def test_refusals_are_logged_quietly(house: House, caplog: pytest.LogCaptureFixture) -> None:

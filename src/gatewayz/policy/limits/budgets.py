@@ -64,11 +64,12 @@ class Budget:
 class _Trip:
     """Questions that go to Redis together; `needs` counts the requests waiting per budget."""
 
-    __slots__ = ("done", "needs")
+    __slots__ = ("answered", "done", "needs")
 
     def __init__(self) -> None:
         self.needs: dict[Budget, int] = {}
         self.done = asyncio.Event()
+        self.answered = False
 
 
 class Budgets:
@@ -226,6 +227,8 @@ class Budgets:
         trip.needs[budget] = trip.needs.get(budget, 0) + need
         self._wake_sender()
         await trip.done.wait()
+        if not trip.answered:
+            self._go_alone(budget)
 
     def _report(self, budget: Budget) -> None:
         """Tells Redis in the background what this process really used; requests that wait go first."""
@@ -243,6 +246,7 @@ class Budgets:
                 trip, self._trip = self._trip, _Trip()
                 try:
                     await self._send(list(trip.needs.items()))
+                    trip.answered = True
                 finally:
                     trip.done.set()
             else:
