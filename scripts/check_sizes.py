@@ -19,6 +19,8 @@ for path in sorted(ROOT.rglob("*.py")):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             if length > MAX_FUNCTION:
-                problems.append(f"{path.relative_to(ROOT)}:{node.lineno} {node.name}: {length} lines, more than {MAX_FUNCTION}")
+                problems.append(
+                    f"{path.relative_to(ROOT)}:{node.lineno} {node.name}: {length} lines, more than {MAX_FUNCTION}"
+                )
 print("\n".join(problems) or "sizes are within the limits")
 sys.exit(bool(problems))

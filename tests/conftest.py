@@ -20,7 +20,9 @@ from tests.servers import postgres_database, shared_postgres, shared_redis
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--require-servers", action="store_true", help="fail instead of skipping when no PostgreSQL or Redis can be started"
+        "--require-servers",
+        action="store_true",
+        help="fail instead of skipping when no PostgreSQL or Redis can be started",
     )
 
 

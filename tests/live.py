@@ -179,7 +179,9 @@ class Customer:
         """One request with this account's key."""
         return self.gateway.call(method, path, body, key=self.key, headers=headers)
 
-    def chat(self, model: str, text: str = "Hello!", *, headers: dict[str, str] | None = None, **more: Any) -> httpx.Response:
+    def chat(
+        self, model: str, text: str = "Hello!", *, headers: dict[str, str] | None = None, **more: Any
+    ) -> httpx.Response:
         """One plain chat completion."""
         body = {"model": model, "messages": [{"role": "user", "content": text}], **more}
         return self.gateway.call("POST", "/v1/chat/completions", body, key=self.key, headers=headers)

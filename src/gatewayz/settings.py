@@ -64,7 +64,9 @@ class Settings:
     rate_limit_retries: int = _setting(3, "tries again at the same provider after a 429", low=0)
     # limits
     ip_limit_per_min: int = _setting(300, "unauthenticated requests per minute and IP address", low=1)
-    fingerprint_limit_per_min: int = _setting(100, "requests per minute of one header fingerprint seen from several IPs", low=1)
+    fingerprint_limit_per_min: int = _setting(
+        100, "requests per minute of one header fingerprint seen from several IPs", low=1
+    )
     anonymous_per_day: int = _setting(3, "inference requests per day and IP address without a key", low=0)
     anonymous_max_tokens: int = _setting(1024, "largest answer in tokens without a key", low=1)
     rpm_free: int = _setting(60, "requests per minute of a key on the Free plan (also in the trial)", low=1)
@@ -89,7 +91,9 @@ class Settings:
     low_balance_usd: float = _setting(5.0, "balance below which X-Credits-Remaining is sent", low=0)
     topup_url: str = _setting("", "address put into 402 answers: where to add credit")
     upgrade_url: str = _setting("", "address put into 402 answers: where to change the plan")
-    free_model_allowlist: tuple[str, ...] = _setting((), "models that may be offered at price zero and without a key, besides :free ones")
+    free_model_allowlist: tuple[str, ...] = _setting(
+        (), "models that may be offered at price zero and without a key, besides :free ones"
+    )
     admin_grant_cap_usd: float = _setting(1000.0, "most that an administrator may grant at once, in USD", low=0)
     admin_grant_cap_24h_usd: float = _setting(5000.0, "most that an administrator may grant in 24 hours, in USD", low=0)
     lease_usd: float = _setting(1.0, "largest slice of a balance that one process reserves at a time, in USD", low=0)
@@ -110,9 +114,7 @@ class Settings:
 # Names of the contract whose feature this version does not have. They are accepted, so that one file serves several
 # versions, and named in a warning, so that nobody believes they act.
 RESERVED_SETTINGS = frozenset(
-    """health_threshold minimum_topup_usd batch_discount exact_cache_entries exact_cache_s semantic_threshold
-    embedding_model country_header default_region ssrf_allow_hosts webhook_attempts webhook_backoff_base_s mail_attempts
-    mail_backoff_base_s queue_poll_interval_s""".split()
+    ["health_threshold", "minimum_topup_usd", "batch_discount", "exact_cache_entries", "exact_cache_s", "semantic_threshold", "embedding_model", "country_header", "default_region", "ssrf_allow_hosts", "webhook_attempts", "webhook_backoff_base_s", "mail_attempts", "mail_backoff_base_s", "queue_poll_interval_s"]
 )
 SECRET_SETTINGS = frozenset({"metrics_token"})
 _ONE_OF = {"simulated_provider": ("auto", "on", "off"), "log_level": ("debug", "info", "warning", "error")}
@@ -190,7 +192,11 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
 
 
 def read_settings(
-    from_file: Mapping[str, Any], variables: Mapping[str, str], *, where: str = "gatewayz.toml", lines: Mapping[str, int] | None = None
+    from_file: Mapping[str, Any],
+    variables: Mapping[str, str],
+    *,
+    where: str = "gatewayz.toml",
+    lines: Mapping[str, int] | None = None,
 ) -> tuple[Settings, dict[str, Source], list[Mistake], list[str]]:
     """Settings, where each value came from, the mistakes, and warnings.
 
@@ -279,7 +285,9 @@ def _convert(item: Any, value: Any) -> Any:
             raise ValueError(f"must be {'a whole number' if kind is int else 'a number'}, not {value!r}")
         low, high = item.metadata["low"], item.metadata["high"]
         if (low is not None and value < low) or (high is not None and value > high):
-            raise ValueError(f"must be {f'at least {low:g}' if high is None else f'from {low:g} to {high:g}'}, not {value!r}")
+            raise ValueError(
+                f"must be {f'at least {low:g}' if high is None else f'from {low:g} to {high:g}'}, not {value!r}"
+            )
         return kind(value)
     if kind is str:
         if not isinstance(value, str):

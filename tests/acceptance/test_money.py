@@ -1,9 +1,13 @@
 """Credits as a customer sees them (6.1)."""
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 
+from tests.acceptance.conftest import SETTINGS
 from tests.fakes.handle import FakeUpstream
-from tests.live import LiveGateway
+from tests.live import Customer, LiveGateway
 
 
 @pytest.mark.ac("AC-6.1.1")
@@ -32,3 +36,252 @@ def test_one_answer_is_one_row(gateway: LiveGateway) -> None:
     assert customer.balance()["balance_usd"] == pytest.approx(before - cost)
     rows = customer.transactions(type="api_usage")
     assert [row["request_id"] for row in rows] == [answer.headers["x-request-id"]]
+
+
+def spent(customer: Customer) -> float:
+    """USD that have left the account by usage and refunds."""
+    return -sum(row["amount_usd"] for row in customer.transactions() if row["type"] in ("api_usage", "hold", "refund"))
+
+
+@pytest.mark.ac("AC-6.1.2")
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_repeated_request_id_is_charged_once(gateway: LiveGateway, upstream: FakeUpstream, stream: bool) -> None:
+    customer = gateway.customer(10)
+    headers = {"X-Request-ID": f"order-{stream}"}
+    first = customer.chat("acme/chat", headers=headers, stream=stream)
+    again = customer.chat("acme/chat", headers=headers, stream=stream)
+    assert first.status_code == again.status_code == 200
+    assert again.content == first.content
+    assert again.headers["content-type"] == first.headers["content-type"]
+    assert again.headers["x-idempotent-replay"] == "true"
+    assert "x-idempotent-replay" not in first.headers
+    assert len(upstream.journal()) == 1
+    assert len(customer.transactions(type="api_usage")) == 1
+
+
+def test_the_same_id_of_two_accounts_never_meets(gateway: LiveGateway, upstream: FakeUpstream) -> None:
+    one, two = gateway.customer(10), gateway.customer(10)
+    for customer in (one, two):
+        assert customer.chat("acme/chat", headers={"Idempotency-Key": "shared"}).status_code == 200
+    assert len(upstream.journal()) == 2
+
+
+def test_the_same_id_with_another_body_is_a_conflict(gateway: LiveGateway) -> None:
+    customer = gateway.customer(10)
+    assert customer.chat("acme/chat", "one", headers={"X-Request-ID": "dup"}).status_code == 200
+    answer = customer.chat("acme/chat", "two", headers={"X-Request-ID": "dup"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "idempotency_conflict")
+
+
+def test_the_same_id_while_it_runs_is_in_progress(gateway: LiveGateway, upstream: FakeUpstream) -> None:
+    customer = gateway.customer(10)
+    upstream.script("first", default={"delay_s": 1.0})
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(customer.chat, "acme/single", headers={"X-Request-ID": "slow"})
+        upstream.wait_until("first", "model", "acme-single")
+        second = customer.chat("acme/single", headers={"X-Request-ID": "slow"})
+        assert (second.status_code, second.json()["error"]["code"]) == (409, "request_in_progress")
+        assert running.result().status_code == 200
+
+
+@pytest.mark.ac("AC-6.1.4")
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 529])
+def test_a_provider_fault_is_refunded(gateway: LiveGateway, upstream: FakeUpstream, status: int) -> None:
+    customer = gateway.customer(10)
+    before = customer.balance()["balance_usd_exact"]
+    upstream.script("first", default={"status": status})
+    answer = customer.chat("acme/single", headers={"X-Request-ID": "fault"})
+    assert answer.status_code in (502, 503, 504)
+    assert customer.balance()["balance_usd_exact"] == before
+    refund, hold = customer.transactions()[:2]
+    assert (refund["type"], hold["type"]) == ("refund", "hold")
+    assert refund["amount_usd"] == -hold["amount_usd"] > 0
+    assert refund["request_id"] == "fault:refund"
+    upstream.reset()
+    retried = customer.chat("acme/single", headers={"X-Request-ID": "fault"})
+    assert retried.status_code == 200
+    assert customer.transactions(type="api_usage")[0]["request_id"] == "fault:2"
+
+
+@pytest.mark.ac("AC-6.1.5")
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_provider_timeout_is_refunded(gateway: LiveGateway, upstream: FakeUpstream, stream: bool) -> None:
+    customer = gateway.customer(10)
+    before = customer.balance()["balance_usd_exact"]
+    upstream.script("first", default={"hang": "headers"})
+    answer = customer.chat("acme/single", stream=stream)
+    if stream:
+        assert '"code":"provider_timeout"' in answer.text.replace(" ", "")
+        assert answer.text.endswith("data: [DONE]\n\n")
+    else:
+        assert (answer.status_code, answer.json()["error"]["code"]) == (504, "provider_timeout")
+    assert customer.balance()["balance_usd_exact"] == before
+    assert customer.transactions()[0]["type"] == "refund"
+
+
+@pytest.mark.ac("AC-6.1.6")
+def test_the_callers_own_mistake_leaves_no_row(gateway: LiveGateway, upstream: FakeUpstream) -> None:
+    customer = gateway.customer(10)
+    rows = len(customer.transactions())
+    upstream.script("first", default={"status": 400})
+    assert customer.chat("acme/single").status_code == 400
+    assert customer.chat("acme/single", temperature=9).status_code == 400
+    assert customer.chat("no-such-model").status_code == 404
+    assert len(customer.transactions()) == rows
+
+
+PREMIUM = (
+    "openai/gpt-4-custom", "openai/gpt-5-custom", "openai/o1-custom", "openai/o3-custom", "openai/o4-custom",
+    "anthropic/claude-custom", "google/gemini-1.5-pro-custom", "google/gemini-2-custom", "google/gemini-3-custom",
+    "google/gemini-pro-custom", "cohere/command-r-plus-custom", "mistralai/mixtral-8x22b-custom", "x-ai/grok-custom",
+)  # fmt: skip
+
+
+@pytest.mark.ac("AC-6.1.7", "AC-5.3.3")
+def test_premium_models_never_run_without_their_own_price(upstream: FakeUpstream, tmp_path: Path) -> None:
+    models = "".join(
+        f'[[models]]\nid = "{name}"\nname = "Custom"\ncontext_length = 1000\n'
+        f'[[models.offers]]\nprovider = "{"openai" if name.startswith("openai") else "openrouter"}"\nnative_id = "x"\n'
+        for name in PREMIUM
+    )
+    entry = '[[providers]]\nslug = "{0}"\nbase_url = "{1}"\ndialect = "openai"\napi_key = "sk"\n'
+    config = (
+        SETTINGS + "".join(entry.format(slug, upstream.base_url(slug)) for slug in ("openai", "openrouter")) + models
+    )
+    with LiveGateway(tmp_path, config) as live:
+        customer = live.customer(10)
+        listed = {model["id"] for model in live.call("GET", "/v1/models").json()["data"]}
+        for name in PREMIUM:
+            for answer in (
+                customer.chat(name),
+                customer.chat(name, stream=True),
+                customer.call(
+                    "POST",
+                    "/v1/messages",
+                    {"model": name, "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]},
+                ),
+            ):
+                error = answer.json()["error"]
+                assert (answer.status_code, error["code"]) == (503, "pricing_unavailable"), (name, answer.text)
+                assert name in error["message"]
+            assert name not in listed
+    assert upstream.journal() == []
+
+
+@pytest.mark.ac("AC-6.1.8", "AC-6.1.11")
+def test_usage_rows_say_everything_and_lists_count_all(gateway: LiveGateway) -> None:
+    customer = gateway.customer(10)
+    ids = [customer.chat("acme/chat").headers["x-request-id"] for _ in range(3)]
+    page = customer.call("GET", "/credits/transactions?limit=2&type=api_usage").json()
+    assert (page["total"], page["returned"], page["limit"], page["has_more"]) == (3, 2, 2, True)
+    row = page["data"][0]
+    assert row["request_id"] == ids[-1]
+    assert row["user_id"] == customer.user_id
+    assert (row["model"], row["provider"]) == ("acme/chat", "first")
+    assert (row["prompt_tokens"], row["completion_tokens"]) == (10, 5)
+    assert row["amount_usd_exact"] == "-0.00006"
+    assert row["price_nano_usd_per_mtok"]["prompt"] == 2_000_000_000
+    assert sum(row["split_usd"].values()) == pytest.approx(row["amount_usd"])
+    assert customer.call("GET", f"/credits/transactions?key_id={row['key_id']}").json()["total"] >= 3
+    assert customer.call("GET", "/credits/transactions?to=2020-01-01").json()["total"] == 0
+    assert customer.call("GET", "/credits/transactions?limit=0").status_code == 422
+    assert customer.call("GET", "/credits/transactions?type=theft").status_code == 422
+
+
+@pytest.mark.ac("AC-6.1.12")
+def test_administrators_move_money_with_a_reason(gateway: LiveGateway) -> None:
+    customer = gateway.customer(0)
+    user = {"user_id": customer.user_id}
+    assert gateway.call("POST", "/credits/add", {**user, "amount_usd": 1}, key=gateway.admin_key).status_code == 422
+    assert (
+        gateway.call("POST", "/credits/add", {**user, "amount_usd": 1, "reason": "x"}, key=customer.key).status_code
+        == 403
+    )
+    assert gateway.admin("POST", "/credits/add", {**user, "amount_usd": "2.5", "reason": "gift"})["amount_usd"] == 2.5
+    assert (
+        gateway.admin("POST", "/credits/adjust", {**user, "amount_usd": "-0.5", "reason": "oops"})["amount_usd"] == -0.5
+    )
+    too_much = {**user, "amount_usd": "1000.01", "reason": "x"}
+    refused = gateway.call("POST", "/credits/add", too_much, key=gateway.admin_key)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "grant_cap_exceeded")
+    charged = customer.chat("acme/chat").headers["x-request-id"]
+    refund = {**user, "request_id": charged, "reason": "bad answer"}
+    assert (
+        gateway.call("POST", "/credits/refund", {**refund, "amount_usd": 1}, key=gateway.admin_key).status_code == 400
+    )
+    assert gateway.admin("POST", "/credits/refund", refund)["amount_usd"] == pytest.approx(6e-5)
+    assert gateway.call("POST", "/credits/refund", refund, key=gateway.admin_key).status_code == 400
+    assert customer.balance()["buckets"]["purchased"]["balance_usd"] == 2.0 or customer.balance()["balance_usd"] == 7.0
+    actions = [row["action"] for row in gateway.admin("GET", "/admin/audit-logs?limit=50")["data"]]
+    assert {"credits.add", "credits.adjust", "credits.refund", "credits.add_refused"} <= set(actions)
+
+
+@pytest.mark.ac("AC-6.1.13")
+def test_a_keys_daily_cap_is_kept(gateway: LiveGateway) -> None:
+    customer = gateway.customer(10, daily_usd_cap=0.01)
+    answer = customer.chat("acme/single", max_tokens=1000)
+    assert answer.status_code == 200, answer.text
+    refused = customer.chat("acme/single", max_tokens=1250)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (402, "daily_usage_cap")
+
+
+def test_a_trial_spends_its_daily_share_only(gateway: LiveGateway, upstream: FakeUpstream) -> None:
+    trial = gateway.customer(0)
+    upstream.script("first", default={"usage": {"prompt": 10, "completion": 124_000}})
+    assert trial.chat("acme/single", max_tokens=124_000).status_code == 200
+    refused = trial.chat("acme/single", max_tokens=1_000)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (402, "trial_daily_limit")
+
+
+def test_low_balance_is_announced_before_zero(gateway: LiveGateway) -> None:
+    rich, poor = gateway.customer(100), gateway.customer(0)
+    assert "x-credits-remaining" not in rich.chat("acme/chat").headers
+    announced = poor.chat("acme/chat")
+    assert float(announced.headers["x-credits-remaining"]) == pytest.approx(500 - 0.006, abs=0.01)
+
+
+def test_402_speaks_the_clients_dialect(gateway: LiveGateway) -> None:
+    poor = gateway.customer(0)
+    body = {"model": "acme/chat", "max_tokens": 10_000_000, "messages": [{"role": "user", "content": "x"}]}
+    error = poor.call("POST", "/v1/messages", {**body, "max_tokens": 128_000}).json()
+    assert error["type"] == "error"
+    assert error["error"]["type"] == "billing_error"
+    assert error["error"]["shortfall_usd"] > 0
+
+
+def test_log_statistics_and_ledger_agree(gateway: LiveGateway, upstream: FakeUpstream) -> None:
+    customer = gateway.customer(10)
+    for _ in range(3):
+        customer.chat("acme/chat")
+    upstream.script("first", default={"status": 400})
+    customer.chat("acme/single")
+    stats = customer.call("GET", "/user/activity/stats?days=1").json()
+    log = customer.call("GET", "/user/activity/log?limit=2").json()
+    assert (log["total"], log["returned"]) == (4, 2)
+    assert (stats["requests"], stats["errors"], stats["error_rate"]) == (4, 1, 0.25)
+    assert stats["cost_usd_exact"] == "0.00018"
+    assert stats["cost_usd"] == pytest.approx(spent(customer))
+    assert [row["requests"] for row in stats["by_key"]] == [4]
+    assert customer.call("GET", "/user/activity/log?status=400").json()["total"] == 1
+    assert customer.call("GET", "/user/activity/log?limit=1001").status_code == 422
+    assert customer.call("GET", "/user/activity/log?limit=0").status_code == 422
+
+
+@pytest.mark.ac("AC-9.2.3")
+def test_cache_tokens_are_priced_apart(gateway: LiveGateway, upstream: FakeUpstream) -> None:
+    customer = gateway.customer(10)
+    usage = {
+        "input_tokens": 100,
+        "cache_read_input_tokens": 1000,
+        "cache_creation_input_tokens": 10,
+        "output_tokens": 20,
+    }
+    upstream.script("ant", default={"usage": {"prompt": 1110, "cached": 1000, "cache_write": 10, "completion": 20}})
+    body = {"model": "acme/claude-like", "max_tokens": 50, "messages": [{"role": "user", "content": "x"}]}
+    answer = customer.call("POST", "/v1/messages", body)
+    assert answer.status_code == 200, answer.text
+    told = answer.json()["usage"]
+    assert {name: told[name] for name in usage} == usage
+    cost = 100 * 3e-6 + 1000 * 0.3e-6 + 10 * 3.75e-6 + 20 * 15e-6
+    assert told["cost"] == pytest.approx(cost)
+    assert -customer.transactions(type="api_usage")[0]["amount_usd"] == pytest.approx(cost)

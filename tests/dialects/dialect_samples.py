@@ -17,7 +17,9 @@ ANTHROPIC = DIALECTS["anthropic"]
 VOICE = Voice("org/model", "req_7", 1_700_000_000, include_usage=True)
 QUIET = Voice("org/model", "req_7", 1_700_000_000, include_usage=False)
 TARGET = Target("native-model")
-ABSENT = "RECORDINGS ARE ABSENT: set GATEWAYZ_RECORDINGS to their folder; the dialects are not checked against real traffic"
+ABSENT = (
+    "RECORDINGS ARE ABSENT: set GATEWAYZ_RECORDINGS to their folder; the dialects are not checked against real traffic"
+)
 _DIALECT_BY_API = {"openai-chat": OPENAI, "anthropic-messages": ANTHROPIC, "vertex-anthropic-messages": ANTHROPIC}
 
 

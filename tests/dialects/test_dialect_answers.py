@@ -24,7 +24,9 @@ def anthropic(content: list[Any], stop: str | None = "end_turn", **fields: Any) 
 
 
 def written(dialect: Any, choice: Choice, usage: Usage = NOTHING) -> dict[str, Any]:
-    body: dict[str, Any] = json.loads(dialect.write_answer(ChatAnswer("x1", "n", 0, (choice,), usage), VOICE, usage, 4_200_000))
+    body: dict[str, Any] = json.loads(
+        dialect.write_answer(ChatAnswer("x1", "n", 0, (choice,), usage), VOICE, usage, 4_200_000)
+    )
     return body
 
 
@@ -103,7 +105,10 @@ def test_tool_calls_finish_as_tool_calls(finish: str | None) -> None:
 
 def test_the_parts_of_an_openai_answer() -> None:
     message = {
-        "content": [{"type": "thinking", "thinking": [{"type": "text", "text": "more"}]}, {"type": "text", "text": "Hi"}],
+        "content": [
+            {"type": "thinking", "thinking": [{"type": "text", "text": "more"}]},
+            {"type": "text", "text": "Hi"},
+        ],
         "reasoning": "hm",
         "refusal": "No.",
         "annotations": [{"type": "url_citation", "url_citation": {"url": "https://x", "title": "X"}}],
@@ -123,7 +128,13 @@ def test_the_parts_of_an_openai_answer() -> None:
 
 
 def test_the_parts_of_an_anthropic_answer_for_an_openai_client() -> None:
-    citation = {"type": "web_search_result_location", "url": "https://x", "title": "X", "cited_text": "c", "encrypted_index": "e"}
+    citation = {
+        "type": "web_search_result_location",
+        "url": "https://x",
+        "title": "X",
+        "cited_text": "c",
+        "encrypted_index": "e",
+    }
     content = [
         {"type": "thinking", "thinking": "hm", "signature": "sig"},
         {"type": "redacted_thinking", "data": "xyz"},
@@ -140,7 +151,9 @@ def test_the_parts_of_an_anthropic_answer_for_an_openai_client() -> None:
         {"type": "reasoning.text", "text": "hm", "index": 0, "signature": "sig"},
         {"type": "reasoning.encrypted", "data": "xyz", "index": 1},
     ]
-    assert message["tool_calls"] == [{"id": "t", "type": "function", "function": {"name": "f", "arguments": '{"x":1.5}'}}]
+    assert message["tool_calls"] == [
+        {"id": "t", "type": "function", "function": {"name": "f", "arguments": '{"x":1.5}'}}
+    ]
     place = {"start_index": 3, "end_index": 6, "url": "https://x", "title": "X"}
     assert message["annotations"] == [
         {"type": "url_citation", "url_citation": place},
@@ -152,9 +165,16 @@ def test_the_parts_of_an_anthropic_answer_for_an_openai_client() -> None:
 @pytest.mark.ac("AC-9.1.1", "AC-9.2.1")
 def test_both_forms_are_whole() -> None:
     usage = Usage(100, 20, cached_tokens=60, cache_write_5m_tokens=10, cache_write_1h_tokens=5, reasoning_tokens=7)
-    choice = Choice((Thinking("hm", "sig"), RedactedThinking("xyz"), Text("Hi"), ToolCall("t", "f", '{"x": 1.50}')), "tool_calls")
+    choice = Choice(
+        (Thinking("hm", "sig"), RedactedThinking("xyz"), Text("Hi"), ToolCall("t", "f", '{"x": 1.50}')), "tool_calls"
+    )
     body = written(OPENAI, choice, usage)
-    assert (body["id"], body["object"], body["created"], body["model"]) == ("x1", "chat.completion", 1_700_000_000, "org/model")
+    assert (body["id"], body["object"], body["created"], body["model"]) == (
+        "x1",
+        "chat.completion",
+        1_700_000_000,
+        "org/model",
+    )
     assert body["usage"] == {
         "prompt_tokens": 100,
         "completion_tokens": 20,
@@ -199,16 +219,26 @@ def test_both_forms_are_whole() -> None:
         ({"prompt_tokens": 9, "completion_tokens": 4, "cached_tokens": 8}, Usage(9, 4, 8)),
         ({"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": {"cached_tokens": 50}}, Usage(9, 4, 9)),
         (
-            {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 20, "completion_tokens_details": {"reasoning_tokens": 7}},
+            {
+                "prompt_tokens": 9,
+                "completion_tokens": 4,
+                "total_tokens": 20,
+                "completion_tokens_details": {"reasoning_tokens": 7},
+            },
             Usage(9, 11, reasoning_tokens=7),
         ),
         ({"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 20}, Usage(9, 11, reasoning_tokens=7)),
         (
-            {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 20, "prompt_tokens_details": {"audio_tokens": 7}},
+            {
+                "prompt_tokens": 9,
+                "completion_tokens": 4,
+                "total_tokens": 20,
+                "prompt_tokens_details": {"audio_tokens": 7},
+            },
             Usage(16, 4, audio_input_tokens=7),
         ),
         ({"prompt_tokens": 9}, Usage(9, 0)),
-        ({"prompt_tokens": 9.0, "completion_tokens": -4}, None),
+        ({"prompt_tokens": 9.0, "completion_tokens": -4}, Usage(9, 0)),
         ({"prompt_tokens": 9, "completion_tokens": 10**30}, Usage(9, 0)),
         ({"prompt_tokens": None}, None),
         ({}, None),
@@ -218,8 +248,7 @@ def test_both_forms_are_whole() -> None:
     ids=str,
 )
 def test_openai_usage(raw: Any, usage: Usage | None) -> None:
-    facts = OPENAI.glance_answer(openai({"content": "Hi"}, usage=raw))
-    assert facts.usage == usage or (usage is None and facts.usage == Usage(9, 0))
+    assert OPENAI.glance_answer(openai({"content": "Hi"}, usage=raw)).usage == usage
 
 
 def test_usage_as_groq_reports_it() -> None:
@@ -266,7 +295,9 @@ def test_anthropic_usage(raw: Any, usage: Usage | None) -> None:
 
 def test_forwarded_answers_change_the_model_and_add_the_cost() -> None:
     body = b'{"id":"c1", "model":"native","choices":[ {"index":0,"message":{"role":"assistant","content":"\\u00e9"},"finish_reason":"stop","logprobs":null} ],"created":5,"usage":{"prompt_tokens":7,"completion_tokens":3,"cost":9},"object":"chat.completion","x":1.50}'
-    assert OPENAI.forward_answer(body, VOICE, Usage(7, 3), 4_200_000, Quirks(strip_answer_fields=frozenset({"created"}))) == (
+    assert OPENAI.forward_answer(
+        body, VOICE, Usage(7, 3), 4_200_000, Quirks(strip_answer_fields=frozenset({"created"}))
+    ) == (
         b'{"id":"c1","model":"org/model","choices":[ {"index":0,"message":{"role":"assistant","content":"\\u00e9"},'
         b'"finish_reason":"stop","logprobs":null} ],"usage":{"prompt_tokens":7,"completion_tokens":3,"cost":0.0042},'
         b'"object":"chat.completion","x":1.50,"created":1700000000}'
@@ -281,7 +312,11 @@ def test_forwarded_answers_change_the_model_and_add_the_cost() -> None:
 @pytest.mark.parametrize("dialect", [OPENAI, ANTHROPIC], ids=["openai", "anthropic"])
 @pytest.mark.parametrize("reported", [None, {"prompt_tokens": 0, "input_tokens": 0}], ids=["silent", "zeros"])
 def test_counted_usage_stands_in_forwarded_answers_and_is_marked(dialect: Any, reported: Any) -> None:
-    body = openai({"content": "Hi"}, usage=reported) if dialect is OPENAI else anthropic([{"type": "text", "text": "Hi"}], usage=reported)
+    body = (
+        openai({"content": "Hi"}, usage=reported)
+        if dialect is OPENAI
+        else anthropic([{"type": "text", "text": "Hi"}], usage=reported)
+    )
     usage = json.loads(dialect.forward_answer(body, VOICE, Usage(5, 2, estimated=True), 1, Quirks()))["usage"]
     assert usage["usage_estimated"] is True
     assert usage.get("prompt_tokens", usage.get("input_tokens")) == 5
@@ -293,7 +328,9 @@ def test_forwarded_answers_are_in_normal_form() -> None:
     body = json.loads(OPENAI.forward_answer(openai(message, "eos"), VOICE, NOTHING, 0, Quirks()))
     assert body["choices"][0]["message"] == {"role": "assistant", "content": "Hi", "reasoning_content": "hm"}
     call = {"id": "t", "function": {"name": "f", "arguments": {"x": 1}}}
-    body = json.loads(OPENAI.forward_answer(openai({"reasoning": "hm", "tool_calls": [call]}, None), VOICE, NOTHING, 0, Quirks()))
+    body = json.loads(
+        OPENAI.forward_answer(openai({"reasoning": "hm", "tool_calls": [call]}, None), VOICE, NOTHING, 0, Quirks())
+    )
     assert body["choices"][0]["message"]["reasoning_content"] == "hm"
     assert body["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"] == '{"x":1}'
     assert body["choices"][0]["finish_reason"] == "tool_calls"
@@ -355,7 +392,9 @@ def test_anthropic_emptiness_and_facts() -> None:
 def test_several_choices_and_logprobs() -> None:
     body = openai({"content": "A"}, logprobs=None)
     whole = json.loads(body)
-    whole["choices"].append({**whole["choices"][0], "index": 1, "message": {"content": "B"}, "logprobs": {"content": []}})
+    whole["choices"].append(
+        {**whole["choices"][0], "index": 1, "message": {"content": "B"}, "logprobs": {"content": []}}
+    )
     answer, facts = OPENAI.read_answer(json.dumps(whole).encode())
     assert facts.output_chars == 2
     back = json.loads(OPENAI.write_answer(answer, VOICE, NOTHING, price(NOTHING)))

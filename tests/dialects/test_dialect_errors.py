@@ -102,8 +102,12 @@ def test_no_error_body_raises(body: bytes) -> None:
 @given(
     st.recursive(
         st.none() | st.integers() | st.text(max_size=4),
-        lambda inner: st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["error", "message", "code", "type", "status", "detail"]), inner, max_size=3),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["error", "message", "code", "type", "status", "detail"]), inner, max_size=3
+            )
+        ),
     )
 )
 def test_no_json_raises(value: object) -> None:

@@ -15,7 +15,9 @@ BODY = {"model": "org/model", "messages": USER}
 
 
 def forwarded(fields: dict[str, Any], target: Target = TARGET) -> dict[str, Any]:
-    body: dict[str, Any] = json.loads(OPENAI.forward_request(OPENAI.glance(json.dumps({**BODY, **fields}).encode()), target))
+    body: dict[str, Any] = json.loads(
+        OPENAI.forward_request(OPENAI.glance(json.dumps({**BODY, **fields}).encode()), target)
+    )
     return body
 
 
@@ -42,7 +44,10 @@ def test_the_gateways_own_member_stays_here() -> None:
 def test_usage_is_asked_for_in_streams() -> None:
     assert forwarded({"stream": True})["stream_options"] == {"include_usage": True}
     options = {"include_usage": False, "include_obfuscation": False}
-    assert forwarded({"stream": True, "stream_options": options})["stream_options"] == {**options, "include_usage": True}
+    assert forwarded({"stream": True, "stream_options": options})["stream_options"] == {
+        **options,
+        "include_usage": True,
+    }
     assert forwarded({"stream": True, "stream_options": None})["stream_options"] == {"include_usage": True}
     assert "stream_options" not in forwarded({})
     assert "stream_options" not in forwarded({"stream": True, "stream_options": options}, quirky(stream_options=False))
@@ -74,7 +79,10 @@ def test_a_ceiling_set_on_the_glance_is_what_is_sent() -> None:
 
 def test_developer_messages_become_system_messages_where_that_role_is_unknown() -> None:
     messages = [{"role": "developer", "content": "developer", "x": 1.50}, *USER]
-    assert forwarded({"messages": messages})["messages"] == [{"role": "system", "content": "developer", "x": 1.5}, *USER]
+    assert forwarded({"messages": messages})["messages"] == [
+        {"role": "system", "content": "developer", "x": 1.5},
+        *USER,
+    ]
     assert forwarded({"messages": messages}, quirky(developer_role=True))["messages"] == messages
     glance = OPENAI.glance(json.dumps({**BODY, "messages": messages}).encode())
     assert b'"x": 1.5' in OPENAI.forward_request(glance, quirky(developer_role=True)), "untouched bytes"
@@ -244,7 +252,10 @@ def test_a_last_event_without_blank_line_is_heard_and_a_torn_one_is_not() -> Non
 
 
 def test_a_finish_that_was_never_said_is_added_at_the_terminator() -> None:
-    call = HEAD + b',"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"t","function":{"name":"f","arguments":"{}"}}]}}]}'
+    call = (
+        HEAD
+        + b',"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"t","function":{"name":"f","arguments":"{}"}}]}}]}'
+    )
     for chunk, finish in ((TEXT, "stop"), (call, "tool_calls")):
         relay = openai()
         out = relay.feed(stream(chunk)) + relay.finish(Usage(1, 1), 1)
@@ -346,12 +357,19 @@ def test_one_id_whatever_the_provider_sends() -> None:
 def test_what_would_mislead_an_openai_client_is_brought_into_normal_form() -> None:
     deltas = [
         {"reasoning": "think"},
-        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "more"}]}, {"type": "text", "text": "So"}]},
+        {
+            "content": [
+                {"type": "thinking", "thinking": [{"type": "text", "text": "more"}]},
+                {"type": "text", "text": "So"},
+            ]
+        },
         {"tool_calls": [{"id": "a", "function": {"name": "f", "arguments": {"x": 1}}}]},
         {"tool_calls": [{"id": "b", "function": {"name": "g", "arguments": ""}}]},
         {"tool_calls": [{"function": {"arguments": "{}"}}]},
     ]
-    chunks = [json.dumps({"id": "c1", "model": "n", "choices": [{"index": 0, "delta": delta}]}).encode() for delta in deltas]
+    chunks = [
+        json.dumps({"id": "c1", "model": "n", "choices": [{"index": 0, "delta": delta}]}).encode() for delta in deltas
+    ]
     last = b'{"id":"c1","model":"n","choices":[{"index":0,"delta":{},"finish_reason":"model_length"}]}'
     relay = openai()
     out = relay.feed(stream(*chunks, last)) + relay.finish(Usage(1, 1), 1)
@@ -411,7 +429,13 @@ def event(name: str, **fields: Any) -> bytes:
 
 START = event(
     "message_start",
-    message={"id": "msg_1", "type": "message", "role": "assistant", "model": "claude", "usage": {"input_tokens": 9, "output_tokens": 1}},
+    message={
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude",
+        "usage": {"input_tokens": 9, "output_tokens": 1},
+    },
 )
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 OPEN = event("content_block_start", index=0, content_block={"type": "text", "text": ""})

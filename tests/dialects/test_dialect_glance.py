@@ -258,9 +258,13 @@ def test_untouched_members_keep_their_bytes() -> None:
 
 
 def test_half_surrogate_pairs_do_not_harm() -> None:
-    body = rb'{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"\ude00 \\ud83d \ud83d\ude00"}]}]}'
+    body = (
+        rb'{"model":"m","messages":[{"role":"user","content":[{"type":"text","text":"\ude00 \\ud83d \ud83d\ude00"}]}]}'
+    )
     glance = OPENAI.glance(body)
-    assert bytes(glance.fields["messages"]) == bytes(OPENAI.glance(body.replace(rb"\ude00 ", rb"\ufffd ")).fields["messages"])
+    assert bytes(glance.fields["messages"]) == bytes(
+        OPENAI.glance(body.replace(rb"\ude00 ", rb"\ufffd ")).fields["messages"]
+    )
     assert OPENAI.read_request(glance).messages[0].parts == (Text("\ufffd \\ud83d \U0001f600"),)
     assert OPENAI.read_request(OPENAI.glance(rb'{"user":"\ud83d",' + body[1:])).user in ("\ufffd", "\ud83d")
     assert refusal(OPENAI, rb'{"model":"m","messages":[{"role":"\ud83d"}]}').param == "messages[0].role"
@@ -303,11 +307,25 @@ def test_tools_schemas_and_calls_count() -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(string.ascii_letters, max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(string.ascii_letters, max_size=5), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 FIELDS = st.sampled_from(
-    ["model", "messages", "tools", "stop", "n", "temperature", "stream", "system", "thinking", "tool_choice", "reasoning"]
+    [
+        "model",
+        "messages",
+        "tools",
+        "stop",
+        "n",
+        "temperature",
+        "stream",
+        "system",
+        "thinking",
+        "tool_choice",
+        "reasoning",
+    ]
     + ["response_format", "max_tokens", "stop_sequences", "output_config", "stream_options", "functions", "metadata"]
 )
 

@@ -40,9 +40,17 @@ from gatewayz.dialects import bridge
 from gatewayz.dialects.base import Quirks
 
 FINISH = {
-    **{"stop": "stop", "length": "length", "tool_calls": "tool_calls", "function_call": "tool_calls"},
-    **{"content_filter": "content_filter", "end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length"},
-    **{"tool_use": "tool_calls", "refusal": "content_filter", "pause_turn": "pause"},
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "tool_use": "tool_calls",
+    "refusal": "content_filter",
+    "pause_turn": "pause",
 }
 TO_ANTHROPIC = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
 

@@ -145,7 +145,12 @@ def test_other_documents() -> None:
     written = to_anthropic(messages=[{"role": "user", "content": [{"type": "file", "file": text_file}]}])
     source = written["messages"][0]["content"][0]["source"]
     assert source == {"type": "text", "media_type": "text/plain", "data": "words"}
-    plain = {"type": "document", "title": "T", "context": "C", "source": {"type": "text", "media_type": "text/plain", "data": "words"}}
+    plain = {
+        "type": "document",
+        "title": "T",
+        "context": "C",
+        "source": {"type": "text", "media_type": "text/plain", "data": "words"},
+    }
     content = to_openai(messages=[{"role": "user", "content": [plain]}])["messages"][0]["content"]
     assert content == [{"type": "text", "text": "Document: T\n\nC\n\nwords"}]
     by_url = {"type": "document", "source": {"type": "url", "url": "https://x/a.pdf"}}
@@ -184,11 +189,16 @@ def test_blocks_that_openai_does_not_take_are_refused_by_name(block: dict[str, A
 def test_cache_marks_both_ways() -> None:
     mark = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
     part = {"type": "text", "text": "long", **mark}
-    fields = {"messages": [{"role": "system", "content": [part]}, {"role": "user", "content": [part]}], "tools": [{**TOOL, **mark}]}
+    fields = {
+        "messages": [{"role": "system", "content": [part]}, {"role": "user", "content": [part]}],
+        "tools": [{**TOOL, **mark}],
+    }
     written = to_anthropic(**fields)
     assert written["system"] == written["messages"][0]["content"] == [part]
     assert written["tools"] == [{**ANTHROPIC_TOOL, **mark}]
-    back = to_openai(LENIENT, system=[part], messages=[{"role": "user", "content": [part]}], tools=[{**ANTHROPIC_TOOL, **mark}])
+    back = to_openai(
+        LENIENT, system=[part], messages=[{"role": "user", "content": [part]}], tools=[{**ANTHROPIC_TOOL, **mark}]
+    )
     assert (back["messages"], back["tools"]) == (fields["messages"], fields["tools"])
     plain = to_openai(system=[part], tools=[{**ANTHROPIC_TOOL, **mark}])
     assert "cache_control" not in json.dumps(plain), "providers that do not know the mark do without"
@@ -236,7 +246,9 @@ def test_allowed_tools_leave_the_allowed_ones() -> None:
 def test_odd_tool_definitions() -> None:
     bare = to_anthropic(tools=[{"type": "function", "function": {"name": "f", "strict": True}}])["tools"]
     assert bare == [{"name": "f", "input_schema": {"type": "object", "properties": {}}, "strict": True}]
-    untyped = to_anthropic(tools=[{"type": "function", "function": {"name": "f", "parameters": {"properties": {}}}}])["tools"]
+    untyped = to_anthropic(tools=[{"type": "function", "function": {"name": "f", "parameters": {"properties": {}}}}])[
+        "tools"
+    ]
     assert untyped[0]["input_schema"] == {"type": "object", "properties": {}}
     assert refused(to_anthropic, tools=[{"type": "custom", "custom": {"name": "c"}}]).param == "tools"
     assert refused(to_openai, tools=[{"type": "web_search_20250305", "name": "web_search"}]).param == "tools"
@@ -254,7 +266,10 @@ def test_calls_and_results_both_ways() -> None:
     use = {"type": "tool_use", "name": "f", "input": {"x": 1}}
     turns = [
         USER,
-        {"role": "assistant", "content": [{"type": "text", "text": "Let me see."}, {**use, "id": "c1"}, {**use, "id": "c2"}]},
+        {
+            "role": "assistant",
+            "content": [{"type": "text", "text": "Let me see."}, {**use, "id": "c1"}, {**use, "id": "c2"}],
+        },
         {
             "role": "user",
             "content": [
@@ -291,9 +306,15 @@ def test_results_in_any_order_late_double_missing_and_unasked_for() -> None:
 def test_a_call_id_used_twice_is_answered_twice() -> None:
     messages = []
     for answer in ("one", "two"):
-        messages += [USER, {"role": "assistant", "tool_calls": [CALL]}, {"role": "tool", "tool_call_id": "c1", "content": answer}]
+        messages += [
+            USER,
+            {"role": "assistant", "tool_calls": [CALL]},
+            {"role": "tool", "tool_call_id": "c1", "content": answer},
+        ]
     turns = to_anthropic(messages=messages, tools=[TOOL])["messages"]
-    assert [turn["content"][0]["content"] for turn in turns if isinstance(turn["content"], list) and turn["role"] == "user"] == ["one", "two"]
+    assert [
+        turn["content"][0]["content"] for turn in turns if isinstance(turn["content"], list) and turn["role"] == "user"
+    ] == ["one", "two"]
 
 
 def test_a_missing_result_at_the_end_is_filled_in_for_openai_too() -> None:
@@ -306,8 +327,17 @@ def test_a_missing_result_at_the_end_is_filled_in_for_openai_too() -> None:
 def test_images_and_errors_in_results() -> None:
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "QUJD"}}
     use = {"type": "tool_use", "id": "t1", "name": "f", "input": {}}
-    result = {"type": "tool_result", "tool_use_id": "t1", "content": [{"type": "text", "text": "saw"}, image], "is_error": True}
-    turns = [USER, {"role": "assistant", "content": [use]}, {"role": "user", "content": [result, {"type": "text", "text": "So?"}]}]
+    result = {
+        "type": "tool_result",
+        "tool_use_id": "t1",
+        "content": [{"type": "text", "text": "saw"}, image],
+        "is_error": True,
+    }
+    turns = [
+        USER,
+        {"role": "assistant", "content": [use]},
+        {"role": "user", "content": [result, {"type": "text", "text": "So?"}]},
+    ]
     messages = to_openai(messages=turns)["messages"]
     assert messages[2] == {"role": "tool", "tool_call_id": "t1", "content": "Error: saw"}
     assert messages[3]["role"] == "user"
@@ -315,7 +345,13 @@ def test_images_and_errors_in_results() -> None:
     assert messages[4] == {"role": "user", "content": "So?"}
     assert messages[3]["content"][0]["text"] == "Result of tool call t1:"
     parts = [{"type": "text", "text": "saw"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUJD"}}]
-    written = to_anthropic(messages=[USER, {"role": "assistant", "tool_calls": [CALL]}, {"role": "tool", "tool_call_id": "c1", "content": parts}])
+    written = to_anthropic(
+        messages=[
+            USER,
+            {"role": "assistant", "tool_calls": [CALL]},
+            {"role": "tool", "tool_call_id": "c1", "content": parts},
+        ]
+    )
     assert written["messages"][2]["content"][0]["content"] == [{"type": "text", "text": "saw"}, image]
 
 
@@ -426,13 +462,19 @@ def test_thinking_without_signature_is_not_sent_to_anthropic() -> None:
         ("low", None, 2_048, 4_096 + 2_048),
     ],
 )
-def test_efforts_become_budgets_below_the_maximum(effort: str, max_tokens: int | None, budget: int, sent_max: int) -> None:
+def test_efforts_become_budgets_below_the_maximum(
+    effort: str, max_tokens: int | None, budget: int, sent_max: int
+) -> None:
     written = to_anthropic(reasoning_effort=effort, max_tokens=max_tokens)
     assert written["thinking"] == {"type": "enabled", "budget_tokens": budget}
     assert written["max_tokens"] == sent_max
 
 
-@pytest.mark.parametrize("reasoning", [{"reasoning_effort": "none"}, {"reasoning": {"enabled": False}}, {"thinking": {"type": "disabled"}}], ids=str)
+@pytest.mark.parametrize(
+    "reasoning",
+    [{"reasoning_effort": "none"}, {"reasoning": {"enabled": False}}, {"thinking": {"type": "disabled"}}],
+    ids=str,
+)
 def test_no_thinking_is_no_thinking(reasoning: dict[str, Any]) -> None:
     assert "thinking" not in to_anthropic(**reasoning)
 
@@ -450,7 +492,11 @@ def test_named_budgets_are_kept_and_raise_the_maximum() -> None:
 def test_adaptive_models_take_an_effort(effort: str, sent: str) -> None:
     target = Target("n", Quirks(adaptive_thinking=True))
     written = to_anthropic(target, reasoning_effort=effort, max_tokens=100)
-    assert (written["thinking"], written["output_config"], written["max_tokens"]) == ({"type": "adaptive"}, {"effort": sent}, 100)
+    assert (written["thinking"], written["output_config"], written["max_tokens"]) == (
+        {"type": "adaptive"},
+        {"effort": sent},
+        100,
+    )
     assert to_anthropic(target, reasoning={"max_tokens": 9_000})["output_config"] == {"effort": "high"}
 
 
@@ -477,7 +523,11 @@ def test_thinking_gives_way_where_anthropic_would_refuse_it() -> None:
     assert "thinking" not in to_anthropic(**forced)
     assert "reasoning_effort" in left_out(**forced)
     loop = {
-        "messages": [USER, {"role": "assistant", "tool_calls": [CALL]}, {"role": "tool", "tool_call_id": "c1", "content": "r"}],
+        "messages": [
+            USER,
+            {"role": "assistant", "tool_calls": [CALL]},
+            {"role": "tool", "tool_call_id": "c1", "content": "r"},
+        ],
         "tools": [TOOL],
         "reasoning_effort": "low",
     }
@@ -499,12 +549,16 @@ def test_sampling_gives_way_to_thinking() -> None:
 
 
 def test_plain_parameters_both_ways() -> None:
-    written = to_anthropic(stop=["a", "b"], temperature=0.5, top_k=7, user="u", stream=True, max_tokens=9, service_tier="default")
+    written = to_anthropic(
+        stop=["a", "b"], temperature=0.5, top_k=7, user="u", stream=True, max_tokens=9, service_tier="default"
+    )
     assert (written["stop_sequences"], written["temperature"], written["top_k"]) == (["a", "b"], 0.5, 7)
     assert (written["metadata"], written["stream"], written["max_tokens"]) == ({"user_id": "u"}, True, 9)
     assert written["service_tier"] == "standard_only"
     assert "stream_options" not in written
-    back = to_openai(stop_sequences=["a"], temperature=0.5, top_p=0.9, metadata={"user_id": "u"}, stream=True, service_tier="auto")
+    back = to_openai(
+        stop_sequences=["a"], temperature=0.5, top_p=0.9, metadata={"user_id": "u"}, stream=True, service_tier="auto"
+    )
     assert (back["stop"], back["temperature"], back["top_p"], back["user"]) == (["a"], 0.5, 0.9, "u")
     assert (back["stream"], back["stream_options"], back["service_tier"]) == (True, {"include_usage": True}, "auto")
     assert to_anthropic(stop="x")["stop_sequences"] == ["x"]
@@ -522,13 +576,18 @@ def test_temperature_is_cut_at_one_and_excludes_top_p() -> None:
 def test_schemas_both_ways(form: str) -> None:
     schema = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
     wanted = {"type": "json_schema", "json_schema": {"name": "s", "schema": schema, "strict": True}}
-    assert to_anthropic(response_format=wanted)["output_config"] == {"format": {"type": "json_schema", "schema": schema}}
+    assert to_anthropic(response_format=wanted)["output_config"] == {
+        "format": {"type": "json_schema", "schema": schema}
+    }
     theirs = {"type": "json_schema", "schema": schema}
     fields = {"output_config": {"format": theirs}} if form == "output_config" else {"output_format": theirs}
     back = to_openai(**fields)["response_format"]
     assert back == {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
     able = Target("n", Quirks(adaptive_thinking=True))
-    assert to_anthropic(able, response_format=wanted, reasoning_effort="low")["output_config"].keys() == {"effort", "format"}
+    assert to_anthropic(able, response_format=wanted, reasoning_effort="low")["output_config"].keys() == {
+        "effort",
+        "format",
+    }
 
 
 @pytest.mark.ac("AC-9.1.3")
@@ -555,8 +614,16 @@ def test_what_would_change_the_meaning_is_refused(fields: dict[str, Any], param:
 
 def test_what_does_not_is_dropped_and_told() -> None:
     fields = {
-        **{"seed": 1, "presence_penalty": 0.1, "frequency_penalty": 0.1, "logit_bias": {"5": 1}, "metadata": {"a": "b"}},
-        **{"verbosity": "low", "store": True, "service_tier": "flex", "stop": ["\n", "x"], "modalities": ["text"]},
+        "seed": 1,
+        "presence_penalty": 0.1,
+        "frequency_penalty": 0.1,
+        "logit_bias": {"5": 1},
+        "metadata": {"a": "b"},
+        "verbosity": "low",
+        "store": True,
+        "service_tier": "flex",
+        "stop": ["\n", "x"],
+        "modalities": ["text"],
         "messages": [{**USER, "name": "Ann"}],
     }
     written = to_anthropic(**fields)
@@ -575,12 +642,19 @@ def test_what_does_not_is_dropped_and_told() -> None:
 def test_quirks_hold_for_translated_requests_too() -> None:
     target = Target(
         "n",
-        Quirks(drop_params=frozenset({"temperature"}), add_params={"safe": True}, max_temperature=0.3, stream_options=False),
+        Quirks(
+            drop_params=frozenset({"temperature"}), add_params={"safe": True}, max_temperature=0.3, stream_options=False
+        ),
         force_params={"off": True},
         force_unless=frozenset({"reasoning_effort"}),
     )
     written = to_openai(target, temperature=0.9, stream=True)
-    assert (written["safe"], written["off"], "temperature" in written, "stream_options" in written) == (True, True, False, False)
+    assert (written["safe"], written["off"], "temperature" in written, "stream_options" in written) == (
+        True,
+        True,
+        False,
+        False,
+    )
     assert "off" not in to_openai(target, thinking={"type": "enabled", "budget_tokens": 2000})
     assert to_openai(Target("n", Quirks(max_temperature=0.3)), temperature=0.9)["temperature"] == 0.3
     back = to_anthropic(target, temperature=0.9)
@@ -627,7 +701,10 @@ EVERYTHING: dict[str, Any] = {
     "tools": [TOOL, {"type": "function", "function": {"name": "g", "parameters": {"type": "object"}, "strict": True}}],
     "tool_choice": "auto",
     "parallel_tool_calls": False,
-    "response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}, "strict": True}},
+    "response_format": {
+        "type": "json_schema",
+        "json_schema": {"name": "answer", "schema": {"type": "object"}, "strict": True},
+    },
     "reasoning_effort": "medium",
     "user": "u",
 }

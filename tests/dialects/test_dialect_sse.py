@@ -60,7 +60,9 @@ def test_an_event_is_given_out_as_soon_as_its_blank_line_is_there() -> None:
     assert parser.feed(b"\ndata: c\n\n") == [(b"", b"c")]
 
 
-@given(st.lists(st.sampled_from([b"data: x", b"data:", b"event: n", b": c", b"\n", b"\r\n", b"\r", b"{", b"\xff", b" "])))
+@given(
+    st.lists(st.sampled_from([b"data: x", b"data:", b"event: n", b": c", b"\n", b"\r\n", b"\r", b"{", b"\xff", b" "]))
+)
 def test_any_lines_in_any_split_give_equal_events(parts: list[bytes]) -> None:
     stream = b"".join(parts)
     assert parse(parts) == parse([stream]) == parse([stream[i : i + 1] for i in range(len(stream))])

@@ -9,7 +9,6 @@ from typing import Any
 from behaviour import Behaviour
 
 _TICK_S = 0.005
-_APART_S = 0.0005  # keeps the kernel from joining two writes into one read
 
 
 class Gone(Exception):
@@ -109,7 +108,7 @@ class Sender:
                 await self._writer.drain()
             await self._counted(len(part))
             if self._behaviour.split:
-                await asyncio.sleep(_APART_S)
+                await asyncio.sleep(0)
         if self.gone():
             raise Gone
 
@@ -121,7 +120,7 @@ class Sender:
             await self._counted(len(part))
             if self._behaviour.split:
                 await self._writer.drain()
-                await asyncio.sleep(_APART_S)
+                await asyncio.sleep(0)
 
     def _room(self, size: int) -> int:
         limit = self._behaviour.cut_after_bytes

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from tests.servers import postgres_database, shared_postgres
 
 from gatewayz.catalog import CatalogKeeper, ModelRecord, OfferRecord, PriceRecord, PriceTier, apply_config, resolve
 from gatewayz.catalog.seed import apply_seed, packaged_seed, seed_records
@@ -17,6 +16,7 @@ from gatewayz.infra.changes import ChangeFeed
 from gatewayz.infra.clock import ManualClock
 from gatewayz.infra.db import Database, metadata
 from gatewayz.infra.tables import changes, meta
+from tests.servers import postgres_database, shared_postgres
 
 TABLES = [models_catalog, offers, price_history, changes, meta]
 

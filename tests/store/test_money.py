@@ -43,7 +43,9 @@ def new_store(database: Database, clock: ManualClock) -> Store:
 class Till:
     """A cashier with its writer, over one database; several of them are several processes."""
 
-    def __init__(self, database: Database, clock: ManualClock, settings: Settings, name: str, store: Store | None = None):
+    def __init__(
+        self, database: Database, clock: ManualClock, settings: Settings, name: str, store: Store | None = None
+    ):
         self.writer = Writer(store or new_store(database, clock))
         self.cashier = Cashier(self.writer, settings, clock, name)
 
@@ -101,7 +103,9 @@ async def count(database: Database, table: sa.Table, *conditions: sa.ColumnEleme
 
 
 @pytest.mark.ac("AC-6.1.8", "AC-6.1.9")
-async def test_an_answer_is_charged_with_its_record(till: Callable[..., Till], database: Database, clock: ManualClock) -> None:
+async def test_an_answer_is_charged_with_its_record(
+    till: Callable[..., Till], database: Database, clock: ManualClock
+) -> None:
     await fund(database, clock, 10 * USD)
     cashier = till().cashier
     hold = await cashier.hold(CALLER, "7:r1", CENT)
@@ -150,7 +154,9 @@ async def test_the_same_race_through_four_processes(
     assert await total(database) == 0
 
 
-async def test_a_rich_account_needs_no_durable_hold(till: Callable[..., Till], database: Database, clock: ManualClock) -> None:
+async def test_a_rich_account_needs_no_durable_hold(
+    till: Callable[..., Till], database: Database, clock: ManualClock
+) -> None:
     await fund(database, clock, 100 * USD)
     one = till()
     taken = [await one.cashier.hold(CALLER, f"7:h{number}", CENT) for number in range(50)]
@@ -163,7 +169,9 @@ async def test_a_rich_account_needs_no_durable_hold(till: Callable[..., Till], d
 
 
 @pytest.mark.ac("AC-6.1.4")
-async def test_a_void_leaves_a_hold_and_a_refund_row(till: Callable[..., Till], database: Database, clock: ManualClock) -> None:
+async def test_a_void_leaves_a_hold_and_a_refund_row(
+    till: Callable[..., Till], database: Database, clock: ManualClock
+) -> None:
     await fund(database, clock, 10 * CENT)
     cashier = till().cashier
     hold = await cashier.hold(CALLER, "7:v", 9 * CENT)
@@ -172,7 +180,10 @@ async def test_a_void_leaves_a_hold_and_a_refund_row(till: Callable[..., Till], 
     async with database.read() as connection:
         rows, _ = await ledger.page(connection, ledger.LedgerFilter(USER), 2, 0)
         without, shown = await ledger.page(connection, ledger.LedgerFilter(USER, include_holds=False), 10, 0)
-    assert [(row["request_id"], row["amount_nano_usd"]) for row in rows] == [("7:v:refund", 9 * CENT), ("7:v:hold", -9 * CENT)]
+    assert [(row["request_id"], row["amount_nano_usd"]) for row in rows] == [
+        ("7:v:refund", 9 * CENT),
+        ("7:v:hold", -9 * CENT),
+    ]
     assert shown == len(without) == 2
 
 
@@ -186,7 +197,9 @@ async def test_a_hold_is_settled_once(till: Callable[..., Till], database: Datab
 
 
 @pytest.mark.ac("AC-6.1.14")
-async def test_the_database_itself_refuses_a_second_row(till: Callable[..., Till], database: Database, clock: ManualClock) -> None:
+async def test_the_database_itself_refuses_a_second_row(
+    till: Callable[..., Till], database: Database, clock: ManualClock
+) -> None:
     await fund(database, clock, USD)
     cashier = till().cashier
     first = await cashier.hold(CALLER, "7:a", CENT)
@@ -202,7 +215,9 @@ async def test_the_database_itself_refuses_a_second_row(till: Callable[..., Till
             await grants._write(connection, order, "bonus", "promotions", grants.Split(purchased=5), 0)
 
 
-async def test_one_bad_operation_does_not_fail_its_batch(till: Callable[..., Till], database: Database, clock: ManualClock) -> None:
+async def test_one_bad_operation_does_not_fail_its_batch(
+    till: Callable[..., Till], database: Database, clock: ManualClock
+) -> None:
     await fund(database, clock, USD)
     cashier = till().cashier
     taken = [await cashier.hold(CALLER, f"7:{number}", CENT) for number in range(5)]
@@ -253,7 +268,9 @@ async def test_a_lost_commit_is_neither_lost_nor_doubled(
     assert await count(database, activity_log, activity_log.c.request_id == "cut") == 1
 
 
-async def test_without_a_ledger_nothing_is_promised(till: Callable[..., Till], database: Database, clock: ManualClock) -> None:
+async def test_without_a_ledger_nothing_is_promised(
+    till: Callable[..., Till], database: Database, clock: ManualClock
+) -> None:
     await fund(database, clock, USD)
     flaky = Flaky(new_store(database, clock))
     one = till(store=flaky)
@@ -264,7 +281,9 @@ async def test_without_a_ledger_nothing_is_promised(till: Callable[..., Till], d
     assert refused.value.headers["Retry-After"]
 
 
-async def test_orphans_of_a_dead_process_are_swept(till: Callable[..., Till], database: Database, clock: ManualClock) -> None:
+async def test_orphans_of_a_dead_process_are_swept(
+    till: Callable[..., Till], database: Database, clock: ManualClock
+) -> None:
     await fund(database, clock, 100 * USD)
     dead = till("dead")
     await dead.cashier.hold(CALLER, "7:leased", CENT)
@@ -282,7 +301,9 @@ async def test_orphans_of_a_dead_process_are_swept(till: Callable[..., Till], da
     assert await total(database) == 100 * USD
 
 
-async def test_a_swept_hold_is_charged_all_the_same(till: Callable[..., Till], database: Database, clock: ManualClock) -> None:
+async def test_a_swept_hold_is_charged_all_the_same(
+    till: Callable[..., Till], database: Database, clock: ManualClock
+) -> None:
     await fund(database, clock, 2 * USD)
     one = till(lease_usd=0)
     hold = await one.cashier.hold(CALLER, "7:late", USD)
@@ -366,7 +387,9 @@ async def test_a_key_may_make_so_many_requests_and_no_more(
 
 
 @pytest.mark.ac("AC-6.1.13")
-async def test_the_daily_cap_holds_until_midnight(till: Callable[..., Till], database: Database, clock: ManualClock) -> None:
+async def test_the_daily_cap_holds_until_midnight(
+    till: Callable[..., Till], database: Database, clock: ManualClock
+) -> None:
     await fund(database, clock, 100 * USD)
     async with database.begin() as connection:
         await grants.set_daily_cap(connection, USER, 3 * CENT)
@@ -381,7 +404,9 @@ async def test_the_daily_cap_holds_until_midnight(till: Callable[..., Till], dat
     assert await cashier.hold(CALLER, "7:d4", CENT)
 
 
-async def test_a_repeated_id_gets_the_stored_answer(till: Callable[..., Till], database: Database, clock: ManualClock) -> None:
+async def test_a_repeated_id_gets_the_stored_answer(
+    till: Callable[..., Till], database: Database, clock: ManualClock
+) -> None:
     await fund(database, clock, USD)
     one = till()
     begun = await one.cashier.begin(USER, "mine", "hash")
@@ -428,7 +453,9 @@ async def test_grants_and_charges_do_not_overwrite_each_other(
 
 
 @pytest.mark.ac("AC-6.1.12")
-async def test_a_refund_never_exceeds_the_charge(till: Callable[..., Till], database: Database, clock: ManualClock) -> None:
+async def test_a_refund_never_exceeds_the_charge(
+    till: Callable[..., Till], database: Database, clock: ManualClock
+) -> None:
     from gatewayz.core.errors import InvalidRequest
 
     await fund(database, clock, USD)

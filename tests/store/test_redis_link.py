@@ -5,10 +5,10 @@ import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from tests.servers import ServerHandle, free_port, start_redis
 
 from gatewayz.infra.clock import SystemClock
 from gatewayz.infra.redis import LinkState, RedisAway, RedisLink, Script
+from tests.servers import ServerHandle, free_port, start_redis
 
 ADD = Script("return redis.call('INCRBY', KEYS[1], ARGV[1])")
 

@@ -4,27 +4,21 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
+from starlette.routing import Route
 
 from gatewayz import __version__
 from gatewayz.api import errors
 from gatewayz.api.account import activity, balance, keys, rate_limits
 from gatewayz.api.admin import audit, credits, ip_allowlist, registration, roles, users
-from gatewayz.api.dispatch import Dispatcher, House
+from gatewayz.api.dispatch import Dispatcher
 from gatewayz.api.inference.describe import inference_paths
 from gatewayz.api.inference.routes import ROUTES, Inference
 from gatewayz.api.public import breakers, health, metrics, models, velocity
-from gatewayz.gateway.pipeline import Gateway
 
 _ROUTERS = (
     activity, audit, balance, breakers, credits, health, ip_allowlist, keys, metrics, models, rate_limits,
     registration, roles, users, velocity,
 )  # fmt: skip
-
-
-class Joined(House):
-    """What the application needs of the house besides what its dispatcher needs."""
-
-    gateway: Gateway
 
 
 def build_app(house: Any) -> Dispatcher:
@@ -38,15 +32,17 @@ def build_app(house: Any) -> Dispatcher:
         openapi_url=None,
     )
     pages.state.house = house
+    templates = ["/openapi.json"]
     for module in _ROUTERS:
-        pages.include_router(module.router())
+        router = module.router()
+        pages.include_router(router)
+        templates += [route.path for route in router.routes if isinstance(route, Route)]
 
     @pages.get("/openapi.json", tags=["about"], summary="This description")
     async def openapi() -> JSONResponse:
         return JSONResponse(_description(pages))
 
     errors.install(pages)
-    templates = [route.path for route in pages.routes if hasattr(route, "path")]
     pages.state.paths = [*templates, *ROUTES]
     inference = Inference(house.gateway, round(house.settings.body_limit_mb * 1_000_000))
     return Dispatcher(house, inference, pages, templates)

@@ -127,8 +127,13 @@ async def current_caller(request: Request) -> Caller:
     Raises Unauthenticated, Forbidden (account_suspended, ip_not_allowed, domain_not_allowed), Unavailable.
     """
     client_ip: str = request.state.client_ip
-    key = presented_key(request.scope["headers"])
-    caller = await house_of(request).authenticator.authenticate(key, client_ip)
+    # The dispatcher has asked already, to tell strangers from callers; its answer is used.
+    if (refusal := getattr(request.state, "refusal", None)) is not None:
+        raise refusal
+    caller: Caller | None = getattr(request.state, "caller", None)
+    if caller is None:
+        key = presented_key(request.scope["headers"])
+        caller = await house_of(request).authenticator.authenticate(key, client_ip)
     access.check_ip(client_ip, caller.ip_allowlist)
     access.check_domain(request.headers.get("referer"), request.headers.get("origin"), caller.domain_referrers)
     return caller

@@ -136,17 +136,21 @@ class Dispatcher:
         return status, template if template in self._known_routes else "unknown"
 
     async def _strangers_limit(self, visit: Visit, scope: Scope) -> HeaderPairs:
-        """Counts visits without a valid key. A key that opens something is exempt; one that does not counts."""
+        """Counts visits without a valid key. A key that opens something is exempt; one that does not counts.
+
+        What the check found is left in the scope's state, so that the page need not ask again.
+        """
         keys = {
             (value[7:] if name == b"authorization" else value).strip().decode("latin-1")
             for name, value in scope["headers"]
             if name == b"x-api-key" or (name == b"authorization" and value[:7].lower() == b"bearer ")
         }
         if len(keys) == 1:
+            state = scope["state"]
             try:
-                await self._house.authenticator.authenticate(keys.pop(), visit.client_ip)
-            except (Unauthenticated, Forbidden):
-                pass
+                state["caller"] = await self._house.authenticator.authenticate(keys.pop(), visit.client_ip)
+            except (Unauthenticated, Forbidden) as error:
+                state["refusal"] = error
             except Unavailable:
                 return []
             else:

@@ -82,7 +82,9 @@ def install(app: FastAPI) -> None:
 
     async def on_unexpected(request: Request, error: Exception) -> Response:
         log.error("unexpected_failure", request_id=request.state.request_id, path=request.url.path, exc_info=error)
-        return rendered(request, InternalError("Something went wrong here. Try again; tell us the request id if it stays."))
+        return rendered(
+            request, InternalError("Something went wrong here. Try again; tell us the request id if it stays.")
+        )
 
     app.add_exception_handler(GatewayError, on_gateway_error)
     app.add_exception_handler(RequestValidationError, on_invalid_fields)

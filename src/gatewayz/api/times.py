@@ -11,4 +11,6 @@ def optional_time_us(text: str | None, param: str) -> int | None:
     try:
         return parse_time_us(text)
     except ValueError:
-        raise InvalidFields(f"{param} must be an ISO 8601 date or time, e.g. 2026-11-21T00:00:00Z.", param=param) from None
+        raise InvalidFields(
+            f"{param} must be an ISO 8601 date or time, e.g. 2026-11-21T00:00:00Z.", param=param
+        ) from None

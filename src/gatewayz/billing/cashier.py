@@ -147,7 +147,9 @@ class Cashier:
         )
         return receipt
 
-    def release(self, hold: Hold | None, record: RequestRecord | None, claim: Claim | None = None) -> "asyncio.Future[None]":
+    def release(
+        self, hold: Hold | None, record: RequestRecord | None, claim: Claim | None = None
+    ) -> "asyncio.Future[None]":
         """Gives everything back without a ledger row and keeps the record. Need not be awaited."""
         if hold is not None:
             _close(hold)
@@ -187,7 +189,9 @@ class Cashier:
         part.used_at_s = now_s
         if part.free < self._lease_nano // 2 and not part.growing and now_s >= part.poor_until_s:
             self._grow(part, want=self._lease_nano - part.free)
-        return Hold(HoldRef(caller.user_id, caller.key_id, amount, lease_id=part.lease_id), part.balance_total, part.low)
+        return Hold(
+            HoldRef(caller.user_id, caller.key_id, amount, lease_id=part.lease_id), part.balance_total, part.low
+        )
 
     async def _from_new_slice(self, caller: Caller, amount: int) -> Hold | None:
         now_s = self._clock.monotonic_s()

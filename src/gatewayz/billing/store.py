@@ -21,9 +21,7 @@ BALANCE_COLUMNS = (
 )
 HOLD_COLUMNS = "id, user_id, key_id, amount_nano_usd, key_metered, created_at_us, expires_at_us"
 LEASE_COLUMNS = "id, user_id, amount_nano_usd, expires_at_us"
-KEY_COLUMNS = (
-    "key_id, user_id, requests, tokens, spent_nano_usd, held_nano_usd, held_requests, day, day_spent_nano_usd"
-)
+KEY_COLUMNS = "key_id, user_id, requests, tokens, spent_nano_usd, held_nano_usd, held_requests, day, day_spent_nano_usd"
 CLAIM_COLUMNS = "user_id, request_id, body_hash, state, attempt, content_type, answer, created_at_us, expires_at_us"
 LEDGER_COLUMNS = (
     "request_id, user_id, key_id, type, contra, amount_nano_usd, trial_nano_usd, allowance_nano_usd,"

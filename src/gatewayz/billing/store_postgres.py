@@ -55,7 +55,7 @@ class PostgresStore:
                     await connection.executemany(_prepared_text(statement), rows)
         except asyncpg.UniqueViolationError as error:
             raise AlreadyPosted(error.constraint_name or "unique") from error
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.TimeoutError) as error:
+        except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             await self._drop()
             raise StoreAway(type(error).__name__, results) from error
         except asyncio.CancelledError:
@@ -68,7 +68,7 @@ class PostgresStore:
         try:
             connection = await self._open()
             return await connection.fetchval(for_postgres(FIND_BATCH), batch_id) is not None
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, asyncio.TimeoutError) as error:
+        except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             await self._drop()
             raise StoreAway(type(error).__name__) from error
 

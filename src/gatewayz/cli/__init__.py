@@ -47,7 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"gatewayz {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
     with_config = argparse.ArgumentParser(add_help=False)
-    with_config.add_argument("--config", type=Path, help="configuration file (default: GATEWAYZ_CONFIG or gatewayz.toml)")
+    with_config.add_argument(
+        "--config", type=Path, help="configuration file (default: GATEWAYZ_CONFIG or gatewayz.toml)"
+    )
 
     command = commands.add_parser("serve", parents=[with_config], help="start the gateway")
     command.add_argument("--host", default="0.0.0.0", help="address to listen on (default: all)")  # noqa: S104
@@ -60,10 +62,14 @@ def _parser() -> argparse.ArgumentParser:
 
     _keys_parser(commands, with_config)
 
-    config = commands.add_parser("config", help="check or apply gatewayz.toml").add_subparsers(required=True, metavar="act")
+    config = commands.add_parser("config", help="check or apply gatewayz.toml").add_subparsers(
+        required=True, metavar="act"
+    )
     command = config.add_parser("check", parents=[with_config], help="name every mistake, change nothing")
     command.set_defaults(run=check_config)
-    command = config.add_parser("apply", parents=[with_config], help="validate as a whole and apply to running processes")
+    command = config.add_parser(
+        "apply", parents=[with_config], help="validate as a whole and apply to running processes"
+    )
     command.set_defaults(run=apply_config)
 
     command = commands.add_parser("doctor", parents=[with_config], help="what is wrong here and how to mend it")
@@ -72,8 +78,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _keys_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", shared: argparse.ArgumentParser) -> None:
-    keys = commands.add_parser("keys", help="make, list and revoke API keys").add_subparsers(required=True, metavar="act")
+def _keys_parser(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", shared: argparse.ArgumentParser
+) -> None:
+    keys = commands.add_parser("keys", help="make, list and revoke API keys").add_subparsers(
+        required=True, metavar="act"
+    )
     command = keys.add_parser("create", parents=[shared], help="a new key of an account")
     who = command.add_mutually_exclusive_group(required=True)
     who.add_argument("--user-id", type=int, help="account by number")
@@ -91,4 +101,3 @@ def _keys_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     command.set_defaults(run=revoke_key)
     command = keys.add_parser("new-secret", help="print a fresh value for GATEWAYZ_SECRET_KEY")
     command.set_defaults(run=new_secret)
-

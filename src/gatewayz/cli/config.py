@@ -22,7 +22,10 @@ def apply_config(_options: argparse.Namespace) -> int:
     configuration = load_configuration(read_environment())
     changed = asyncio.run(_apply(configuration))
     _summary(configuration)
-    print("applied" if changed else "models are as they were", "- running processes take up providers and models within a second;")
+    print(
+        "applied" if changed else "models are as they were",
+        "- running processes take up providers and models within a second;",
+    )
     print("[settings] take effect when a process starts.")
     return 0
 

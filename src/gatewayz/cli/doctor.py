@@ -100,14 +100,18 @@ def _providers(configuration: Configuration) -> Iterator[Finding]:
         yield Finding(
             "wrong",
             "no provider can be called: every inference request is refused",
-            "set a provider's key, or simulated_provider = \"on\" to try the gateway without one",
+            'set a provider\'s key, or simulated_provider = "on" to try the gateway without one',
         )
     configured = {provider.slug for provider in configuration.configured}
     profiles = load_profiles()
     for slug, reason in configuration.providers.inactive():
-        half_set = slug in profiles and any(configuration.environment.variables.get(name) for name in profiles[slug].env)
+        half_set = slug in profiles and any(
+            configuration.environment.variables.get(name) for name in profiles[slug].env
+        )
         if slug in configured or half_set:
-            yield Finding("wrong", f"provider {slug} is not active: {reason}", "mend its entry or its environment variables")
+            yield Finding(
+                "wrong", f"provider {slug} is not active: {reason}", "mend its entry or its environment variables"
+            )
 
 
 async def _services(environment: Environment) -> list[Finding]:
@@ -123,7 +127,9 @@ async def _services(environment: Environment) -> list[Finding]:
             findings.append(await _revision(database))
     except (sa.exc.SQLAlchemyError, OSError, TimeoutError) as error:
         findings.append(
-            Finding("wrong", f"database {shown}: {type(error).__name__}", "check DATABASE_URL, and that the server runs")
+            Finding(
+                "wrong", f"database {shown}: {type(error).__name__}", "check DATABASE_URL, and that the server runs"
+            )
         )
     finally:
         await database.close()
@@ -151,7 +157,7 @@ async def _revision(database: Database) -> Finding:
 def _running(port: int) -> Finding:
     url = f"http://127.0.0.1:{port}/health"
     try:
-        with urllib.request.urlopen(url, timeout=2) as reply:  # noqa: S310
+        with urllib.request.urlopen(url, timeout=2) as reply:
             health = json.load(reply)
     except (urllib.error.URLError, OSError, ValueError):
         return Finding("note", f"no gateway answers on port {port}")

@@ -69,10 +69,14 @@ async def _create(options: argparse.Namespace) -> int:
                 user = await users.get(connection, options.user_id)
             await grants.open_account(connection, configuration.settings, user.id, now_us, trial=False)
             if options.admin and user.role != "admin":
-                await users.update_role(connection, user.id, "admin", "made administrator at the machine", SYSTEM, now_us)
+                await users.update_role(
+                    connection, user.id, "admin", "made administrator at the machine", SYSTEM, now_us
+                )
             if options.credit_usd is not None:
                 await _credit(connection, user.id, options.credit_usd, now_us)
-            settings = keys.KeySettings(options.name, scopes=frozenset(SCOPES) if options.admin else keys.DEFAULT_SCOPES)
+            settings = keys.KeySettings(
+                options.name, scopes=frozenset(SCOPES) if options.admin else keys.DEFAULT_SCOPES
+            )
             issued = await keys.create(connection, ring, user.id, options.environment, settings, SYSTEM, now_us)
     finally:
         await database.close()

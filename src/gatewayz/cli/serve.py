@@ -25,7 +25,10 @@ def serve(options: argparse.Namespace) -> int:
     try:
         listener = worker.bind(options.host, port)
     except OSError as error:
-        print(f"Cannot listen on {options.host}:{port}: {error.strerror}. Choose another with --port or PORT.", file=sys.stderr)
+        print(
+            f"Cannot listen on {options.host}:{port}: {error.strerror}. Choose another with --port or PORT.",
+            file=sys.stderr,
+        )
         return 1
     port = listener.getsockname()[1]
     prepared = asyncio.run(prepare(configuration))
@@ -64,7 +67,9 @@ def _welcome(configuration: Configuration, port: int, key: str | None) -> None:
     print("with the OpenAI SDK for Python (pip install openai):")
     print("  from openai import OpenAI")
     print(f'  client = OpenAI(base_url="{base}/v1", api_key="{key}")')
-    print(f'  answer = client.chat.completions.create(model="{model}", messages=[{{"role": "user", "content": "Hello!"}}])')
+    print(
+        f'  answer = client.chat.completions.create(model="{model}", messages=[{{"role": "user", "content": "Hello!"}}])'
+    )
     print("  print(answer.choices[0].message.content)\n")
     sys.stdout.flush()
 

@@ -64,8 +64,12 @@ def members(data: bytes | msgspec.Raw) -> Fields:
     """The members of a JSON object, each value as untouched bytes. Raises ValueError if `data` is no JSON object."""
     try:
         return _FIELDS.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ValueError("not a JSON object") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass
+    value = load(data)  # half surrogate pairs inside
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    return {name: msgspec.Raw(dump(member)) for name, member in value.items()}
 
 
 def usd_raw(nano_usd: int) -> msgspec.Raw:

@@ -86,7 +86,20 @@ class Attempts:
     _request: ChatRequest | None = None
 
     async def first_success(self, plan: Plan, alternatives: tuple[str, ...] = ()) -> Answer | OpenStream:
-        """The first answer with content. Raises GaveUp; every breaker has been told what happened."""
+        """The first answer with content. Raises GaveUp; every breaker has been told what happened.
+
+        A stream that has no content after `commit_gate_s` gets its status line all the same: failover goes on, but a
+        failure is then told inside the stream.
+        """
+        if not self.glance.stream:
+            return await self._through(plan, alternatives)
+        gate = asyncio.get_running_loop().call_later(self.settings.commit_gate_s, self.on_slow_start)
+        try:
+            return await self._through(plan, alternatives)
+        finally:
+            gate.cancel()
+
+    async def _through(self, plan: Plan, alternatives: tuple[str, ...]) -> Answer | OpenStream:
         last: Failure | None = None
         inexpressible: InvalidRequest | None = None
         tried: set[FailureKind] = set()
@@ -129,7 +142,9 @@ class Attempts:
                 permit.neutral()
         return outcome
 
-    async def _again_while_busy(self, candidate: Candidate, body: bytes, permit: Permit) -> Answer | OpenStream | Failure:
+    async def _again_while_busy(
+        self, candidate: Candidate, body: bytes, permit: Permit
+    ) -> Answer | OpenStream | Failure:
         slug = candidate.provider.slug
         retry = 0
         while True:
@@ -214,26 +229,20 @@ class Attempts:
         return Answer(candidate, facts, render)
 
     async def _until_content(self, candidate: Candidate, reply: Reply, permit: Permit) -> OpenStream | Failure:
-        """Reads until the first content delta. After `commit_gate_s` the client's status line is sent all the same."""
+        """Reads until the first content delta."""
         theirs = _dialect(candidate)
         target = self.target_of(candidate)
         relayed = bridge(self.call.dialect, theirs, self.voice, target, lambda usage: self.price_of(candidate, usage))
-        gate = asyncio.get_running_loop().call_later(self.settings.commit_gate_s, self.on_slow_start)
-        try:
-            while True:
-                chunk = await reply.next_chunk()
-                first = relayed.feed(chunk) if chunk else relayed.close()
-                facts = relayed.facts
-                if facts.error is not None and not facts.started:
-                    return classify(facts.error.status, facts.error, reply.headers, None)
-                if facts.started:
-                    return OpenStream(candidate, reply, relayed, first, permit)
-                if facts.ended and facts.finish in SILENT_FINISHES:
-                    return OpenStream(candidate, reply, relayed, first, permit)
-                if not chunk or facts.ended:
-                    return Failure(FailureKind.EMPTY, reason="stream without content")
-        finally:
-            gate.cancel()
+        while True:
+            chunk = await reply.next_chunk()
+            first = relayed.feed(chunk) if chunk else relayed.close()
+            facts = relayed.facts
+            if facts.error is not None and not facts.started:
+                return classify(facts.error.status, facts.error, reply.headers, None)
+            if facts.started or (facts.ended and facts.finish in SILENT_FINISHES):
+                return OpenStream(candidate, reply, relayed, first, permit)
+            if not chunk or facts.ended:
+                return Failure(FailureKind.EMPTY, reason="stream without content")
 
     def _body_for(self, candidate: Candidate) -> bytes:
         """The request in the candidate's dialect. Raises InvalidRequest naming what cannot be said there."""

@@ -4,7 +4,6 @@ from gatewayz.accounts.authenticate import Authenticator
 from gatewayz.catalog.snapshot import Resolved
 from gatewayz.core.caller import Caller
 from gatewayz.core.errors import Forbidden, GatewayError, Unauthenticated
-from gatewayz.gateway.ports import Call
 from gatewayz.gateway.trip import Trip
 from gatewayz.policy.access import check_domain, check_ip, check_model, check_scope
 from gatewayz.policy.limits import Limiter, key_rpm

@@ -179,9 +179,7 @@ class Gateway:
         await out.answer(200, plain_headers(trip, low), body)
         self._rooms.observe(trip, 200, None)
 
-    async def _stream(
-        self, trip: Trip, out: Responder, glance: Glance, opened: OpenStream, deadline_s: float
-    ) -> None:
+    async def _stream(self, trip: Trip, out: Responder, glance: Glance, opened: OpenStream, deadline_s: float) -> None:
         await out.open(stream_headers(trip, trip.hold.balance_total if trip.hold and trip.hold.low else None))
         copy = Copy(MAX_STORED_BYTES) if trip.claim else None
         done = await relay(opened, out, trip.asked_for, deadline_s, copy)
@@ -216,9 +214,7 @@ class Gateway:
         await self._settlement.charge(trip, CLIENT_CLOSED, self._now())
         self._rooms.observe(trip, CLIENT_CLOSED, "client_closed")
 
-    async def _refuse(
-        self, trip: Trip, out: Responder, told: GatewayError, failure: Failure | None = None
-    ) -> None:
+    async def _refuse(self, trip: Trip, out: Responder, told: GatewayError, failure: Failure | None = None) -> None:
         """Ends a request that got no content: hold and claim first, then the error in the client's own words."""
         now_s = self._now()
         if failure is not None and failure.kind not in _CALLERS_FAULT:
@@ -263,5 +259,5 @@ def _pin_of(glance: Glance) -> str | None:
     if isinstance(wanted, str) and wanted.strip():
         return wanted.strip().lower()
     raise InvalidRequest(
-        "`provider` must be the slug of a provider, e.g. \"openrouter\".", code="invalid_type", param="provider"
+        '`provider` must be the slug of a provider, e.g. "openrouter".', code="invalid_type", param="provider"
     )

@@ -95,7 +95,9 @@ def normal_url(url: str) -> URL:
     backend = parsed.get_backend_name()
     if backend == "sqlite":
         if not parsed.database or parsed.database == ":memory:":
-            raise ValueError("DATABASE_URL: SQLite needs a file, in-memory databases would be lost with each connection")
+            raise ValueError(
+                "DATABASE_URL: SQLite needs a file, in-memory databases would be lost with each connection"
+            )
         return parsed.set(drivername="sqlite+aiosqlite")
     if backend in ("postgresql", "postgres"):
         query = dict(parsed.query)

@@ -5,6 +5,7 @@ to its end is closed, which closes the connection, so the provider stops generat
 """
 
 import asyncio
+import io
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ import aiohttp
 import certifi
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
+# aiohttp writes bytes in one go and warns above 1 MiB; from a file object it writes piece by piece.
+_ONE_WRITE_BYTES = 2**20
 # A kept-alive connection that the provider closed meanwhile fails at once; a slower failure is the provider's own.
 _STALE_WINDOW_S = 0.25
 
@@ -94,18 +97,18 @@ class AiohttpTransport:
         started_s = loop.time()
         try:
             return AiohttpReply(
-                await session.post(url, headers=headers, data=body, timeout=timeout, allow_redirects=False)
+                await session.post(url, headers=headers, data=_payload(body), timeout=timeout, allow_redirects=False)
             )
         except aiohttp.ServerDisconnectedError as error:
             if loop.time() - started_s > _STALE_WINDOW_S:
                 raise Broken("connection closed before the answer") from error
-        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise _named(error) from error
         try:
             return AiohttpReply(
-                await session.post(url, headers=headers, data=body, timeout=timeout, allow_redirects=False)
+                await session.post(url, headers=headers, data=_payload(body), timeout=timeout, allow_redirects=False)
             )
-        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise _named(error) from error
 
     async def close(self) -> None:
@@ -156,7 +159,7 @@ class AiohttpReply:
                 size += len(part)
                 if size > MAX_ANSWER_BYTES:
                     raise Broken("answer larger than the limit")
-        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise _named(error) from error
         return b"".join(parts)
 
@@ -164,7 +167,7 @@ class AiohttpReply:
         """See `Reply.next_chunk`."""
         try:
             return await self._response.content.readany()
-        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise _named(error) from error
 
     def close(self) -> None:
@@ -180,6 +183,10 @@ def trust_store() -> ssl.SSLContext:
     if not has_roots:
         context.load_verify_locations(certifi.where())
     return context
+
+
+def _payload(body: bytes) -> bytes | io.BytesIO:
+    return body if len(body) <= _ONE_WRITE_BYTES else io.BytesIO(body)
 
 
 def _named(error: Exception) -> TransportError:

@@ -7,7 +7,7 @@ the link has a substitute in process memory and is told of both changes.
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Literal
 
 import redis.asyncio as redis_client
@@ -82,7 +82,9 @@ class RedisLink:
         self._listeners: list[StateListener] = []
         self._dropped = asyncio.Event()
         self._server: str | None = None
+        self._url = url
         self._client = None if url is None else _client(url, timeout_s)
+        self._loose: set[asyncio.Future[Any]] = set()
 
     def on_state(self, listener: StateListener) -> None:
         """Calls `listener(state)` at each change, in the event loop; it must be quick and must not raise."""
@@ -145,17 +147,32 @@ class RedisLink:
         """Closes all connections. May be called twice."""
         if self._client is not None:
             await self._client.aclose()
+        if self._loose:
+            await asyncio.wait(self._loose, timeout=PROBE_TIMEOUT_S)
 
     def _ready(self) -> Any:
         if self.state != "up" or self._client is None:
             raise RedisAway(f"redis is {self.state}")
         return self._client
 
-    async def _timed(self, send: Callable[[], Any]) -> Any:
+    async def _timed(self, send: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """The answer, or RedisAway after the timeout whatever the client does.
+
+        The client may swallow a cancellation (it does so now and then while it waits for a connection), so the command is
+        a task of its own that can be left behind.
+        """
         self.commands += 1
+        trip = asyncio.ensure_future(send())
         try:
-            async with asyncio.timeout(self._timeout_s):
-                return await send()
+            await asyncio.wait((trip,), timeout=self._timeout_s)
+        finally:
+            if not trip.done():
+                trip.cancel()
+                self._let_go(trip)
+        try:
+            if not trip.done():
+                raise TimeoutError
+            return trip.result()
         except ResponseError as error:
             self.failures += 1
             if isinstance(error, _UNUSABLE) or any(word in str(error) for word in _UNUSABLE_WORDS):
@@ -192,6 +209,22 @@ class RedisLink:
             self._dropped.set()
             log.warning("redis_down", reason=reason)
             self._change("down")
+            # New connections for the way back; whoever still waits on the old ones is told at once.
+            assert self._client is not None
+            assert self._url is not None
+            old, self._client = self._client, _client(self._url, self._timeout_s)
+            self._let_go(asyncio.ensure_future(old.aclose()))
+
+    def _let_go(self, task: "asyncio.Future[Any]") -> None:
+        """Lets a task end by itself, keeping it alive and its failure quiet."""
+
+        def ended(task: "asyncio.Future[Any]") -> None:
+            self._loose.discard(task)
+            if not task.cancelled():
+                task.exception()
+
+        self._loose.add(task)
+        task.add_done_callback(ended)
 
     def _change(self, state: LinkState) -> None:
         if state == self.state:

@@ -33,7 +33,10 @@ class Metrics:
             "http_request_duration_seconds", "Time to the last byte.", ["endpoint"], buckets=_DURATIONS_S, registry=own
         )
         self.inference = Counter(
-            "model_inference_requests", "Inference by model, provider and status.", ["model", "provider", "status"], registry=own
+            "model_inference_requests",
+            "Inference by model, provider and status.",
+            ["model", "provider", "status"],
+            registry=own,
         )
         self.inference_duration = Histogram(
             "model_inference_duration_seconds", "Whole inference.", ["provider"], buckets=_DURATIONS_S, registry=own
@@ -44,8 +47,12 @@ class Metrics:
         self.tokens = Counter("tokens", "Tokens by kind.", ["provider", "kind"], registry=own)
         self.cost = Counter("gateway_cost_per_provider_usd", "Charged for answers, in USD.", ["provider"], registry=own)
         self.credits = Counter("credits_deducted_usd", "Charged to accounts, in USD.", registry=own)
-        self.refunds = Counter("refunds", "Requests whose hold was given back after a provider's failure.", registry=own)
-        self.attempts = Counter("provider_attempts", "Attempts by provider and outcome.", ["provider", "outcome"], registry=own)
+        self.refunds = Counter(
+            "refunds", "Requests whose hold was given back after a provider's failure.", registry=own
+        )
+        self.attempts = Counter(
+            "provider_attempts", "Attempts by provider and outcome.", ["provider", "outcome"], registry=own
+        )
         self.breaker_moves = Counter(
             "circuit_breaker_state_transitions", "Moves of breakers.", ["provider", "from", "to"], registry=own
         )
@@ -57,13 +64,23 @@ class Metrics:
             registry=own,
             multiprocess_mode=gauge_mode,
         )
-        self.unknown_chunks = Counter("stream_chunks_unrecognized", "Chunks of unknown form.", ["provider"], registry=own)
+        self.unknown_chunks = Counter(
+            "stream_chunks_unrecognized", "Chunks of unknown form.", ["provider"], registry=own
+        )
         self.in_flight = Gauge("requests_in_flight", "Inference under way.", registry=own, multiprocess_mode="livesum")
-        self.ledger_queue = Gauge("ledger_queue_depth", "Settlements waiting.", registry=own, multiprocess_mode="livesum")
-        self.ledger_batches = Gauge("ledger_batches", "Group commits so far.", registry=own, multiprocess_mode="livesum")
+        self.ledger_queue = Gauge(
+            "ledger_queue_depth", "Settlements waiting.", registry=own, multiprocess_mode="livesum"
+        )
+        self.ledger_batches = Gauge(
+            "ledger_batches", "Group commits so far.", registry=own, multiprocess_mode="livesum"
+        )
         self.ledger_away = Gauge("ledger_unreachable", "1 while commits fail.", registry=own, multiprocess_mode="max")
-        self.leases = Gauge("balance_slices_held", "Leased slices of balances.", registry=own, multiprocess_mode="livesum")
-        self.velocity = Gauge("velocity_mode_active", "1 while limits are reduced.", registry=own, multiprocess_mode="max")
+        self.leases = Gauge(
+            "balance_slices_held", "Leased slices of balances.", registry=own, multiprocess_mode="livesum"
+        )
+        self.velocity = Gauge(
+            "velocity_mode_active", "1 while limits are reduced.", registry=own, multiprocess_mode="max"
+        )
         self.refused = Gauge(
             "rate_limited_requests", "Refusals by layer.", ["layer"], registry=own, multiprocess_mode="livesum"
         )
@@ -110,6 +127,6 @@ def configure_logging(level: str, *, as_json: bool) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=False,
     )
-    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
-
-
+    logging.basicConfig(
+        level=max(number, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s"
+    )

@@ -10,6 +10,8 @@ import gatewayz.operations.tables  # noqa: F401  (tables register themselves)
 from gatewayz.infra.db import metadata
 
 connection = context.config.attributes["connection"]
-context.configure(connection=connection, target_metadata=metadata, render_as_batch=True, transaction_per_migration=False)
+context.configure(
+    connection=connection, target_metadata=metadata, render_as_batch=True, transaction_per_migration=False
+)
 with context.begin_transaction():
     context.run_migrations()

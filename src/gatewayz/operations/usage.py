@@ -82,7 +82,11 @@ async def _grouped(connection: AsyncConnection, conditions: Sequence[Any], colum
 def _conditions(wanted: RecordFilter) -> list[Any]:
     table = activity_log.c
     found: list[Any] = [table.user_id == wanted.user_id]
-    for column, value in ((table.model, wanted.model), (table.provider, wanted.provider), (table.api_key_id, wanted.key_id)):
+    for column, value in (
+        (table.model, wanted.model),
+        (table.provider, wanted.provider),
+        (table.api_key_id, wanted.key_id),
+    ):
         if value is not None:
             found.append(column == value)
     if wanted.status == "success":

@@ -119,7 +119,7 @@ class SimulatedReply:
     def close(self) -> None:
         """See `Reply.close`."""
         self._chunks = iter(())
-        self._first = True
+        self._pause_s = 0.0
 
 
 def _refusal(status: int, message: str, param: str | None, code: str | None) -> SimulatedReply:

@@ -139,9 +139,7 @@ _WORDS = {
 }
 
 
-def _nobody(
-    model: Model, lacking: dict[str, frozenset[str]], wish: Wish, excluded: list[Excluded]
-) -> GatewayError:
+def _nobody(model: Model, lacking: dict[str, frozenset[str]], wish: Wish, excluded: list[Excluded]) -> GatewayError:
     if lacking:
         missing = sorted(frozenset.intersection(*lacking.values()) or next(iter(lacking.values())))
         param, what = _WORDS[missing[0]]

@@ -156,7 +156,11 @@ def breaker_configs(providers: Providers, settings: Settings) -> dict[str, Break
 
 
 def build_house(
-    configuration: Configuration, secret_keys: tuple[str, ...], *, clock: Clock | None = None, transport: Transport | None = None
+    configuration: Configuration,
+    secret_keys: tuple[str, ...],
+    *,
+    clock: Clock | None = None,
+    transport: Transport | None = None,
 ) -> House:
     """Every room of one process, joined; nothing is running and nothing is connected yet."""
     settings, environment = configuration.settings, configuration.environment
@@ -217,7 +221,9 @@ def _rooms(house: House) -> Rooms:
         breakers=house.breakers,
         cashier=house.cashier,
         upstreams=Upstreams(
-            house.transport, Simulated(lambda: house.clock.now_us() / 1e6), Timeouts(settings.connect_timeout_s, settings.idle_timeout_s)
+            house.transport,
+            Simulated(lambda: house.clock.now_us() / 1e6),
+            Timeouts(settings.connect_timeout_s, settings.idle_timeout_s),
         ),
         observe=observer.finished,
     )

@@ -67,34 +67,34 @@ async def test_throw_away_addresses_are_refused(house: House) -> None:
         assert (await client.post("/admin/create", json=NEW | {"email": "a@nottempmail.com"})).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"username": ""},
-        {"username": "a\0b"},
-        {"username": "\ud800"},
-        {"username": "x" * 101},
-        {"email": "nobody"},
-        {"email": "a@b@c.example"},
-        {"email": "a\nb@example.com"},
-        {"email": "x" * 400 + "@example.com"},
-        {"auth_method": "carrier pigeon"},
-        {"environment": "prod"},
-    ],
-)
-async def test_wrong_registrations_are_422(house: House, wrong: dict[str, Any]) -> None:
+WRONG_FIELDS: list[dict[str, Any]] = [
+    {"username": ""},
+    {"username": "a\0b"},
+    {"username": "\ud800"},
+    {"username": "x" * 101},
+    {"email": "nobody"},
+    {"email": "a@b@c.example"},
+    {"email": "a\nb@example.com"},
+    {"email": "x" * 400 + "@example.com"},
+    {"auth_method": "carrier pigeon"},
+    {"environment": "prod"},
+]
+
+
+async def test_wrong_registrations_are_422(house: House) -> None:
     async with house.client() as client:
-        body = json.dumps(NEW | wrong).encode()
-        answer = await client.post("/admin/create", content=body, headers={"Content-Type": "application/json"})
-    assert answer.status_code == 422
+        for number, wrong in enumerate(WRONG_FIELDS):
+            headers = {"Content-Type": "application/json", "test-ip": f"192.0.2.{number}"}
+            answer = await client.post("/admin/create", content=json.dumps(NEW | wrong).encode(), headers=headers)
+            assert answer.status_code == 422, wrong
     assert house.billing.opened == []
 
 
-@pytest.mark.parametrize("name", ["environment", "environment_name", "environment_tag"])
-async def test_the_environment_has_three_names(house: House, name: str) -> None:
-    body = {"username": "a", "email": "a@example.com", name: "dev"}
+async def test_the_environment_has_three_names(house: House) -> None:
     async with house.client() as client:
-        assert (await client.post("/admin/create", json=body)).json()["api_key"].startswith("gw_dev_")
+        for name in ("environment", "environment_name", "environment_tag"):
+            body = {"username": "a", "email": f"{name}@example.com", name: "dev"}
+            assert (await client.post("/admin/create", json=body)).json()["api_key"].startswith("gw_dev_")
 
 
 async def test_a_failing_trial_leaves_no_account(house: House) -> None:

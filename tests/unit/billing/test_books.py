@@ -202,8 +202,16 @@ class Money(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 61, 1000, 86_400]))
     def time_passes_and_orphans_are_swept(self, seconds: int) -> None:
         self.now_us += seconds * US_PER_S
-        due = [Expire(row.user_id, hold_id=row.hold_id) for row in self.rows.holds.values() if row.expires_at_us <= self.now_us]
-        due += [Expire(row.user_id, lease_id=row.lease_id) for row in self.rows.leases.values() if row.expires_at_us <= self.now_us]
+        due = [
+            Expire(row.user_id, hold_id=row.hold_id)
+            for row in self.rows.holds.values()
+            if row.expires_at_us <= self.now_us
+        ]
+        due += [
+            Expire(row.user_id, lease_id=row.lease_id)
+            for row in self.rows.leases.values()
+            if row.expires_at_us <= self.now_us
+        ]
         self.post(*due, *due)
 
     @invariant()

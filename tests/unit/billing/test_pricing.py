@@ -42,7 +42,9 @@ def test_reasoning_and_audio_have_their_own_price() -> None:
 
 
 def test_a_long_prompt_falls_into_its_tier_as_a_whole() -> None:
-    tiered = price(tiers=(PriceTier(1000, price_per_mtok("4"), price_per_mtok("12"), cache_read=price_per_mtok("0.4")),))
+    tiered = price(
+        tiers=(PriceTier(1000, price_per_mtok("4"), price_per_mtok("12"), cache_read=price_per_mtok("0.4")),)
+    )
     assert cost(tiered, Usage(1000, 10)) == 1000 * 2000 + 10 * 8000
     assert cost(tiered, Usage(1001, 10, cached_tokens=1)) == 1000 * 4000 + 400 + 10 * 12000
 

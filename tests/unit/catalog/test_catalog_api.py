@@ -11,11 +11,11 @@ from anthropic.types import ModelInfo
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from openai.types import Model as OpenAIModel
-from tests.unit.catalog.catalog_values import NO_TABLES, a_model, a_price, an_offer, seeded_catalog
 
 from gatewayz.api.public.models import router
 from gatewayz.catalog import Catalog, build
 from gatewayz.core.errors import GatewayError
+from tests.unit.catalog.catalog_values import NO_TABLES, a_model, a_price, an_offer, seeded_catalog
 
 FREE_PRICE = a_price(0, 0)
 

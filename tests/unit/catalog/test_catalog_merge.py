@@ -1,9 +1,8 @@
 """Rows of several sources become one model and one set of offers."""
 
-from tests.unit.catalog.catalog_values import ARow, a_model_row, an_offer_row
-
 from gatewayz.catalog import Model, Offer
 from gatewayz.catalog.merge import merged
+from tests.unit.catalog.catalog_values import ARow, a_model_row, an_offer_row
 
 
 def _one(models: list[ARow], offers: list[ARow], free: tuple[str, ...] = ()) -> tuple[Model, list[Offer]]:

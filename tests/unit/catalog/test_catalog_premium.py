@@ -1,10 +1,10 @@
 """The premium guard: no model runs at a price that nobody stated."""
 
 import pytest
-from tests.unit.catalog.catalog_values import a_model, an_offer
 
 from gatewayz.catalog import guard, is_premium
 from gatewayz.core.errors import Unavailable
+from tests.unit.catalog.catalog_values import a_model, an_offer
 
 # One model for each pattern that the specification names.
 ONE_EACH = {

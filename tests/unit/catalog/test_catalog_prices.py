@@ -4,9 +4,9 @@ from decimal import Decimal
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.catalog.catalog_values import a_price
 
 from gatewayz.catalog import PriceTier, usd_per_token_text
+from tests.unit.catalog.catalog_values import a_price
 
 
 @given(st.integers(min_value=0, max_value=2**63 - 1))

@@ -5,12 +5,12 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.catalog.catalog_values import NO_TABLES, a_catalog, a_model, an_offer, seeded_catalog
 
 from gatewayz.catalog import Catalog, find, pin, resolve
 from gatewayz.catalog.aliases import AliasTables
 from gatewayz.catalog.snapshot import build
 from gatewayz.core.errors import InvalidRequest, NotFound
+from tests.unit.catalog.catalog_values import NO_TABLES, a_catalog, a_model, an_offer, seeded_catalog
 
 
 @pytest.fixture(scope="module")

@@ -5,12 +5,12 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from scripts.build_seed import build
-from tests.unit.catalog.catalog_values import seeded_catalog
 
 from gatewayz.catalog import CAPABILITIES, Catalog
 from gatewayz.catalog.models import media_of
 from gatewayz.catalog.seed import packaged_seed, seed_records
+from scripts.build_seed import build
+from tests.unit.catalog.catalog_values import seeded_catalog
 
 SEED = seed_records(packaged_seed())
 

@@ -99,9 +99,8 @@ async def test_a_neutral_probe_frees_its_place_and_counts_nothing(breakers: Brea
     (await permit(breakers)).neutral()
     with await permit(breakers):
         pass
-    with pytest.raises(KeyError):
-        with await permit(breakers):
-            raise KeyError("caller's fault")
+    with pytest.raises(KeyError), await permit(breakers):
+        raise KeyError("caller's fault")
     assert breakers.snapshot("openai")["success_count"] == 1
     assert await breakers.borrow("openai") is not None
 

@@ -100,7 +100,11 @@ def _wanted(
     from_: str | None,
     to: str | None,
 ) -> usage.RecordFilter:
-    if status is not None and status not in ("success", "error") and not (status.isascii() and status.isdigit() and len(status) == 3):
+    if (
+        status is not None
+        and status not in ("success", "error")
+        and not (status.isascii() and status.isdigit() and len(status) == 3)
+    ):
         raise InvalidFields("status must be success, error, or an HTTP status such as 429.", param="status")
     return usage.RecordFilter(
         user_id=caller.user_id,

@@ -125,7 +125,10 @@ def _order(request: Request, admin: Caller, user_id: int, amount: int, reason: s
 
 
 async def _over_cap(house: House, connection: Any, order: grants.Order) -> InvalidRequest | None:
-    once, daily = nano_from_usd(house.settings.admin_grant_cap_usd), nano_from_usd(house.settings.admin_grant_cap_24h_usd)
+    once, daily = (
+        nano_from_usd(house.settings.admin_grant_cap_usd),
+        nano_from_usd(house.settings.admin_grant_cap_24h_usd),
+    )
     if order.amount > once:
         return InvalidRequest(
             f"One grant may not exceed {usd_text(once)} USD.", code="grant_cap_exceeded", param="amount_usd"

@@ -63,7 +63,9 @@ class Inference:
                 raise bad_request_id()
             body = await read_body(scope, receive, self._body_limit_bytes)
         except GatewayError as error:
-            await out.answer(error.status, _refusal_headers(visit, error), dialect.render_error(error, visit.request_id))
+            await out.answer(
+                error.status, _refusal_headers(visit, error), dialect.render_error(error, visit.request_id)
+            )
             return error.status
         except ClientLeft:
             return 499
@@ -116,7 +118,9 @@ def _call(route: Route, visit: Visit, scope: Scope, body: bytes, received_s: flo
 
 
 def _refusal_headers(visit: Visit, error: GatewayError) -> HeaderPairs:
-    own = [(name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in error.headers.items()]
+    own = [
+        (name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in error.headers.items()
+    ]
     return [
         (b"content-type", b"application/json"),
         (b"x-request-id", visit.request_id.encode()),

@@ -134,7 +134,10 @@ class AnthropicForwarder:
             if not self.facts.started or self._held:
                 return
         else:
-            self.facts.unknown_events += 1  # a newer kind of event: clients skip what they do not know
+            self.facts.unknown_events += 1
+            if not (kind.isascii() and kind.isidentifier()):
+                return
+            # A newer kind of event: clients skip what they do not know.
         self._send(kind.encode(), payload, out)
 
     def _send(self, kind: bytes, payload: bytes, out: list[bytes]) -> None:

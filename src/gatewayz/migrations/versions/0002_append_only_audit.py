@@ -1,6 +1,7 @@
 """The audit trails refuse UPDATE and DELETE.
 
-SQLite drops a table's triggers when a later step rebuilds the table (batch_alter_table): such a step must make them again.
+SQLite drops a table's triggers when a later step rebuilds the table (batch_alter_table): such a step must make them
+again.
 """
 
 from alembic import op
