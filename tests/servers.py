@@ -23,7 +23,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import count
@@ -181,7 +181,7 @@ class _Postgres(ServerHandle):
             await connection.close()
 
         try:
-            asyncio.run(ask())
+            _run_aside(ask)
         except (OSError, asyncpg.PostgresError, TimeoutError):
             return False
         return True
@@ -268,16 +268,20 @@ def _postgres_command(dsn: str, command: str) -> None:
         finally:
             await connection.close()
 
-    # A thread of its own, so that it also works from inside a running event loop.
+    _run_aside(run)
+
+
+def _run_aside(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Runs it in a thread of its own, so that this also works from inside a running event loop."""
     failures: list[BaseException] = []
 
-    def work() -> None:
+    def run() -> None:
         try:
-            asyncio.run(run())
+            asyncio.run(work())
         except BaseException as error:
             failures.append(error)
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=run)
     thread.start()
     thread.join()
     if failures:

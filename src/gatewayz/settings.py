@@ -46,7 +46,7 @@ def _setting(default: Any, meaning: str, *, low: float | None = None, high: floa
 class Settings:
     """Every setting that an operator can choose, with its default. Units are in the names (`_s` seconds, `_mb` 10^6 bytes)."""
 
-    # breakers
+    # circuit breakers
     breaker_failures: int = _setting(5, "consecutive failures that open a provider's breaker", low=1)
     breaker_cooldown_s: float = _setting(60.0, "seconds an open breaker waits before it lets a probe through", low=0)
     breaker_successes: int = _setting(3, "consecutive successful probes that close the breaker", low=1)
@@ -114,8 +114,12 @@ class Settings:
 # Names of the contract whose feature this version does not have. They are accepted, so that one file serves several
 # versions, and named in a warning, so that nobody believes they act.
 RESERVED_SETTINGS = frozenset(
-    ["health_threshold", "minimum_topup_usd", "batch_discount", "exact_cache_entries", "exact_cache_s", "semantic_threshold", "embedding_model", "country_header", "default_region", "ssrf_allow_hosts", "webhook_attempts", "webhook_backoff_base_s", "mail_attempts", "mail_backoff_base_s", "queue_poll_interval_s"]
-)
+    {
+        "health_threshold", "minimum_topup_usd", "batch_discount", "exact_cache_entries", "exact_cache_s",
+        "semantic_threshold", "embedding_model", "country_header", "default_region", "ssrf_allow_hosts",
+        "webhook_attempts", "webhook_backoff_base_s", "mail_attempts", "mail_backoff_base_s", "queue_poll_interval_s",
+    }
+)  # fmt: skip
 SECRET_SETTINGS = frozenset({"metrics_token"})
 _ONE_OF = {"simulated_provider": ("auto", "on", "off"), "log_level": ("debug", "info", "warning", "error")}
 

@@ -130,7 +130,7 @@ class Dispatcher:
 
         try:
             await self._pages(scope, receive, send_with_headers)
-        except Exception:  # already answered by the application's own handler, which re-raises for servers to log
+        except Exception:  # noqa: BLE001 (answered by the application's own handler, which re-raises for servers)
             log.debug("page_failed", path=path)
         template = getattr(scope.get("route"), "path", None)
         return status, template if template in self._known_routes else "unknown"

@@ -104,7 +104,7 @@ class Cashier:
         return result
 
     async def hold(self, caller: Caller, ledger_id: str, amount: int) -> Hold:
-        """Promises `amount` nano-USD to the request. Raises PaymentRequired (402) or Unavailable (503); then nothing is held."""
+        """Promises `amount` nano-USD to the request. Raises PaymentRequired or Unavailable; then nothing is held."""
         if not caller.metered_per_key:
             if amount == 0:
                 return Hold(HoldRef(caller.user_id, caller.key_id, 0), 0, False)

@@ -3,8 +3,8 @@
 import argparse
 import asyncio
 import json
+import platform
 import stat
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ class Finding:
 
 def doctor(options: argparse.Namespace) -> int:
     """Looks at everything and prints it; exit code 1 if anything is wrong."""
-    findings = list(_python())
+    findings = [Finding("ok", f"Python {platform.python_version()}")]
     try:
         environment = read_environment()
         configuration = load_configuration(environment)
@@ -61,14 +61,6 @@ def _report(findings: list[Finding]) -> int:
     wrong = sum(finding.grade == "wrong" for finding in findings)
     print(f"\n{wrong} thing(s) wrong" if wrong else "\nnothing is wrong")
     return 1 if wrong else 0
-
-
-def _python() -> Iterator[Finding]:
-    version = ".".join(str(part) for part in sys.version_info[:3])
-    if sys.version_info < (3, 11):
-        yield Finding("wrong", f"Python {version}", "use Python 3.11 or newer")
-    else:
-        yield Finding("ok", f"Python {version}")
 
 
 def _secrets(environment: Environment) -> Iterator[Finding]:
@@ -119,7 +111,7 @@ async def _services(environment: Environment) -> list[Finding]:
     database = Database(environment.database_url)
     shown = database.url.render_as_string(hide_password=True)
     try:
-        if database.is_sqlite and not Path(database.sqlite_path).exists():
+        if database.is_sqlite and not await asyncio.to_thread(Path(database.sqlite_path).exists):
             findings.append(Finding("note", f"database {shown} does not exist yet; it is made at the first start"))
         else:
             await database.ping()

@@ -158,8 +158,8 @@ class RedisLink:
     async def _timed(self, send: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
         """The answer, or RedisAway after the timeout whatever the client does.
 
-        The client may swallow a cancellation (it does so now and then while it waits for a connection), so the command is
-        a task of its own that can be left behind.
+        The client may swallow a cancellation (it does so now and then while it waits for a connection), so the command
+        is a task of its own that can be left behind.
         """
         self.commands += 1
         trip = asyncio.ensure_future(send())

@@ -17,7 +17,6 @@ def _anthropic(kind: str, message: str) -> str:
 
 
 # (kind, status or None for an error inside a stream, body)
-# ruff: noqa: E501
 EXAMPLES: list[tuple[FailureKind, int | None, str]] = [
     # recorded
     (K.MODEL_GONE, 404, _anthropic("not_found_error", "model: this-model-does-not-exist-12345")),

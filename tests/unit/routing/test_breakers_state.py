@@ -138,7 +138,9 @@ class Model:
         if state == "OPEN":
             return
         self.row.append(verdict)
-        if (state == "CLOSED" and self.row[-self.config.failures :] == ["failure"] * self.config.failures) or (state == "HALF_OPEN" and verdict == "failure"):
+        if (state == "CLOSED" and self.row[-self.config.failures :] == ["failure"] * self.config.failures) or (
+            state == "HALF_OPEN" and verdict == "failure"
+        ):
             self.row, self.opened_at = [], now_us
         elif state == "HALF_OPEN" and self.row.count("success") == self.config.successes:
             self.row, self.opened_at = [], None
