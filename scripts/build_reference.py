@@ -3,6 +3,7 @@
 import argparse
 import ast
 import inspect
+import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -194,7 +195,7 @@ def endpoints_page() -> str:
     sections = [
         part
         for name, rows in groups.items()
-        for part in (f"## {name.capitalize()}", _table(head, sorted(rows, key=lambda row: (row[1], row[0]))))
+        for part in (f"## {name.capitalize()}", _table(head, sorted(rows, key=lambda row: (row[1].strip("`"), row[0]))))
     ]
     return _page(
         "Endpoints",
@@ -258,11 +259,7 @@ def _names(names: Iterable[str]) -> str:
 
 
 def _shown(default: Any) -> str:
-    if isinstance(default, bool):
-        return f"`{str(default).lower()}`"
-    if isinstance(default, float):
-        return f"`{default:g}`"
-    return f"`{default}`" if isinstance(default, int) else f'`{default or "[]"}`' if isinstance(default, list) else f'`"{default}"`'
+    return f"`{default:g}`" if isinstance(default, float) else f"`{json.dumps(default)}`"
 
 
 def _bounds(low: float | None, high: float | None) -> str:

@@ -294,15 +294,21 @@ def test_anthropic_usage(raw: Any, usage: Usage | None) -> None:
 
 
 def test_forwarded_answers_change_the_model_and_add_the_cost() -> None:
-    body = b'{"id":"c1", "model":"native","choices":[ {"index":0,"message":{"role":"assistant","content":"\\u00e9"},"finish_reason":"stop","logprobs":null} ],"created":5,"usage":{"prompt_tokens":7,"completion_tokens":3,"cost":9},"object":"chat.completion","x":1.50}'
-    assert OPENAI.forward_answer(
-        body, VOICE, Usage(7, 3), 4_200_000, Quirks(strip_answer_fields=frozenset({"created"}))
-    ) == (
+    body = (
+        b'{"id":"c1", "model":"native","choices":[ {"index":0,"message":{"role":"assistant","content":"\\u00e9"},'
+        b'"finish_reason":"stop","logprobs":null} ],"created":5,"usage":{"prompt_tokens":7,"completion_tokens":3,'
+        b'"cost":9},"object":"chat.completion","x":1.50}'
+    )
+    stripping = Quirks(strip_answer_fields=frozenset({"created"}))
+    assert OPENAI.forward_answer(body, VOICE, Usage(7, 3), 4_200_000, stripping) == (
         b'{"id":"c1","model":"org/model","choices":[ {"index":0,"message":{"role":"assistant","content":"\\u00e9"},'
         b'"finish_reason":"stop","logprobs":null} ],"usage":{"prompt_tokens":7,"completion_tokens":3,"cost":0.0042},'
         b'"object":"chat.completion","x":1.50,"created":1700000000}'
     )
-    body = b'{"model":"claude","id":"m1","content":[ {"type":"text","text":"\\u00e9"} ],"usage":{"input_tokens":7,"output_tokens":3}}'
+    body = (
+        b'{"model":"claude","id":"m1","content":[ {"type":"text","text":"\\u00e9"} ],'
+        b'"usage":{"input_tokens":7,"output_tokens":3}}'
+    )
     assert ANTHROPIC.forward_answer(body, VOICE, Usage(7, 3), 4_200_000, Quirks()) == (
         b'{"model":"org/model","id":"m1","content":[ {"type":"text","text":"\\u00e9"} ],'
         b'"usage":{"input_tokens":7,"output_tokens":3,"cost":0.0042}}'

@@ -29,7 +29,10 @@ def quirky(**quirks: Any) -> Target:
 
 
 def test_only_the_model_changes_and_every_other_value_keeps_its_bytes() -> None:
-    body = b'{ "model":"org/model" , "messages":[ {"role":"user","content":"\\u00e9 \xc3\xa9"} ],"seed":12345678901234567, "x":[1.10, {"b":1,"a":2}] }'
+    body = (
+        b'{ "model":"org/model" , "messages":[ {"role":"user","content":"\\u00e9 \xc3\xa9"} ],'
+        b'"seed":12345678901234567, "x":[1.10, {"b":1,"a":2}] }'
+    )
     sent = OPENAI.forward_request(OPENAI.glance(body), TARGET)
     assert sent == (
         b'{"model":"native-model","messages":[ {"role":"user","content":"\\u00e9 \xc3\xa9"} ],'
@@ -140,7 +143,10 @@ def test_providers_that_choose_tools_on_their_own() -> None:
 
 
 def test_anthropic_requests_are_forwarded_likewise() -> None:
-    body = b'{"model":"org/model","max_tokens":10,"provider":"x","system":[ {"type":"text","text":"S"} ],"messages":[{"role":"user","content":"a"}],"temperature":0.50,"top_k":5}'
+    body = (
+        b'{"model":"org/model","max_tokens":10,"provider":"x","system":[ {"type":"text","text":"S"} ],'
+        b'"messages":[{"role":"user","content":"a"}],"temperature":0.50,"top_k":5}'
+    )
     glance = ANTHROPIC.glance(body)
     target = Target("claude", Quirks(drop_params=frozenset({"top_k"}), add_params={"speed": "fast"}))
     assert ANTHROPIC.forward_request(glance, target) == (
@@ -252,10 +258,8 @@ def test_a_last_event_without_blank_line_is_heard_and_a_torn_one_is_not() -> Non
 
 
 def test_a_finish_that_was_never_said_is_added_at_the_terminator() -> None:
-    call = (
-        HEAD
-        + b',"choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"t","function":{"name":"f","arguments":"{}"}}]}}]}'
-    )
+    calls = b'[{"index":0,"id":"t","function":{"name":"f","arguments":"{}"}}]'
+    call = HEAD + b',"choices":[{"index":0,"delta":{"tool_calls":' + calls + b"}}]}"
     for chunk, finish in ((TEXT, "stop"), (call, "tool_calls")):
         relay = openai()
         out = relay.feed(stream(chunk)) + relay.finish(Usage(1, 1), 1)
@@ -439,7 +443,10 @@ START = event(
 )
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 OPEN = event("content_block_start", index=0, content_block={"type": "text", "text": ""})
-HI = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"Hi"}   }\n\n'
+HI = (
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,'
+    b'"delta":{"type":"text_delta","text":"Hi"}   }\n\n'
+)
 CLOSE = event("content_block_stop", index=0)
 DELTA = event("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage={"output_tokens": 4})
 END = event("message_stop")

@@ -251,7 +251,10 @@ def test_anthropic_reads_what_the_pipeline_needs() -> None:
 
 
 def test_untouched_members_keep_their_bytes() -> None:
-    body = b'{"model":"m", "messages":[{"role":"user","content":"a"}],"seed":12345678901234567890,"x": [1.10,{"b":1,"a":2}]}'
+    body = (
+        b'{"model":"m", "messages":[{"role":"user","content":"a"}],"seed":12345678901234567890,'
+        b'"x": [1.10,{"b":1,"a":2}]}'
+    )
     fields = OPENAI.glance(body).fields
     assert bytes(fields["x"]) == b'[1.10,{"b":1,"a":2}]'
     assert refusal(OPENAI, body.replace(b"12345678901234567890", b"1" * 30)).param == "seed"
@@ -313,20 +316,8 @@ JSON = st.recursive(
     max_leaves=8,
 )
 FIELDS = st.sampled_from(
-    [
-        "model",
-        "messages",
-        "tools",
-        "stop",
-        "n",
-        "temperature",
-        "stream",
-        "system",
-        "thinking",
-        "tool_choice",
-        "reasoning",
-    ]
-    + ["response_format", "max_tokens", "stop_sequences", "output_config", "stream_options", "functions", "metadata"]
+    "model messages tools stop n temperature stream system thinking tool_choice reasoning response_format max_tokens "
+    "stop_sequences output_config stream_options functions metadata".split()
 )
 
 

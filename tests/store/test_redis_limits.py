@@ -422,3 +422,16 @@ def test_the_sum_over_processes_never_exceeds_the_limit(server: tuple[str, Serve
             max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
+
+
+@pytest.mark.slow
+async def test_the_background_loop_lets_processes_hear_of_each_other(fleet: Fleet) -> None:
+    fleet.clock.advance(2000)
+    loops = [asyncio.create_task(limiter.run()) for limiter in fleet.limiters[:2]]
+    for _ in range(100):
+        fleet.limiters[0].velocity.observe(503)
+    async with asyncio.timeout(10):
+        while not fleet.limiters[1].velocity.active:
+            await asyncio.sleep(0.05)
+    for loop in loops:
+        loop.cancel()

@@ -85,9 +85,10 @@ class Attempts:
     trail: list[str] = field(default_factory=list)
     _request: ChatRequest | None = None
 
-    async def first_success(self, plan: Plan, alternatives: tuple[str, ...] = ()) -> Answer | OpenStream:
+    async def first_success(self, plan: Plan, alternatives: Callable[[], tuple[str, ...]]) -> Answer | OpenStream:
         """The first answer with content. Raises GaveUp; every breaker has been told what happened.
 
+        `alternatives` names models to suggest instead; it is asked only when every candidate has failed.
         A stream that has no content after `commit_gate_s` gets its status line all the same: failover goes on, but a
         failure is then told inside the stream.
         """
@@ -99,7 +100,7 @@ class Attempts:
         finally:
             gate.cancel()
 
-    async def _through(self, plan: Plan, alternatives: tuple[str, ...]) -> Answer | OpenStream:
+    async def _through(self, plan: Plan, alternatives: Callable[[], tuple[str, ...]]) -> Answer | OpenStream:
         last: Failure | None = None
         inexpressible: InvalidRequest | None = None
         tried: set[FailureKind] = set()
@@ -124,7 +125,7 @@ class Attempts:
         if last is None:
             raise GaveUp(inexpressible or _all_paused(self.glance.model), None)
         others = tried != {FailureKind.MODEL_GONE}
-        raise GaveUp(final_error(last, self.glance.model, others, alternatives), last)
+        raise GaveUp(final_error(last, self.glance.model, others, alternatives()), last)
 
     async def _with_retries(self, candidate: Candidate, body: bytes, permit: Permit) -> Answer | OpenStream | Failure:
         """One candidate, again after a 429 as often as allowed. The breaker is told on every way out but an open stream."""

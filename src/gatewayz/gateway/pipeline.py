@@ -32,6 +32,7 @@ from gatewayz.infra.clock import US_PER_S, Clock
 from gatewayz.providers.client import Upstreams
 from gatewayz.providers.failures import Failure, FailureKind
 from gatewayz.providers.registry import Providers
+from gatewayz.routing.alternatives import alternatives
 from gatewayz.routing.breaker_state import BreakerState
 from gatewayz.routing.breakers import Breakers
 from gatewayz.routing.plan import Plan, Wish, plan
@@ -110,7 +111,7 @@ class Gateway:
         trip.mark("hold", self._now())
         attempts = self._attempts(trip, out, glance, found)
         try:
-            outcome = await attempts.first_success(route)
+            outcome = await attempts.first_success(route, lambda: self._alternatives(found))
         finally:
             trip.attempts = attempts.trail
         trip.served_by = outcome.candidate
@@ -233,6 +234,13 @@ class Gateway:
         """The client left before any content: nothing is owed, and nobody is there to be told."""
         self._settlement.nothing_owed(trip, CLIENT_CLOSED, "client_closed", self._now())
         self._rooms.observe(trip, CLIENT_CLOSED, "client_closed")
+
+    def _alternatives(self, found: Resolved) -> tuple[str, ...]:
+        """Models to suggest when nobody could serve this one."""
+        rooms = self._rooms
+        usable = {slug for slug in rooms.providers().active_slugs() if not self._is_paused(slug)}
+        tried = {offer.provider for offer in found.offers}
+        return alternatives(found.model, rooms.catalog.current, usable, tried)
 
     def _is_paused(self, slug: str) -> bool:
         return self._rooms.breakers.state(slug) is BreakerState.OPEN

@@ -72,6 +72,10 @@ class Transport(Protocol):
         """The reply once its headers are there. Raises TransportError."""
         ...
 
+    async def get(self, url: str, headers: Mapping[str, str], timeouts: Timeouts) -> Reply:
+        """The reply once its headers are there. Raises TransportError."""
+        ...
+
     async def close(self) -> None: ...
 
 
@@ -86,6 +90,30 @@ class AiohttpTransport:
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts) -> Reply:
         """See `Transport.post`."""
+        loop = asyncio.get_running_loop()
+        started_s = loop.time()
+        try:
+            return await self._send("POST", url, headers, body, timeouts)
+        except aiohttp.ServerDisconnectedError as error:
+            if loop.time() - started_s > _STALE_WINDOW_S:
+                raise Broken("connection closed before the answer") from error
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise _named(error) from error
+        try:
+            return await self._send("POST", url, headers, body, timeouts)
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise _named(error) from error
+
+    async def get(self, url: str, headers: Mapping[str, str], timeouts: Timeouts) -> Reply:
+        """See `Transport.get`."""
+        try:
+            return await self._send("GET", url, headers, None, timeouts)
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise _named(error) from error
+
+    async def _send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
+    ) -> Reply:
         session = self._session or self._open()
         timeout = self._timeouts.get(timeouts)
         if timeout is None:
@@ -93,23 +121,10 @@ class AiohttpTransport:
                 total=None, connect=None, sock_connect=timeouts.connect_s, sock_read=timeouts.idle_s
             )
             self._timeouts[timeouts] = timeout
-        loop = asyncio.get_running_loop()
-        started_s = loop.time()
-        try:
-            return AiohttpReply(
-                await session.post(url, headers=headers, data=_payload(body), timeout=timeout, allow_redirects=False)
-            )
-        except aiohttp.ServerDisconnectedError as error:
-            if loop.time() - started_s > _STALE_WINDOW_S:
-                raise Broken("connection closed before the answer") from error
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise _named(error) from error
-        try:
-            return AiohttpReply(
-                await session.post(url, headers=headers, data=_payload(body), timeout=timeout, allow_redirects=False)
-            )
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise _named(error) from error
+        data = None if body is None else _payload(body)
+        return AiohttpReply(
+            await session.request(method, url, headers=headers, data=data, timeout=timeout, allow_redirects=False)
+        )
 
     async def close(self) -> None:
         """Closes all connections. May be called twice."""

@@ -89,6 +89,7 @@ class Provider:
     regions: tuple[str, ...] = ()
     breaker: BreakerOverrides = NO_OVERRIDES
     simulated: bool = False
+    local: bool = False
     configured: bool = False
     site_url: str | None = None
     color: str | None = None

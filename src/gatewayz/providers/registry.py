@@ -125,6 +125,7 @@ def _from_profile(profile: Profile, env: Mapping[str, str]) -> Provider | str:
         quirks=profile.quirks,
         priority=default_priority(profile.slug, known=True),
         regions=profile.regions,
+        local=not profile.needs_key,
         site_url=profile.site_url,
         color=profile.color,
     )
@@ -163,6 +164,7 @@ def _from_config(wanted: ConfiguredProvider, profile: Profile | None, env: Mappi
         priority=wanted.priority if wanted.priority is not None else default_priority(wanted.slug, profile is not None),
         regions=wanted.regions or _regions_of(profile, wanted),
         breaker=wanted.breaker,
+        local=profile is not None and not profile.needs_key,
         configured=True,
         site_url=profile.site_url if profile else None,
         color=profile.color if profile else None,

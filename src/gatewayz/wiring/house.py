@@ -39,6 +39,7 @@ from gatewayz.routing.breaker_state import BreakerConfig
 from gatewayz.routing.breakers import Breakers
 from gatewayz.settings import ConfigurationError, Settings
 from gatewayz.wiring.configuration import Configuration, load_configuration
+from gatewayz.wiring.local_models import LOOK_EVERY_S, LocalModels
 from gatewayz.wiring.observe import Observer
 
 log = structlog.get_logger(__name__)
@@ -67,6 +68,7 @@ class House:
     cashier: Cashier
     sweeper: Sweeper
     transport: Transport
+    local_models: LocalModels
     metrics: Metrics
     started_at_us: int
     gateway: Gateway = field(init=False)
@@ -91,6 +93,7 @@ class House:
                 ("changes-purge", every(600.0, self.feed.purge)),
                 ("key-use", every(2.0, self.authenticator.flush_last_used)),
                 ("gauges", every(1.0, self._refresh_gauges)),
+                ("local-models", every(LOOK_EVERY_S, self._look_at_local_servers, at_once=True)),
             )
         ]
 
@@ -125,13 +128,18 @@ class House:
             self.breakers.configure(slug, config)
         log.info("configuration_applied", providers=sorted(fresh.providers.active_slugs()))
 
+    async def _look_at_local_servers(self) -> None:
+        await self.local_models.look(self.providers)
+
     async def _refresh_gauges(self) -> None:
         refresh(self)
 
-    async def _every(self, pause_s: float, act: Callable[[], Awaitable[object]]) -> None:
+    async def _every(self, pause_s: float, act: Callable[[], Awaitable[object]], *, at_once: bool = False) -> None:
         """Acts again and again; a database that is away is tried again at the same pace."""
+        wait_s = 0.0 if at_once else pause_s
         while True:
-            await asyncio.sleep(pause_s)
+            await asyncio.sleep(wait_s)
+            wait_s = pause_s
             try:
                 await act()
             except (sa.exc.SQLAlchemyError, OSError, GatewayError) as error:
@@ -198,6 +206,7 @@ def build_house(
         cashier=cashier,
         sweeper=Sweeper(database, writer, clock),
         transport=transport,
+        local_models=LocalModels(database, transport, clock),
         metrics=Metrics(),
         started_at_us=clock.now_us(),
     )

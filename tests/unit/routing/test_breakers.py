@@ -1,5 +1,7 @@
 """Breakers at work in one process without Redis: permits, probes, resets, what operators see."""
 
+import asyncio
+
 import pytest
 
 from gatewayz.infra.clock import ManualClock, iso
@@ -198,3 +200,15 @@ async def test_each_transition_is_counted_and_told_once(breakers: Breakers, cloc
     ]
     assert breakers.transitions[("openai", BreakerState.CLOSED, BreakerState.OPEN)] == 2
     assert sum(breakers.transitions.values()) == len(heard)
+
+
+@pytest.mark.slow
+async def test_the_background_loop_makes_moves_by_time_alone(breakers: Breakers, clock: ManualClock) -> None:
+    told = asyncio.Event()
+    await fail(breakers, 5)
+    breakers.on_transition(lambda *_: told.set())
+    loop = asyncio.create_task(breakers.run())
+    clock.advance(60)
+    await asyncio.wait_for(told.wait(), 5)
+    loop.cancel()
+    assert breakers.transitions[("openai", BreakerState.OPEN, BreakerState.HALF_OPEN)] == 1
