@@ -316,8 +316,26 @@ JSON = st.recursive(
     max_leaves=8,
 )
 FIELDS = st.sampled_from(
-    "model messages tools stop n temperature stream system thinking tool_choice reasoning response_format max_tokens "
-    "stop_sequences output_config stream_options functions metadata".split()
+    [
+        "model",
+        "messages",
+        "tools",
+        "stop",
+        "n",
+        "temperature",
+        "stream",
+        "system",
+        "thinking",
+        "tool_choice",
+        "reasoning",
+        "response_format",
+        "max_tokens",
+        "stop_sequences",
+        "output_config",
+        "stream_options",
+        "functions",
+        "metadata",
+    ]
 )
 
 

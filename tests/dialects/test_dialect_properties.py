@@ -61,25 +61,28 @@ NAMES = st.sampled_from(
         "message",
         "finish_reason",
         "text",
-    ]
-    + ["tool_calls", "function", "arguments", "name", "content_block", "stop_reason", "reasoning", "reasoning_details"]
-    + ["input_tokens", "prompt_tokens", "output_tokens", "completion_tokens", "partial_json", "thinking", "signature"]
-)
-WORDS = st.sampled_from(
-    ["", "x", "stop", "tool_use", "message_start", "content_block_start", "content_block_delta", "content_block_stop"]
-    + [
-        "message_delta",
-        "message_stop",
-        "text",
-        "text_delta",
+        "tool_calls",
+        "function",
+        "arguments",
+        "name",
+        "content_block",
+        "stop_reason",
+        "reasoning",
+        "reasoning_details",
+        "input_tokens",
+        "prompt_tokens",
+        "output_tokens",
+        "completion_tokens",
+        "partial_json",
         "thinking",
-        "error",
-        "input_json_delta",
-        "{}",
-        "\ud83d",
-        "é",
+        "signature",
     ]
 )
+KINDS = (
+    "stop tool_use message_start content_block_start content_block_delta content_block_stop message_delta message_stop "
+    "text text_delta thinking error input_json_delta"
+)
+WORDS = st.sampled_from([*KINDS.split(), "", "x", "{}", "\ud83d", "é"])
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-2, 10**25) | st.floats(allow_nan=False) | WORDS,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=5),

@@ -2,13 +2,16 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import sqlalchemy as sa
 import structlog
 
 from gatewayz.accounts import Authenticator
+from gatewayz.accounts import audit as audit_trail
+from gatewayz.accounts.audit import Entry, Origin
 from gatewayz.api.public.metrics import refresh
 from gatewayz.billing.bank import Bank
 from gatewayz.billing.books import Books
@@ -110,10 +113,19 @@ class House:
         except (sa.exc.SQLAlchemyError, OSError) as error:
             log.warning("key_use_not_written", error=type(error).__name__)
         await self.breakers.flush()
+        await self.limiter.close()
         await self.catalog.close()
         await self.transport.close()
         await self.redis.close()
         await self.database.close()
+
+    async def audit(
+        self, action: str, *, resource: str, origin: Origin, before: Mapping[str, Any] | None = None
+    ) -> None:
+        """Writes one entry of the audit trail; raises database errors if it cannot."""
+        entry = Entry(self.clock.now_us(), action, resource, origin, before=before, severity="medium")
+        async with self.database.begin() as connection:
+            await audit_trail.append(connection, "audit", entry)
 
     def reload_providers(self, _subject: str = "") -> None:
         """Reads the configuration again and swaps the providers; an invalid file changes nothing."""

@@ -8,13 +8,23 @@
 -- the budget slices shrink, so that little is left unused in one process while another one refuses.
 local process, keep_s = ARGV[1], tonumber(ARGV[2])
 local answers = {}
+-- nil for a reply that is not a number: somebody else has written there.
+local function number(reply)
+  if type(reply) == 'table' then return nil end
+  return tonumber(reply or '0')
+end
 for i = 1, #KEYS / 2 do
   local counter, holders = KEYS[2 * i - 1], KEYS[2 * i]
   local at = 2 + (i - 1) * 5
   local limit, claim, fresh = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), ARGV[at + 3]
   local need, want = tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5])
-  local recorded = tonumber(redis.call('HGET', holders, process) or '0')
-  local before = tonumber(redis.call('GET', counter) or '0')
+  local recorded = number(redis.pcall('HGET', holders, process))
+  local before = number(redis.pcall('GET', counter))
+  if not (recorded and before) then
+    -- Begun anew, so that one damaged counter does not fail the trip of all others.
+    redis.call('DEL', counter, holders)
+    recorded, before = 0, 0
+  end
   if fresh == '1' then claim = recorded + claim end
   local total = before + claim - recorded
   if total < claim then total = claim end
