@@ -122,6 +122,24 @@ def test_added_and_forced_parameters() -> None:
     assert "off" not in forwarded({"reasoning_effort": "low"}, unless)
 
 
+def test_call_ids_are_shortened_for_providers_that_want_them_short() -> None:
+    call = {"id": "call_0123456789", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    messages = [
+        {**USER[0], "x": 1.5},
+        {"role": "assistant", "content": None, "tool_calls": [call, {**call, "id": "abcDEF123"}]},
+        {"role": "tool", "tool_call_id": "call_0123456789", "content": "r"},
+        {"role": "tool", "tool_call_id": "abcDEF123", "content": "r"},
+    ]
+    sent = forwarded({"messages": messages}, quirky(short_call_ids=True))["messages"]
+    first, second = (call["id"] for call in sent[1]["tool_calls"])
+    assert (len(first), first.isalnum(), second) == (9, True, "abcDEF123")
+    assert [message["tool_call_id"] for message in sent[2:]] == [first, second]
+    assert sent[0] == messages[0]
+    assert forwarded({"messages": messages})["messages"] == messages
+    again = forwarded({"messages": messages}, quirky(short_call_ids=True))["messages"]
+    assert again == sent, "the same id every time"
+
+
 def test_temperature_is_lowered_to_what_the_provider_takes() -> None:
     target = quirky(max_temperature=1.0)
     assert forwarded({"temperature": 1.7}, target)["temperature"] == 1.0

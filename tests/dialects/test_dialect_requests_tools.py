@@ -19,6 +19,7 @@ from request_samples import (
     to_openai,
 )
 
+from gatewayz.core.chat import RedactedThinking, Text, Thinking
 from gatewayz.dialects.base import Quirks, Target
 from gatewayz.dialects.conversation import NO_RESULT
 
@@ -253,6 +254,28 @@ def test_streamed_pieces_of_reasoning_are_put_together() -> None:
     message = {"role": "assistant", "content": "A", "reasoning_details": pieces}
     content = to_anthropic(messages=[USER, message, USER])["messages"][1]["content"]
     assert content[:2] == [THOUGHT, {"type": "thinking", "thinking": "", "signature": "other"}]
+
+
+def test_thinking_signed_by_another_family_is_not_sent_to_anthropic() -> None:
+    def sent(family: str | None) -> Any:
+        details = [{**detail, "format": family} for detail in DETAILS]
+        message = {"role": "assistant", "content": "A", "reasoning_details": details}
+        return to_anthropic(messages=[USER, message, USER])["messages"][1]["content"]
+
+    assert sent("openai-responses-v1") == "A"
+    assert sent("anthropic-claude-v1") == [THOUGHT, REDACTED, {"type": "text", "text": "A"}] == sent(None)
+    summary = {"role": "assistant", "content": "A", "reasoning": "sum", "reasoning_details": DETAILS[1:]}
+    parts = read(OPENAI, {"model": "m", "messages": [USER, summary]}).messages[1].parts
+    assert parts == (Thinking("sum"), RedactedThinking("xyz"), Text("A"))
+
+
+def test_call_ids_are_shortened_in_translated_requests_too() -> None:
+    use = {"type": "tool_use", "id": "toolu_0123456789", "name": "f", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "toolu_0123456789", "content": "r"}
+    turns = [USER, {"role": "assistant", "content": [use]}, {"role": "user", "content": [result]}]
+    messages = to_openai(Target("n", Quirks(short_call_ids=True)), messages=turns)["messages"]
+    assert len(messages[1]["tool_calls"][0]["id"]) == 9
+    assert messages[2]["tool_call_id"] == messages[1]["tool_calls"][0]["id"]
 
 
 def test_thinking_without_signature_is_not_sent_to_anthropic() -> None:

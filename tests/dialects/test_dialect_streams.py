@@ -397,6 +397,8 @@ def test_reasoning_in_every_spelling() -> None:
         events = read(chunk(delta))
         assert [one.text for one in events if isinstance(one, ThinkingDelta)] == ["h"], delta
     assert [type(one) for one in events[1:]] == [ThinkingDelta, SignatureDelta, BlockClosed, RedactedBlock]
+    events = read(chunk({"reasoning": "h", "reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}]}))
+    assert [type(one) for one in events[1:]] == [RedactedBlock, ThinkingDelta], "reasoning that only stands outside"
 
 
 def test_perplexitys_citations_become_annotations() -> None:
@@ -438,8 +440,11 @@ def test_anthropic_events_that_others_do_not_know_are_unknown_and_never_text() -
     assert [type(one) for one in events] == [Unknown, Unknown, Unknown]
     assert [one.text for one in events if isinstance(one, Unknown)] == [None, None, None]
     relay = bridge(OPENAI, ANTHROPIC, VOICE, TARGET, price)
-    relay.feed(start + delta)
+    assert relay.feed(start + delta) == b"", "nothing is shown before the first content"
     assert (relay.facts.unknown_events, relay.facts.started) == (2, False)
+    text = anthropic_event("content_block_delta", index=2, delta={"type": "text_delta", "text": "Hi"})
+    chunks = payloads(relay.feed(text))
+    assert [bool(one.get("gateway_raw")) for one in chunks] == [True, True, False]
 
 
 def anthropic_event(name: str, **fields: Any) -> bytes:

@@ -1,8 +1,10 @@
 """Money on real databases: races, repeated batches, lost commits, sweeps."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -10,7 +12,9 @@ import sqlalchemy as sa
 from gatewayz.billing import grants, ledger
 from gatewayz.billing.books import Books
 from gatewayz.billing.cashier import Cashier, Hold
-from gatewayz.billing.ops import Charge, Claim, Operation, Receipt, Result, StoredAnswer
+from gatewayz.billing.journal import Journal, encode
+from gatewayz.billing.ops import Charge, Claim, Operation, Receipt, Release, Result, StoredAnswer
+from gatewayz.billing.recall import TOPIC, Recall
 from gatewayz.billing.store import AlreadyPosted, Store, StoreAway
 from gatewayz.billing.store_postgres import PostgresStore
 from gatewayz.billing.store_sqlite import SqliteStore
@@ -19,6 +23,7 @@ from gatewayz.billing.tables import balances, credit_transactions, holds, idempo
 from gatewayz.billing.writer import Writer
 from gatewayz.core.caller import SCOPES, Caller
 from gatewayz.core.errors import PaymentRequired, Unavailable
+from gatewayz.infra.changes import ChangeFeed
 from gatewayz.infra.clock import ManualClock
 from gatewayz.infra.db import Database
 from gatewayz.operations.records import RequestRecord
@@ -44,10 +49,17 @@ class Till:
     """A cashier with its writer, over one database; several of them are several processes."""
 
     def __init__(
-        self, database: Database, clock: ManualClock, settings: Settings, name: str, store: Store | None = None
-    ):
-        self.writer = Writer(store or new_store(database, clock))
-        self.cashier = Cashier(self.writer, settings, clock, name)
+        self,
+        database: Database,
+        clock: ManualClock,
+        settings: Settings,
+        name: str,
+        store: Store | None = None,
+        journal: Journal | None = None,
+        recall: Recall | None = None,
+    ) -> None:
+        self.writer = Writer(store or new_store(database, clock), journal)
+        self.cashier = Cashier(self.writer, settings, clock, name, recall)
 
     async def close(self) -> None:
         await self.cashier.close()
@@ -58,8 +70,15 @@ class Till:
 async def till(database: Database, clock: ManualClock) -> AsyncIterator[Callable[..., Till]]:
     made: list[Till] = []
 
-    def make(name: str = "p", store: Store | None = None, **settings: float) -> Till:
-        made.append(Till(database, clock, replace(Settings(), **settings), name, store))  # type: ignore[arg-type]
+    def make(
+        name: str = "p",
+        store: Store | None = None,
+        journal: Journal | None = None,
+        recall: Recall | None = None,
+        **settings: float,
+    ) -> Till:
+        chosen = replace(Settings(), **settings)  # type: ignore[arg-type]
+        made.append(Till(database, clock, chosen, name, store, journal, recall))
         return made[-1]
 
     yield make
@@ -495,3 +514,100 @@ async def test_if_the_record_cannot_be_written_nothing_is_charged(
         await connection.execute(sa.text("ALTER TABLE activity_log_gone RENAME TO activity_log"))
     await settling
     assert await total(database) == USD - CENT
+
+
+async def test_slices_of_other_processes_are_called_back(
+    till: Callable[..., Till], database: Database, clock: ManualClock
+) -> None:
+    """An account whose money lies leased in an idle process is served by another one all the same."""
+    await fund(database, clock, 10 * USD)
+    feed = ChangeFeed(database, clock)
+    await feed.start()
+    idle = till("idle")
+    feed.on(TOPIC, idle.cashier.heard_recall)
+    small = await idle.cashier.hold(CALLER, "7:s", CENT)
+    await idle.cashier.capture(small, "7:s", charge(CENT), record("s"))
+    assert await count(database, leases) == 1
+    busy = till("busy", recall=Recall(database, clock))
+
+    async def poll() -> None:
+        while True:
+            await asyncio.sleep(0.05)
+            await feed.poll()
+
+    polling = asyncio.create_task(poll())
+    try:
+        everything = await busy.cashier.hold(CALLER, "7:all", 10 * USD - CENT)
+    finally:
+        polling.cancel()
+    assert everything.ref.amount == 10 * USD - CENT
+    assert await count(database, leases) == 0
+    with pytest.raises(PaymentRequired):
+        await idle.cashier.hold(CALLER, "7:none", CENT)
+
+
+async def test_while_the_database_is_away_settlements_go_to_disk(
+    till: Callable[..., Till], database: Database, clock: ManualClock, tmp_path: Path
+) -> None:
+    await fund(database, clock, USD)
+    flaky = Flaky(new_store(database, clock))
+    one = till(store=flaky, journal=Journal(tmp_path, "one"))
+    first = await one.cashier.hold(CALLER, "7:j1", CENT)
+    second = await one.cashier.hold(CALLER, "7:j2", CENT)
+    flaky.lose = ["before"] * 4
+    receipt = await one.cashier.capture(first, "7:j1", charge(5), record("j1"))
+    assert receipt.amount == 5
+    assert (tmp_path / "one.journal").stat().st_size > 0
+    await one.cashier.capture(second, "7:j2", charge(6), record("j2"))
+    with pytest.raises(Unavailable):
+        await one.cashier.begin(USER, "claimed", "hash")
+    assert await one.writer.drain(5)
+    assert not one.writer.is_away
+    assert (tmp_path / "one.journal").stat().st_size == 0
+    assert await total(database) == USD - 11
+    assert (await one.cashier.begin(USER, "claimed", "hash")).state == "new"
+
+
+@pytest.mark.parametrize("how", ["before", "after"])
+async def test_a_successor_posts_the_journal_of_a_dead_process(
+    how: str, till: Callable[..., Till], database: Database, clock: ManualClock, tmp_path: Path
+) -> None:
+    """Killed while the database was away, whether or not the lost commit had happened: charged once."""
+    await fund(database, clock, USD)
+    flaky = Flaky(new_store(database, clock))
+    journal = Journal(tmp_path, "dead")
+    dead = till(store=flaky, journal=journal)
+    hold = await dead.cashier.hold(CALLER, "7:dead", CENT)
+    flaky.lose = [how] + ["before"] * 1000
+    await dead.cashier.capture(hold, "7:dead", charge(7), record("dead"))
+    assert dead.writer._task is not None
+    dead.writer._task.cancel()
+    os.close(journal._descriptor)  # type: ignore[arg-type]  # the kernel lets go of a dead process's lock
+    journal._descriptor = None
+    alive = till("alive", journal=Journal(tmp_path, "alive"))
+    assert await alive.writer.adopt_orphans() == 1
+    assert await alive.writer.adopt_orphans() == 0
+    assert await total(database) == USD - 7
+    assert await count(database, activity_log, activity_log.c.request_id == "dead") == 1
+    assert list(tmp_path.glob("dead*")) == []
+
+
+async def test_a_living_process_keeps_its_journal(
+    till: Callable[..., Till], database: Database, clock: ManualClock, tmp_path: Path
+) -> None:
+    living = Journal(tmp_path, "living")
+    await living.keep("b1", [Release(None, record("x"))])
+    assert Journal(tmp_path, "other").orphans() == []
+    living.close()
+    (orphan,) = Journal(tmp_path, "other").orphans()
+    assert [batch.batch_id for batch in orphan.batches] == ["b1"]
+    assert orphan.batches[0].ops == (Release(None, record("x")),)
+    orphan.leave()
+
+
+def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
+    whole = encode("b1", [Release(None, record("x"))])
+    (tmp_path / "dead.journal").write_bytes(whole + whole[: len(whole) // 2])
+    (orphan,) = Journal(tmp_path, "other").orphans()
+    assert [batch.batch_id for batch in orphan.batches] == ["b1"]
+    orphan.leave()

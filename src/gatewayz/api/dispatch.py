@@ -18,7 +18,7 @@ from gatewayz.api.inference.routes import ROUTES, Inference, Visit, bad_request_
 from gatewayz.core.errors import Forbidden, GatewayError, Unauthenticated, Unavailable
 from gatewayz.core.ids import REQUEST_ID_PATTERN, new_request_id
 from gatewayz.gateway.ports import HeaderPairs
-from gatewayz.gateway.telling import HARDENING
+from gatewayz.gateway.telling import HARDENING, id_headers
 from gatewayz.infra.telemetry import Metrics
 from gatewayz.policy.access import client_address
 from gatewayz.policy.limits import Limiter, header_fingerprint
@@ -144,7 +144,7 @@ class Dispatcher:
             (value[7:] if name == b"authorization" else value).strip().decode("latin-1")
             for name, value in scope["headers"]
             if name == b"x-api-key" or (name == b"authorization" and value[:7].lower() == b"bearer ")
-        }
+        } - {""}
         if len(keys) == 1:
             state = scope["state"]
             try:
@@ -161,7 +161,7 @@ class Dispatcher:
         dialect = dialect_for(scope["path"], scope["headers"])
         headers: HeaderPairs = [
             (b"content-type", b"application/json"),
-            (b"x-request-id", visit.request_id.encode()),
+            *id_headers(dialect, visit.request_id),
             *[(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in error.headers.items()],
             *HARDENING,
         ]

@@ -315,7 +315,7 @@ def _place_hold(books: Books, op: PlaceHold) -> Granted | Refused:
     if op.amount > 0 and now.available < op.amount:
         return _refusal(balance, now.available, now.blocked_by)
     if op.caps and (reason := _key_cap_reached(books, op, op.caps)):
-        return _refusal(balance, 0, reason)
+        return Refused(0, 0, balance.total, reason)
     balance.reserved += op.amount
     books.new_holds[op.hold_id] = books.holds[op.hold_id] = HoldRow(
         op.hold_id, op.user_id, op.key_id, op.amount, op.caps is not None, books.now_us, op.expires_at_us
@@ -468,7 +468,7 @@ def _grant(books: Books, balance: Balance, lease_total: int) -> Granted:
 
 
 def _refusal(balance: Balance, available: int, blocked_by: str | None) -> Refused:
-    return Refused(max(0, available), balance.reserved, balance.total, blocked_by)
+    return Refused(available, balance.reserved, balance.total, blocked_by)
 
 
 def _receipt(books: Books, balance: Balance, amount: int) -> Receipt:

@@ -8,6 +8,7 @@ A poor account, or a key with caps of its own, gets a durable hold per request i
 import asyncio
 from dataclasses import dataclass, field
 
+import sqlalchemy as sa
 import structlog
 
 from gatewayz.billing.account import payment_details
@@ -29,6 +30,7 @@ from gatewayz.billing.ops import (
     TakeLease,
     Void,
 )
+from gatewayz.billing.recall import Recall
 from gatewayz.billing.writer import MoneyUnavailable, Writer
 from gatewayz.core.caller import Caller
 from gatewayz.core.errors import PaymentRequired, Unavailable
@@ -44,6 +46,10 @@ LEASE_SHARE = 8
 # A lease must pay for this many holds like the one that asks, or a direct hold is cheaper than the lease.
 LEASE_HOLDS = 4
 _POOR_PAUSE_S = 1.0
+# A recalled slice is not taken again at once, or the account's last money would go back and forth.
+_RECALLED_PAUSE_S = 10.0
+# The change feed is polled four times a second; two rounds reach every process that is alive.
+RECALL_PAUSES_S = (0.35, 0.35)
 
 
 @dataclass(slots=True)
@@ -80,7 +86,11 @@ class Hold:
 class Cashier:
     """The door to money for one process. All methods may be called concurrently."""
 
-    def __init__(self, writer: Writer, settings: Settings, clock: Clock, process_id: str) -> None:
+    def __init__(
+        self, writer: Writer, settings: Settings, clock: Clock, process_id: str, recall: Recall | None = None
+    ) -> None:
+        """`recall` asks other processes for unused slices before a hold is refused; without it there are no others."""
+        self._recall = recall
         self._writer = writer
         self._settings = settings
         self._clock = clock
@@ -245,12 +255,46 @@ class Cashier:
         )
         try:
             result = await self._writer.submit(op)
+            if isinstance(result, Refused) and self._recallable(result, amount):
+                result = await self._after_recall(op, result)
         except MoneyUnavailable:
             raise _unavailable() from None
         if isinstance(result, Refused):
             raise self._too_poor(result, amount)
         ref = HoldRef(caller.user_id, caller.key_id, amount, hold_id=ledger_id)
         return Hold(ref, result.balance_total, result.low)
+
+    def heard_recall(self, subject: str) -> None:
+        """Another process needs money of this account (change topic `lease`): what is free goes back, and stays there."""
+        part = self._slices.get(int(subject)) if subject.isdigit() else None
+        if part is not None:
+            part.poor_until_s = self._clock.monotonic_s() + _RECALLED_PAUSE_S
+            if part.free > 0:
+                self._give_back(part)
+
+    @staticmethod
+    def _recallable(refused: Refused, amount: int) -> bool:
+        """Whether the refused hold would fit if nothing else were promised."""
+        return refused.reserved > 0 and refused.available + refused.reserved >= amount
+
+    async def _after_recall(self, op: PlaceHold, refused: Refused) -> Granted | Refused:
+        """The same hold again after other processes were asked to return what they do not use."""
+        if self._recall is None:
+            return refused
+        own_lease_id = f"{self._process_id}:{op.user_id}"
+        result: Granted | Refused = refused
+        for pause_s in RECALL_PAUSES_S:
+            try:
+                if not await self._recall.others_hold(op.user_id, own_lease_id):
+                    break
+            except (sa.exc.SQLAlchemyError, OSError) as error:
+                log.warning("recall_not_possible", error=type(error).__name__)
+                break
+            await asyncio.sleep(pause_s)
+            result = await self._writer.submit(op)
+            if isinstance(result, Granted):
+                break
+        return result
 
     def _settled(self, ref: HoldRef, charged: int, receipt: Receipt) -> None:
         if ref.lease_id is None:
@@ -270,7 +314,7 @@ class Cashier:
     def _too_poor(self, refused: Refused, amount: int) -> PaymentRequired:
         code, text = _REASONS.get(refused.blocked_by or "", _REASONS[""])
         settings = self._settings
-        extra: dict[str, object] = dict(payment_details(refused.available, amount, refused.balance_total))
+        extra: dict[str, object] = dict(payment_details(max(0, refused.available), amount, refused.balance_total))
         extra["topup_url"] = settings.topup_url or None
         extra["upgrade_url"] = settings.upgrade_url or None
         extra["hint"] = "Lower max_tokens to lower the amount that is set aside, or add credit."

@@ -2,24 +2,30 @@
 
 Idle, an operation costs one commit; saturated, a fraction of one. A batch carries its own id into its transaction, so that
 after a connection lost in mid-commit the batch is asked for, or posted again, never twice.
+
+While the database is away nothing is promised, and what was earned or must be given back goes to the journal on disk
+first, so that its answers can be let go; it is posted when the database is back, by this process or by its successor.
 """
 
 import asyncio
 import secrets
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
-from gatewayz.billing.ops import Capture, Operation, Release, Result, ReturnLease, Void
+from gatewayz.billing.journal import Journal
+from gatewayz.billing.ops import Capture, Operation, Receipt, Release, Result, ReturnLease, Void
 from gatewayz.billing.store import AlreadyPosted, Store, StoreAway
 
 log = structlog.get_logger(__name__)
 
 MAX_BATCH = 512
 _FIRST_PAUSE_S = 0.05
-_LONGEST_PAUSE_S = 2.0
+_LONGEST_PAUSE_S = 1.0
+_MAX_CONFLICTS = 3
 # Money that was earned or given back is kept until it can be written; asking for money fails at once instead.
 _PATIENT = (Capture, Void, Release, ReturnLease)
 
@@ -38,12 +44,26 @@ class _Entry:
     patient: bool
 
 
-class Writer:
-    """One per process. `submit` never blocks; the future carries the result after the commit."""
+@dataclass(slots=True)
+class _Batch:
+    entries: list[_Entry]
+    batch_id: str = field(default_factory=lambda: secrets.token_hex(12))
+    saved: list[Result] | None = None
+    conflicts: int = 0
 
-    def __init__(self, store: Store) -> None:
+
+class Writer:
+    """One per process. `submit` never blocks; the future carries the result after the commit.
+
+    `batches`, `posted`, `failures` count commits, operations and failed tries, for metrics.
+    """
+
+    def __init__(self, store: Store, journal: Journal | None = None) -> None:
+        """Without a journal the answers of unwritten settlements wait for the database."""
         self._store = store
+        self._journal = journal
         self._waiting: list[_Entry] = []
+        self._backlog: deque[_Batch] = deque()
         self._task: asyncio.Task[None] | None = None
         self._away = False
         self.batches = 0
@@ -58,7 +78,7 @@ class Writer:
     @property
     def depth(self) -> int:
         """Operations that wait for a commit."""
-        return len(self._waiting)
+        return len(self._waiting) + sum(len(batch.entries) for batch in self._backlog)
 
     def submit(self, op: Operation, hook: Hook | None = None) -> "asyncio.Future[Any]":
         """Queues an operation. `hook(result)` runs before the future is resolved, in the order of posting.
@@ -75,6 +95,24 @@ class Writer:
             self._task = asyncio.get_running_loop().create_task(self._drain(), name="ledger-writer")
         return future
 
+    async def adopt_orphans(self) -> int:
+        """Posts the journals of dead processes; returns how many batches there were. Safe to call at any time."""
+        if self._journal is None or self._away:
+            return 0
+        found = 0
+        for orphan in await asyncio.to_thread(self._journal.orphans):
+            try:
+                for kept in orphan.batches:
+                    await self._post_kept(kept.batch_id, list(kept.ops))
+                    found += 1
+            except StoreAway as error:
+                log.warning("journal_not_posted_yet", error=str(error))
+                orphan.leave()
+                return found
+            orphan.done()
+            log.info("journal_posted", path=str(orphan.path), batches=len(orphan.batches))
+        return found
+
     async def drain(self, timeout_s: float) -> bool:
         """Waits until nothing is queued; False if `timeout_s` was too short (the database is away)."""
         task = self._task
@@ -84,103 +122,150 @@ class Writer:
         return bool(done)
 
     async def close(self) -> None:
-        """Ends the writer after a last attempt to write what waits."""
+        """Ends the writer after a last attempt to write what waits; what is in the journal stays there."""
         await self.drain(5.0)
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        if self._journal is not None:
+            self._journal.close()
         await self._store.close()
 
     async def _drain(self) -> None:
+        pause_s = _FIRST_PAUSE_S
         try:
-            while self._waiting:
-                batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
-                await self._commit(batch)
+            while self._waiting or self._backlog:
+                if not self._backlog:
+                    batch = self._next_batch()
+                    if not await self._tried(batch):
+                        await self._put_aside(batch)
+                    continue
+                while self._waiting:
+                    await self._put_aside(self._next_batch())
+                if await self._tried(self._backlog[0]):
+                    self._backlog.popleft()
+                    pause_s = _FIRST_PAUSE_S
+                    if not self._backlog and self._journal is not None:
+                        await self._journal.clear()
+                else:
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
         finally:
             self._task = None
 
-    async def _commit(self, batch: list[_Entry]) -> None:
-        batch_id = secrets.token_hex(12)
-        pause_s = _FIRST_PAUSE_S
-        saved: list[Result] | None = None
-        conflicts = 0
-        while batch:
-            try:
-                results = await self._store.apply(batch_id, [entry.op for entry in batch])
-            except StoreAway as error:
-                if error.results is not None:
-                    saved = error.results
-                batch, saved = self._give_up_impatient(batch, saved, error)
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-            except AlreadyPosted:
-                if saved is not None and await self._was_committed(batch_id):
-                    return self._finish(batch, saved)
-                conflicts += 1
-                if conflicts > 2:
-                    return await self._one_by_one(batch)
-            except LookupError:
-                return await self._one_by_one(batch)
-            else:
-                return self._finish(batch, results)
-        return None
+    def _next_batch(self) -> _Batch:
+        entries, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+        return _Batch(entries)
 
-    async def _one_by_one(self, batch: list[_Entry]) -> None:
-        """A batch that cannot be posted as a whole holds one bad operation: only that one fails."""
-        for entry in batch:
+    async def _tried(self, batch: _Batch) -> bool:
+        """True if the batch is settled one way or another, False if the database is away."""
+        try:
+            results = await self._store.apply(batch.batch_id, [entry.op for entry in batch.entries])
+        except StoreAway as error:
+            self._gone_away(error)
+            if error.results is not None:
+                batch.saved = error.results
+            return False
+        except AlreadyPosted:
+            return await self._after_conflict(batch)
+        except LookupError:
+            return await self._one_by_one(batch)
+        self._finish(batch.entries, results)
+        return True
+
+    async def _after_conflict(self, batch: _Batch) -> bool:
+        """A unique id stood there already: this very batch, committed before its connection was lost, or a rival's row."""
+        try:
+            committed = await self._store.is_committed(batch.batch_id)
+        except StoreAway as error:
+            self._gone_away(error)
+            return False
+        if committed and batch.saved is not None:
+            self._finish(batch.entries, batch.saved)
+            return True
+        batch.conflicts += 1
+        if batch.conflicts < _MAX_CONFLICTS:
+            return await self._tried(batch)
+        return await self._one_by_one(batch)
+
+    async def _one_by_one(self, batch: _Batch) -> bool:
+        """A batch that cannot be posted as a whole holds a bad operation: only that one fails."""
+        while batch.entries:
+            entry = batch.entries[0]
             try:
                 results = await self._store.apply(secrets.token_hex(12), [entry.op])
             except (AlreadyPosted, LookupError) as error:
                 self.failures += 1
                 log.error("ledger_operation_refused", operation=type(entry.op).__name__, error=str(error))
                 _fail(entry, error)
-            except StoreAway:
-                await self._commit([entry])
+            except StoreAway as error:
+                self._gone_away(error)
+                batch.batch_id, batch.saved, batch.conflicts = secrets.token_hex(12), None, 0
+                return False
             else:
                 self._finish([entry], results)
+            batch.entries.pop(0)
+        return True
 
-    def _give_up_impatient(
-        self, batch: list[_Entry], saved: list[Result] | None, error: StoreAway
-    ) -> tuple[list[_Entry], list[Result] | None]:
+    async def _put_aside(self, batch: _Batch) -> None:
+        """Fails what asked for money, keeps the rest on disk, lets its answers go, and queues it for later."""
+        kept = [place for place, entry in enumerate(batch.entries) if entry.patient]
+        for entry in batch.entries:
+            if not entry.patient:
+                _fail(entry, MoneyUnavailable())
+        if batch.saved is not None:
+            batch.saved = [batch.saved[place] for place in kept]
+        batch.entries = [batch.entries[place] for place in kept]
+        self._backlog.append(batch)
+        durable = [entry for entry in batch.entries if not isinstance(entry.op, ReturnLease)]
+        if self._journal is None or not durable:
+            return
+        try:
+            await self._journal.keep(batch.batch_id, [entry.op for entry in durable])
+        except OSError as error:
+            log.critical("journal_not_writable", error=str(error), settlements=len(durable))
+            return
+        for entry in durable:
+            if not entry.future.done():
+                entry.future.set_result(_provisional(entry.op))
+
+    async def _post_kept(self, batch_id: str, ops: list[Operation]) -> None:
+        """Posts a batch of a dead process, unless it is in the ledger already."""
+        try:
+            await self._store.apply(batch_id, ops)
+        except AlreadyPosted:
+            if await self._store.is_committed(batch_id):
+                return
+            for op in ops:
+                try:
+                    await self._store.apply(secrets.token_hex(12), [op])
+                except (AlreadyPosted, LookupError) as error:
+                    log.warning("journal_operation_known", operation=type(op).__name__, error=str(error))
+
+    def _gone_away(self, error: StoreAway) -> None:
         if not self._away:
-            log.error("ledger_unreachable", error=str(error), waiting=len(self._waiting) + len(batch))
+            log.error("ledger_unreachable", error=str(error), waiting=self.depth)
         self._away = True
         self.failures += 1
-        kept: list[_Entry] = []
-        kept_results: list[Result] = []
-        for place, entry in enumerate(batch):
-            if entry.patient:
-                kept.append(entry)
-                if saved is not None:
-                    kept_results.append(saved[place])
-            else:
-                _fail(entry, MoneyUnavailable())
-        waiting, self._waiting = self._waiting, []
-        for entry in waiting:
-            if entry.patient:
-                self._waiting.append(entry)
-            else:
-                _fail(entry, MoneyUnavailable())
-        return kept, kept_results if saved is not None else None
 
-    async def _was_committed(self, batch_id: str) -> bool:
-        while True:
-            try:
-                return await self._store.is_committed(batch_id)
-            except StoreAway:
-                await asyncio.sleep(_LONGEST_PAUSE_S / 4)
-
-    def _finish(self, batch: list[_Entry], results: list[Result]) -> None:
+    def _finish(self, entries: list[_Entry], results: list[Result]) -> None:
         if self._away:
             log.info("ledger_reachable_again")
         self._away = False
         self.batches += 1
-        self.posted += len(batch)
-        for entry, result in zip(batch, results, strict=True):
+        self.posted += len(entries)
+        for entry, result in zip(entries, results, strict=True):
             if entry.hook is not None:
                 entry.hook(result)
             if not entry.future.done():
                 entry.future.set_result(result)
+
+
+def _provisional(op: Operation) -> Receipt | None:
+    """What is told of a settlement that is safe on disk and not yet in the ledger: its amount, nothing of the balance."""
+    if isinstance(op, Capture):
+        return Receipt(op.charge.amount, 0, 0, False)
+    return Receipt(0, 0, 0, False) if isinstance(op, Void) else None
 
 
 def _fail(entry: _Entry, error: Exception) -> None:

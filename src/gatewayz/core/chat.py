@@ -66,17 +66,22 @@ class Audio:
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
-    """Reasoning text with the signature that its provider wants back on the next turn."""
+    """Reasoning text with the signature that its provider wants back on the next turn.
+
+    `format` names the family that signed it ("anthropic-claude-v1", …) where that is known: no other accepts it.
+    """
 
     text: str
     signature: str | None = None
+    format: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RedactedThinking:
-    """Encrypted reasoning that must travel back unchanged."""
+    """Encrypted reasoning that must travel back unchanged; `format` as for `Thinking`."""
 
     data: str
+    format: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,8 +53,9 @@ class Quirks:
     OpenAI-like: `max_tokens_field` is the name under which a maximum is sent; `stream_options` whether usage may be
     asked for in streams; `developer_role` whether that role is known (else it becomes `system`); `reasoning_field` the
     message field in which earlier reasoning is sent back ("" = never); `reasoning_details` whether signed and encrypted
-    reasoning is understood there; `cache_control` whether cache marks are understood; `tool_choice` whether anything
-    but "auto" may be asked for; `max_temperature` is a ceiling (values above are lowered).
+    reasoning is understood there; `cache_control` whether cache marks are understood; `short_call_ids` whether tool
+    call ids must be nine letters and digits; `tool_choice` whether anything but "auto" may be asked for;
+    `max_temperature` is a ceiling (values above are lowered).
     Anthropic-like: `adaptive_thinking` for models that take an effort instead of a thinking budget; `system_messages`
     for models that take system messages in the middle of a conversation.
     All: `drop_params` are parameters that the provider refuses (dropped unless that changes the meaning),
@@ -67,6 +68,7 @@ class Quirks:
     reasoning_field: str = "reasoning_content"
     reasoning_details: bool = False
     cache_control: bool = False
+    short_call_ids: bool = False
     adaptive_thinking: bool = False
     system_messages: bool = False
     drop_params: frozenset[str] = frozenset()

@@ -27,12 +27,13 @@ from gatewayz.dialects.base import StreamFacts, StreamReader, StreamWriter
 class TranslatingBridge:
     """A `Bridge` that decodes one dialect and encodes another."""
 
-    __slots__ = ("_reader", "_writer", "facts")
+    __slots__ = ("_before", "_reader", "_writer", "facts")
 
     def __init__(self, reader: StreamReader, writer: StreamWriter) -> None:
         self.facts = StreamFacts()
         self._reader = reader
         self._writer = writer
+        self._before: list[bytes] = []  # what an unknown chunk left before the first content
 
     def feed(self, data: bytes) -> bytes:
         """See `Bridge`."""
@@ -44,7 +45,7 @@ class TranslatingBridge:
 
     def finish(self, usage: Usage, cost_nano_usd: int) -> bytes:
         """See `Bridge`."""
-        return self._writer.finish(usage, cost_nano_usd)
+        return b"".join(self._before) + self._writer.finish(usage, cost_nano_usd)
 
     def fail(self, error: GatewayError, request_id: str) -> bytes:
         """See `Bridge`."""
@@ -58,7 +59,12 @@ class TranslatingBridge:
             self._note(event)
             if type(event) is not StreamError:
                 out.append(self._writer.write(event))
-        return b"".join(out)
+        if self.facts.started:
+            out[:0] = self._before
+            self._before.clear()
+            return b"".join(out)
+        self._before += out
+        return b""
 
     def _note(self, event: StreamEvent) -> None:
         facts = self.facts

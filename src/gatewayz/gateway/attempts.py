@@ -57,6 +57,7 @@ class OpenStream:
     bridge: Bridge
     first: bytes
     permit: Permit
+    sending: bool = False  # waiting for the client to take bytes, not for the provider to give some
 
 
 class GaveUp(Exception):
@@ -104,7 +105,10 @@ class Attempts:
         last: Failure | None = None
         inexpressible: InvalidRequest | None = None
         tried: set[FailureKind] = set()
-        for candidate in plan.candidates[: self.settings.failover_attempts]:
+        called = 0
+        for candidate in plan.candidates:
+            if called == self.settings.failover_attempts or (called and self._is_late()):
+                break
             try:
                 body = self._body_for(candidate)
             except InvalidRequest as error:
@@ -115,6 +119,7 @@ class Attempts:
             if permit is None:
                 self.trail.append(f"{candidate.provider.slug}:breaker_open")
                 continue
+            called += 1
             outcome = await self._with_retries(candidate, body, permit)
             if not isinstance(outcome, Failure):
                 return outcome
@@ -244,6 +249,10 @@ class Attempts:
                 return OpenStream(candidate, reply, relayed, first, permit)
             if not chunk or facts.ended:
                 return Failure(FailureKind.EMPTY, reason="stream without content")
+
+    def _is_late(self) -> bool:
+        """Whether the request's time is over: a provider that is called now could only be blamed for it."""
+        return asyncio.get_running_loop().time() >= self.deadline_s
 
     def _body_for(self, candidate: Candidate) -> bytes:
         """The request in the candidate's dialect. Raises InvalidRequest naming what cannot be said there."""

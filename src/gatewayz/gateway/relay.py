@@ -62,7 +62,13 @@ async def relay(opened: OpenStream, out: Responder, model: str, deadline_s: floa
         async with asyncio.timeout_at(deadline_s):
             error = await _pump(opened, out, model, copy)
     except TimeoutError:
+        # The provider was answering all the while. A client that would not take its bytes pays for them like one that
+        # left; else stalling before the end would make every answer free.
+        opened.permit.neutral()
+        if opened.sending:
+            return Relayed(Ending.CLIENT_GONE, facts)
         error = TimedOut(f"{model} did not finish before the request's deadline.", code="request_deadline")
+        return Relayed(Ending.BROKEN, facts, error)
     except asyncio.CancelledError:
         # Cancelled because the client left, or because the process ends: either way what was produced is settled now.
         if (task := asyncio.current_task()) is not None:
@@ -89,7 +95,9 @@ async def _pump(opened: OpenStream, out: Responder, model: str, copy: Copy | Non
         if data:
             if copy is not None:
                 copy.add(data)
+            opened.sending = True
             await out.send(data)
+            opened.sending = False
         if facts.error is not None:
             return _broken(model)
         # A provider may keep the connection open after its terminator; the client does not wait for that.
@@ -108,7 +116,9 @@ async def _pump(opened: OpenStream, out: Responder, model: str, copy: Copy | Non
         if data:
             if copy is not None:
                 copy.add(data)
+            opened.sending = True
             await out.send(data)
+            opened.sending = False
         # A stream that ends without its terminator was cut off: never reported as a normal stop.
         return None if facts.ended and facts.error is None else _broken(model)
 

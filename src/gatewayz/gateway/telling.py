@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from gatewayz.core.errors import GatewayError
 from gatewayz.core.money import credits_number, usd_text
+from gatewayz.dialects.base import Dialect
 from gatewayz.gateway.ports import HeaderPairs
 from gatewayz.gateway.trip import Trip
 
@@ -50,8 +51,15 @@ def error_headers(trip: Trip, error: GatewayError) -> HeaderPairs:
     return _common(trip, [_JSON, _FRESH, *own], None)
 
 
+def id_headers(dialect: Dialect, request_id: str) -> HeaderPairs:
+    """The request id under the names by which clients of this dialect look for it."""
+    value = request_id.encode()
+    names = (b"x-request-id", b"request-id") if dialect.name == "anthropic" else (b"x-request-id",)
+    return [(name, value) for name in names]
+
+
 def _common(trip: Trip, headers: HeaderPairs, balance: int | None) -> HeaderPairs:
-    headers.append((b"x-request-id", trip.call.request_id.encode()))
+    headers += id_headers(trip.call.dialect, trip.call.request_id)
     headers += trip.limit_headers
     if trip.marks:
         headers.append((b"server-timing", trip.server_timing()))

@@ -40,10 +40,11 @@ class Broken(TransportError):
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Longest waits in seconds: for the connection, and between any two reads."""
+    """Longest waits in seconds: for the connection, between two reads, and for the first byte where that is longer."""
 
     connect_s: float
     idle_s: float
+    first_s: float = 0.0
 
 
 class Reply(Protocol):
@@ -117,13 +118,15 @@ class AiohttpTransport:
         session = self._session or self._open()
         timeout = self._timeouts.get(timeouts)
         if timeout is None:
+            longest_s = max(timeouts.first_s, timeouts.idle_s)
             timeout = aiohttp.ClientTimeout(
-                total=None, connect=None, sock_connect=timeouts.connect_s, sock_read=timeouts.idle_s
+                total=None, connect=None, sock_connect=timeouts.connect_s, sock_read=longest_s
             )
             self._timeouts[timeouts] = timeout
         data = None if body is None else _payload(body)
         return AiohttpReply(
-            await session.request(method, url, headers=headers, data=data, timeout=timeout, allow_redirects=False)
+            await session.request(method, url, headers=headers, data=data, timeout=timeout, allow_redirects=False),
+            timeouts,
         )
 
     async def close(self) -> None:
@@ -153,10 +156,11 @@ class AiohttpTransport:
 class AiohttpReply:
     """See `Reply`."""
 
-    __slots__ = ("_response", "headers", "status")
+    __slots__ = ("_idle_s", "_response", "headers", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, timeouts: Timeouts) -> None:
         self._response = response
+        self._idle_s = timeouts.idle_s if timeouts.first_s > timeouts.idle_s else None
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
 
@@ -181,13 +185,24 @@ class AiohttpReply:
     async def next_chunk(self) -> bytes:
         """See `Reply.next_chunk`."""
         try:
-            return await self._response.content.readany()
+            chunk = await self._response.content.readany()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise _named(error) from error
+        if self._idle_s is not None:
+            self._begin_idle_limit(self._idle_s)
+        return chunk
 
     def close(self) -> None:
         """See `Reply.close`."""
         self._response.close()
+
+    def _begin_idle_limit(self, idle_s: float) -> None:
+        """From the first bytes on pauses are measured by the shorter limit."""
+        self._idle_s = None
+        connection = self._response.connection
+        if connection is not None and connection.protocol is not None:
+            connection.protocol.read_timeout = idle_s
+            connection.protocol.start_timeout()
 
 
 def trust_store() -> ssl.SSLContext:

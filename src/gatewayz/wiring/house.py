@@ -16,6 +16,9 @@ from gatewayz.api.public.metrics import refresh
 from gatewayz.billing.bank import Bank
 from gatewayz.billing.books import Books
 from gatewayz.billing.cashier import Cashier
+from gatewayz.billing.journal import Journal
+from gatewayz.billing.recall import TOPIC as LEASE_TOPIC
+from gatewayz.billing.recall import Recall
 from gatewayz.billing.store import Store
 from gatewayz.billing.store_postgres import PostgresStore
 from gatewayz.billing.store_sqlite import SqliteStore
@@ -92,6 +95,7 @@ class House:
                 ("breakers", self.breakers.run()),
                 ("leases", every(self.settings.lease_s / 4, self.cashier.tend)),
                 ("sweep", every(5.0, self.sweeper.sweep)),
+                ("journals", every(15.0, self.writer.adopt_orphans, at_once=True)),
                 ("purge", every(300.0, self.sweeper.purge)),
                 ("changes-purge", every(600.0, self.feed.purge)),
                 ("key-use", every(2.0, self.authenticator.flush_last_used)),
@@ -195,8 +199,10 @@ def build_house(
     authenticator = Authenticator(database, ring, clock, settings)
     authenticator.listen(feed)
     catalog = CatalogKeeper(database, clock, feed, free_model_allowlist=settings.free_model_allowlist)
-    writer = Writer(_store(database, settings, clock))
-    cashier = Cashier(writer, settings, clock, secrets.token_hex(6))
+    process_id = secrets.token_hex(6)
+    writer = Writer(_store(database, settings, clock), Journal(environment.home / "journal", process_id))
+    cashier = Cashier(writer, settings, clock, process_id, Recall(database, clock))
+    feed.on(LEASE_TOPIC, cashier.heard_recall)
     if transport is None:
         proxied = any(environment.variables.get(name) for name in _PROXY_VARIABLES)
         transport = AiohttpTransport(use_proxy_variables=proxied)
@@ -244,7 +250,7 @@ def _rooms(house: House) -> Rooms:
         upstreams=Upstreams(
             house.transport,
             Simulated(lambda: house.clock.now_us() / 1e6),
-            Timeouts(settings.connect_timeout_s, settings.idle_timeout_s),
+            Timeouts(settings.connect_timeout_s, settings.idle_timeout_s, settings.first_token_timeout_s),
         ),
         observe=observer.finished,
     )

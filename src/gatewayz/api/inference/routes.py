@@ -8,9 +8,10 @@ from gatewayz.api.inference.responder import AsgiResponder, ClientLeft, Receive,
 from gatewayz.core.errors import GatewayError, InvalidRequest
 from gatewayz.core.ids import REQUEST_ID_PATTERN
 from gatewayz.dialects import DIALECTS
+from gatewayz.dialects.base import Dialect
 from gatewayz.gateway.pipeline import Gateway
 from gatewayz.gateway.ports import Call, HeaderPairs
-from gatewayz.gateway.telling import HARDENING
+from gatewayz.gateway.telling import HARDENING, id_headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class Inference:
             body = await read_body(scope, receive, self._body_limit_bytes)
         except GatewayError as error:
             await out.answer(
-                error.status, _refusal_headers(visit, error), dialect.render_error(error, visit.request_id)
+                error.status, _refusal_headers(dialect, visit, error), dialect.render_error(error, visit.request_id)
             )
             return error.status
         except ClientLeft:
@@ -117,13 +118,13 @@ def _call(route: Route, visit: Visit, scope: Scope, body: bytes, received_s: flo
     )
 
 
-def _refusal_headers(visit: Visit, error: GatewayError) -> HeaderPairs:
+def _refusal_headers(dialect: Dialect, visit: Visit, error: GatewayError) -> HeaderPairs:
     own = [
         (name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in error.headers.items()
     ]
     return [
         (b"content-type", b"application/json"),
-        (b"x-request-id", visit.request_id.encode()),
+        *id_headers(dialect, visit.request_id),
         (b"connection", b"close"),
         *own,
         *HARDENING,

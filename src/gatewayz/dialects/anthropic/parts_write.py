@@ -4,7 +4,7 @@ Rules, where the two ways of speaking differ:
 - System and developer messages before the first turn become `system`. Later ones keep their place: as system messages
   for models that take them there, else inside the user's turn, between `<system>` tags.
 - Neighbouring messages of one role are one turn; empty texts are left out; tool results open their turn.
-- Thinking goes back only with its signature: without one, Anthropic refuses it.
+- Thinking goes back only with a signature of Anthropic's: without one it is refused.
 - A conversation that would start with the assistant is opened by a short user turn.
 """
 
@@ -86,6 +86,14 @@ def write_call(call: ToolCall) -> dict[str, Any]:
     }
 
 
+def is_signed_here(part: Part) -> bool:
+    """Whether this is thinking that Anthropic accepts back: signed or encrypted, and not by another family."""
+    if isinstance(part, Thinking):
+        ours = part.format is None or part.format.startswith(NAME)
+        return ours and part.signature is not None
+    return isinstance(part, RedactedThinking) and (part.format is None or part.format.startswith(NAME))
+
+
 def call_id(given: str) -> str:
     """A tool call id in the alphabet that Anthropic accepts."""
     return _NOT_IN_IDS.sub("_", given) or "call"
@@ -160,11 +168,11 @@ def _block(part: Part, role: str, param: str) -> dict[str, Any] | None:
     if isinstance(part, ToolCall):
         return write_call(part)
     if isinstance(part, Thinking):
-        if part.signature is None:
+        if not is_signed_here(part):
             return None
         return {"type": "thinking", "thinking": part.text, "signature": part.signature}
     if isinstance(part, RedactedThinking):
-        return {"type": "redacted_thinking", "data": part.data}
+        return {"type": "redacted_thinking", "data": part.data} if is_signed_here(part) else None
     if isinstance(part, ToolResult):
         return _result(part, param)
     if isinstance(part, Audio):

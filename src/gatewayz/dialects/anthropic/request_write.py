@@ -6,8 +6,6 @@ from gatewayz.core.chat import (
     ChatRequest,
     Message,
     OpaqueTool,
-    RedactedThinking,
-    Thinking,
     Tool,
     ToolCall,
     ToolChoice,
@@ -15,7 +13,7 @@ from gatewayz.core.chat import (
 )
 from gatewayz.dialects import json_text
 from gatewayz.dialects.anthropic.forward_request import changes_meaning
-from gatewayz.dialects.anthropic.parts_write import cache_member, write_messages
+from gatewayz.dialects.anthropic.parts_write import cache_member, is_signed_here, write_messages
 from gatewayz.dialects.anthropic.thinking import plan_thinking
 from gatewayz.dialects.anthropic.wire import NAME
 from gatewayz.dialects.base import Target
@@ -168,10 +166,7 @@ def _tool_loop_without_thinking(messages: tuple[Message, ...]) -> bool:
     for message in reversed(messages):
         if message.role == "assistant":
             called = any(isinstance(part, ToolCall) for part in message.parts)
-            thought = any(
-                isinstance(part, RedactedThinking) or (isinstance(part, Thinking) and part.signature is not None)
-                for part in message.parts
-            )
+            thought = any(is_signed_here(part) for part in message.parts)
             return answered and called and not thought
         answered = answered or any(isinstance(part, ToolResult) for part in message.parts)
         if message.role == "user" and not any(isinstance(part, ToolResult) for part in message.parts):

@@ -28,7 +28,7 @@ from gatewayz.dialects.sse import SseParser
 from gatewayz.dialects.unknown import find_text, looks_like_error, raw_value
 
 KEEP_ALIVE = frozenset({b"ping", b"keepalive", b"keep-alive", b"heartbeat"})
-_AS_IT_IS, _REASONING_RENAMED, _NORMALISED, _PLAIN_ANSWER = range(4)
+_AS_IT_IS, _STRIPPED, _REASONING_RENAMED, _NORMALISED, _PLAIN_ANSWER = range(5)
 _REASONING, _REASONING_CONTENT = b'"reasoning":', b'"reasoning_content":'
 _decode = wire.SEEN.decode
 
@@ -54,6 +54,7 @@ class OpenAIForwarder:
         "_parser",
         "_price",
         "_strip",
+        "_strip_marks",
         "_tools",
         "_voice",
         "facts",
@@ -64,6 +65,7 @@ class OpenAIForwarder:
         self._voice = voice
         self._price = price
         self._strip = target.quirks.strip_answer_fields
+        self._strip_marks = [b'"%s"' % name.encode() for name in self._strip]
         self._parser = SseParser()
         self._tools = ToolIndexes()
         self._id: Any = None
@@ -297,7 +299,9 @@ class OpenAIForwarder:
         if edit == _REASONING_RENAMED and payload.count(_REASONING) == 1:
             payload = payload.replace(_REASONING, _REASONING_CONTENT)
             edit = _AS_IT_IS
-        if edit or seen.id != self._id or self._strip or isinstance(seen.usage, dict):
+        if self._strip_marks and any(mark in payload for mark in self._strip_marks):
+            edit = edit or _STRIPPED
+        if edit or seen.id != self._id or isinstance(seen.usage, dict):
             return sse(self._edited(payload, seen, edit, charged))
         if seen.model == self._voice.model:
             return sse(payload)
@@ -328,7 +332,7 @@ class OpenAIForwarder:
             fields.pop(name, None)
         fields["id"] = msgspec.Raw(json_text.dump(self._id))
         fields["model"] = self._model
-        if edit and "choices" in fields:
+        if edit > _STRIPPED and "choices" in fields:
             fields["choices"] = msgspec.Raw(self._normal_choices(fields["choices"], edit == _PLAIN_ANSWER))
         if isinstance(seen.usage, dict) and "usage" in fields:
             if self._voice.include_usage:

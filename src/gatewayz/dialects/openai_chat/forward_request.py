@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 
 from gatewayz.dialects import json_text
-from gatewayz.dialects.base import Glance, Target
+from gatewayz.dialects.base import Glance, Quirks, Target
+from gatewayz.dialects.openai_chat.normal import short_call_id
 from gatewayz.dialects.parameters import unsupported
 
 GATEWAY_FIELDS = frozenset({"provider"})  # the gateway's own; never sent upstream
@@ -37,8 +38,7 @@ def forward_request(glance: Glance, target: Target) -> bytes:
         fields["stream_options"] = _asking_for_usage(fields.get("stream_options"))
     elif not quirks.stream_options:
         fields.pop("stream_options", None)
-    if not quirks.developer_role:
-        _developers_to_system(fields)
+    _messages(fields, quirks)
     if quirks.max_temperature is not None:
         _clamp(fields, quirks.max_temperature)
     if not quirks.tool_choice:
@@ -83,18 +83,37 @@ def _asking_for_usage(raw: Any) -> dict[str, Any]:
     return options
 
 
-def _developers_to_system(fields: dict[str, Any]) -> None:
-    raw = fields["messages"]
-    if b"developer" not in bytes(raw):
+def _messages(fields: dict[str, Any], quirks: Quirks) -> None:
+    """Rebuilds the messages only if a quirk concerns one of them; other members keep their bytes even then."""
+    text = bytes(fields["messages"])
+    no_developer = not quirks.developer_role and b"developer" in text
+    short_ids = quirks.short_call_ids and b"tool_call" in text
+    if not no_developer and not short_ids:
         return
-    messages = _MESSAGES.decode(raw)
     changed = False
+    messages = _MESSAGES.decode(text)
     for message in messages:
-        if json_text.load(message["role"]) == "developer":
+        if no_developer and json_text.load(message["role"]) == "developer":
             message["role"] = _SYSTEM
             changed = True
+        if short_ids:
+            changed = _shorten_ids(message) or changed
     if changed:
         fields["messages"] = messages
+
+
+def _shorten_ids(message: dict[str, Any]) -> bool:
+    """Gives the tool calls and the result in a message ids that the provider accepts; whether there were any."""
+    answered = json_text.load(message["tool_call_id"]) if "tool_call_id" in message else None
+    if isinstance(answered, str):
+        message["tool_call_id"] = short_call_id(answered)
+    calls = json_text.load(message["tool_calls"]) if "tool_calls" in message else None
+    if isinstance(calls, list):
+        for call in calls:
+            if isinstance(call, dict) and isinstance(call.get("id"), str):
+                call["id"] = short_call_id(call["id"])
+        message["tool_calls"] = calls
+    return isinstance(answered, str) or isinstance(calls, list)
 
 
 def _clamp(fields: dict[str, Any], ceiling: float) -> None:

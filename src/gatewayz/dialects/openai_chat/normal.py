@@ -4,6 +4,7 @@ Only what would mislead an OpenAI client is touched: reasoning under another nam
 an array, tool calls without index or with an object as arguments, finish reasons of the provider's own.
 """
 
+import hashlib
 from typing import Any
 
 from gatewayz.dialects import json_text
@@ -84,6 +85,13 @@ def _joined(value: Any) -> str:
     if isinstance(value, list):
         return "".join(_joined(item.get("text") if isinstance(item, dict) else item) for item in value)
     return ""
+
+
+def short_call_id(given: str) -> str:
+    """A tool call id of nine letters and digits, the only ones that Mistral accepts; always the same for the same id."""
+    if len(given) == 9 and given.isascii() and given.isalnum():
+        return given
+    return hashlib.blake2s(given.encode("utf-8", "surrogatepass"), digest_size=5).hexdigest()[:9]
 
 
 def arguments_text(value: Any) -> str:

@@ -103,21 +103,22 @@ def read_reasoning(message: dict[str, Any]) -> list[Part]:
         if not isinstance(detail, dict):
             continue
         kind, index = detail.get("type"), detail.get("index")
+        family = detail.get("format")
+        family = family if isinstance(family, str) else None
         if kind == "reasoning.encrypted" and isinstance(detail.get("data"), str):
-            parts.append(RedactedThinking(detail["data"]))
+            parts.append(RedactedThinking(detail["data"], family))
         elif kind in ("reasoning.text", "reasoning.summary"):
             text, signature = detail.get("text") or detail.get("summary"), detail.get("signature")
-            piece = Thinking(
-                text if isinstance(text, str) else "", signature if isinstance(signature, str) and signature else None
-            )
+            signature = signature if isinstance(signature, str) and signature else None
+            piece = Thinking(text if isinstance(text, str) else "", signature, family)
             _add_thinking(parts, piece, same_block=index is not None and index == last_index)
         last_index = index
-    if parts:
+    if any(isinstance(part, Thinking) for part in parts):
         return parts
     for name in ("reasoning_content", "reasoning"):
         text = message.get(name)
         if isinstance(text, str) and text:
-            return [Thinking(text)]
+            return [Thinking(text), *parts]
     return parts
 
 
@@ -126,9 +127,9 @@ def _add_thinking(parts: list[Part], piece: Thinking, same_block: bool) -> None:
     last = parts[-1] if parts else None
     if isinstance(last, Thinking) and same_block:
         signature = (last.signature or "") + (piece.signature or "")
-        parts[-1] = Thinking(last.text + piece.text, signature or None)
+        parts[-1] = Thinking(last.text + piece.text, signature or None, last.format or piece.format)
     elif isinstance(last, Thinking) and last.signature is None and not piece.text:
-        parts[-1] = Thinking(last.text, piece.signature)
+        parts[-1] = Thinking(last.text, piece.signature, last.format or piece.format)
     elif piece.text or piece.signature:
         parts.append(piece)
 

@@ -21,6 +21,7 @@ from gatewayz.core.chat import (
 from gatewayz.dialects.base import Quirks
 from gatewayz.dialects.conversation import with_results_paired
 from gatewayz.dialects.data_uri import data_uri
+from gatewayz.dialects.openai_chat.normal import short_call_id
 from gatewayz.dialects.openai_chat.parts_read import NAME
 from gatewayz.dialects.parameters import unsupported
 
@@ -59,15 +60,23 @@ def reasoning_details(parts: Iterable[Part]) -> list[dict[str, Any]]:
             detail: dict[str, Any] = {"type": "reasoning.text", "text": part.text, "index": len(details)}
             if part.signature is not None:
                 detail["signature"] = part.signature
-            details.append(detail)
         elif isinstance(part, RedactedThinking):
-            details.append({"type": "reasoning.encrypted", "data": part.data, "index": len(details)})
+            detail = {"type": "reasoning.encrypted", "data": part.data, "index": len(details)}
+        else:
+            continue
+        if part.format is not None:
+            detail["format"] = part.format
+        details.append(detail)
     return details
 
 
-def tool_call(call: ToolCall) -> dict[str, Any]:
-    """A tool call as it stands in a message."""
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments or "{}"}}
+def tool_call(call: ToolCall, call_id: str | None = None) -> dict[str, Any]:
+    """A tool call as it stands in a message, under another id if one is given."""
+    return {
+        "id": call_id or call.id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": call.arguments or "{}"},
+    }
 
 
 def _named(written: dict[str, Any], message: Message) -> dict[str, Any]:
@@ -96,7 +105,7 @@ def _assistant(message: Message, quirks: Quirks, param: str) -> list[dict[str, A
     if details and quirks.reasoning_details:
         written["reasoning_details"] = details
     if calls or opaque:
-        written["tool_calls"] = [tool_call(call) for call in calls] + opaque
+        written["tool_calls"] = [tool_call(call, _call_id(call.id, quirks)) for call in calls] + opaque
     empty = not content and not calls and not opaque and not refusals
     return [] if empty else [_named(written, message)]
 
@@ -113,7 +122,7 @@ def _user(message: Message, quirks: Quirks, param: str) -> list[dict[str, Any]]:
     rest: list[Part] = []
     for part in message.parts:
         if isinstance(part, ToolResult):
-            written.append(_tool_message(part, rest))
+            written.append(_tool_message(part, quirks, rest))
     rest += [part for part in message.parts if not isinstance(part, ToolResult)]
     content = _content(rest, quirks, param)
     if content:
@@ -121,7 +130,11 @@ def _user(message: Message, quirks: Quirks, param: str) -> list[dict[str, Any]]:
     return written
 
 
-def _tool_message(result: ToolResult, rest: list[Part]) -> dict[str, Any]:
+def _call_id(given: str, quirks: Quirks) -> str:
+    return short_call_id(given) if quirks.short_call_ids else given
+
+
+def _tool_message(result: ToolResult, quirks: Quirks, rest: list[Part]) -> dict[str, Any]:
     """A tool message; tool messages take text only, so that other parts are handed on in `rest`."""
     texts = [part.text for part in result.parts if isinstance(part, Text)]
     others = [part for part in result.parts if not isinstance(part, Text)]
@@ -130,7 +143,7 @@ def _tool_message(result: ToolResult, rest: list[Part]) -> dict[str, Any]:
     text = "\n".join(texts) or (SEE_BELOW if others else "")
     if result.is_error and not text.lower().startswith("error"):
         text = f"Error: {text}" if text else "Error"
-    return {"role": "tool", "tool_call_id": result.call_id, "content": text}
+    return {"role": "tool", "tool_call_id": _call_id(result.call_id, quirks), "content": text}
 
 
 def _content(parts: Iterable[Part], quirks: Quirks, param: str) -> str | list[dict[str, Any]]:

@@ -217,7 +217,6 @@ class OpenAIReader:
         for detail in details if isinstance(details, list) else ():
             if not isinstance(detail, dict):
                 continue
-            state.reasoning_by_details = True
             data = detail.get("data")
             if detail.get("type") == "reasoning.encrypted" and isinstance(data, str):
                 state.close_open(events)
@@ -226,6 +225,7 @@ class OpenAIReader:
                 continue
             text, signature = detail.get("text") or detail.get("summary"), detail.get("signature")
             if isinstance(text, str) and text:
+                state.reasoning_by_details = True
                 events.append(ThinkingDelta(text, state.index, state.turn_to(_THINKING, events)))
             if isinstance(signature, str) and signature:
                 events.append(SignatureDelta(signature, state.index, state.turn_to(_THINKING, events)))
