@@ -213,7 +213,6 @@ def test_the_scope_of_a_page_is_asked_for(gateway: LiveGateway) -> None:
         ("POST", KEYS, {"key_name": "x"}),
         ("PUT", f"{KEYS}/1", {"key_name": "x"}),
         ("DELETE", f"{KEYS}/1", None),
-        ("GET", "/credits/transactions", None),
         ("POST", CHAT, chat_body()),
     ):
         error_of(gateway.call(method, path, body, key=reader), 403, "insufficient_scope")

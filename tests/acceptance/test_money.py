@@ -1,8 +1,10 @@
 """Credits as a customer sees them (6.1)."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx2 as httpx
 import pytest
 
 from tests.acceptance.conftest import SETTINGS
@@ -285,3 +287,46 @@ def test_cache_tokens_are_priced_apart(gateway: LiveGateway, upstream: FakeUpstr
     cost = 100 * 3e-6 + 1000 * 0.3e-6 + 10 * 3.75e-6 + 20 * 15e-6
     assert told["cost"] == pytest.approx(cost)
     assert -customer.transactions(type="api_usage")[0]["amount_usd"] == pytest.approx(cost)
+
+
+def test_a_stream_that_outgrows_the_balance_is_stopped_and_charged(
+    gateway: LiveGateway, upstream: FakeUpstream
+) -> None:
+    customer = gateway.customer(0)  # a trial: one dollar a day
+    upstream.script("ant", default={"text": "word " * 200_000, "chunk_chars": 5_000})
+    body = {
+        "model": "acme/claude-like",
+        "stream": True,
+        "max_tokens": 100,
+        "messages": [{"role": "user", "content": "x"}],
+    }
+    answer = customer.call("POST", "/v1/messages", body)
+    assert "credit_used_up" in answer.text
+    assert answer.text.count("event: error") == 1
+    assert upstream.wait_until("ant", "closed_early", True)
+    row = customer.transactions(type="api_usage")[0]
+    assert 0.5 < -row["amount_usd"] < 3
+    log = customer.call("GET", "/user/activity/log?limit=1").json()["data"][0]
+    assert (log["status"], log["error_code"], log["usage_estimated"]) == (402, "credit_used_up", True)
+
+
+def test_a_client_that_leaves_pays_for_what_was_produced(gateway: LiveGateway, upstream: FakeUpstream) -> None:
+    customer = gateway.customer(10)
+    upstream.script("first", default={"text": "word " * 400, "chunk_chars": 50, "chunk_delay_s": 0.05})
+    headers = {"Authorization": f"Bearer {customer.key}", "X-Request-ID": "left"}
+    body = {"model": "acme/single", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
+    with httpx.stream("POST", gateway.base_url + "/v1/chat/completions", json=body, headers=headers) as stream:
+        for number, _ in enumerate(stream.iter_lines()):
+            if number > 6:
+                break
+    assert upstream.wait_until("first", "closed_early", True)
+    until = time.monotonic() + 5
+    while not (rows := customer.transactions(type="api_usage")):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    assert 0 < -rows[0]["amount_usd"] < 400 * 8e-6
+    assert rows[0]["usage"]["estimated"] is True
+    upstream.reset()
+    again = customer.chat("acme/single", "Hi", headers={"X-Request-ID": "left"}, stream=True)
+    assert again.status_code == 200
+    assert customer.transactions(type="api_usage")[0]["request_id"] == "left:2"

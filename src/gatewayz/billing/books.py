@@ -243,7 +243,9 @@ def _capture(books: Books, op: Capture) -> Receipt:
     held, held_requests = (-metered.amount, -1) if metered else (0, 0)
     _use_key(books, KeyUse(op.hold.key_id, op.hold.user_id, 1, tokens, charge.amount, held, held_requests))
     books.records.append(op.record)
-    if op.claim:
+    if op.claim and op.partial:
+        _fail_claim(books, op.claim)
+    elif op.claim:
         _finish_claim(books, op.claim, op.answer)
     return _receipt(books, balance, charge.amount)
 

@@ -137,10 +137,12 @@ class Cashier:
         record: RequestRecord,
         claim: Claim | None = None,
         answer: StoredAnswer | None = None,
+        *,
+        partial: bool = False,
     ) -> Receipt:
         """Charges the actual and releases the rest; returns after the commit. Never lost: waits while the database is away."""
         _close(hold)
-        op = Capture(ledger_id, hold.ref, charge, record, claim, answer)
+        op = Capture(ledger_id, hold.ref, charge, record, claim, answer, partial)
         receipt: Receipt = await asyncio.shield(
             self._writer.submit(op, lambda result: self._settled(hold.ref, charge.amount, result))
         )

@@ -107,7 +107,10 @@ class HoldRef:
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """The answer was produced: charge the actual, release the rest, keep the record."""
+    """The answer was produced: charge the actual, release the rest, keep the record.
+
+    A `partial` answer does not fulfil its claim: the same request id may be tried again, as a further attempt.
+    """
 
     ledger_id: str
     hold: HoldRef
@@ -115,6 +118,7 @@ class Capture:
     record: RequestRecord
     claim: Claim | None = None
     answer: StoredAnswer | None = None
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from gatewayz.core.errors import GatewayError
 from gatewayz.core.stream import StreamError, StreamEvent
 from gatewayz.core.usage import Usage
 
+EXCERPT_BYTES = 200
+
 Need = Literal["tools", "vision", "audio", "documents", "json_object", "json_schema", "logprobs", "n", "reasoning"]
 Price = Callable[[Usage], int]  # nano-USD of a usage at the pinned price
 
@@ -123,6 +125,13 @@ class StreamFacts:
     output_chars: int = 0
     events: int = 0
     unknown_events: int = 0
+    unknown_excerpt: str | None = None
+
+    def note_unknown(self, payload: bytes) -> None:
+        """Counts something that the dialect does not know, and keeps the beginning of the first one for the log."""
+        self.unknown_events += 1
+        if self.unknown_excerpt is None:
+            self.unknown_excerpt = payload[:EXCERPT_BYTES].decode("utf-8", "replace")
 
 
 class Bridge(Protocol):

@@ -9,9 +9,22 @@ nobody asked for becomes plain text.
 from collections import defaultdict, deque
 from collections.abc import Sequence
 
-from gatewayz.core.chat import Message, Part, Text, ToolCall, ToolResult
+from gatewayz.core.chat import ChatRequest, Document, Message, Part, Text, ToolCall, ToolResult
+from gatewayz.dialects.parameters import unsupported
 
 NO_RESULT = "No result was returned for this tool call."
+
+
+def refuse_foreign_files(request: ChatRequest, dialect: str) -> None:
+    """Raises InvalidRequest if a request of another dialect names an uploaded file: only its own provider holds it."""
+    if request.dialect == dialect:
+        return
+    for index, message in enumerate(request.messages):
+        for part in message.parts:
+            if isinstance(part, Document) and part.file_id is not None:
+                raise unsupported(
+                    f"messages[{index}].file_id", "names a file that the provider of this model does not hold"
+                )
 
 
 def with_results_paired(messages: Sequence[Message]) -> list[Message]:

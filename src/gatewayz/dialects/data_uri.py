@@ -1,14 +1,20 @@
 """Data URIs, as OpenAI clients embed images and files."""
 
+import base64
+from urllib.parse import unquote_to_bytes
+
 
 def split_data_uri(url: str) -> tuple[str, str] | None:
-    """(media type, base64 data) of a base64 data URI; None for any other address."""
+    """(media type, base64 data) of a data URI; None for any other address."""
     if url[:5].lower() != "data:":
         return None
     head, comma, data = url[5:].partition(",")
-    if not comma or not head.lower().endswith(";base64"):
+    if not comma:
         return None
-    return head[: -len(";base64")].split(";")[0] or "application/octet-stream", data
+    media_type = head.split(";")[0]
+    if head.lower().endswith(";base64"):
+        return media_type or "application/octet-stream", data
+    return media_type or "text/plain", base64.b64encode(unquote_to_bytes(data)).decode()
 
 
 def data_uri(media_type: str, data: str) -> str:

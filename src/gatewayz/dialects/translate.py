@@ -99,7 +99,7 @@ class TranslatingBridge:
         elif isinstance(event, Ended):
             facts.ended = True
         elif isinstance(event, Unknown):
-            facts.unknown_events += 1
+            facts.note_unknown(event.raw)
             if event.text:
                 facts.started = True
                 facts.output_chars += len(event.text)

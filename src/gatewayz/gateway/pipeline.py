@@ -19,6 +19,7 @@ from gatewayz.catalog.snapshot import Resolved
 from gatewayz.core.errors import GatewayError, InternalError, InvalidRequest, Unavailable
 from gatewayz.dialects.base import Glance, Voice
 from gatewayz.gateway.attempts import Answer, Attempts, GaveUp, OpenStream, deadline_error
+from gatewayz.gateway.budget import Budget
 from gatewayz.gateway.entry import Doorkeeper, no_key
 from gatewayz.gateway.meter import partial_usage, settled_usage
 from gatewayz.gateway.ports import Call, Responder
@@ -183,18 +184,33 @@ class Gateway:
     async def _stream(self, trip: Trip, out: Responder, glance: Glance, opened: OpenStream, deadline_s: float) -> None:
         await out.open(stream_headers(trip, trip.hold.balance_total if trip.hold and trip.hold.low else None))
         copy = Copy(MAX_STORED_BYTES) if trip.claim else None
-        done = await relay(opened, out, trip.asked_for, deadline_s, copy)
+        budget = self._budget(trip, glance, opened)
+        try:
+            done = await relay(opened, out, trip.asked_for, deadline_s, copy, budget)
+        finally:
+            if budget is not None:
+                budget.close()
         trip.unknown_events = done.facts.unknown_events
         trip.finish, trip.upstream_id = done.facts.native_finish or done.facts.finish, done.facts.upstream_id
-        if done.ending is Ending.COMPLETE:
-            await self._complete(trip, out, glance, opened, copy)
-        elif done.ending is Ending.CLIENT_GONE:
-            await self._charge_partial(trip, glance, opened, done)
-        else:
-            error = done.error or deadline_error(trip.asked_for)
-            await self._settlement.refund(trip, error.status, error.code, self._now())
-            await out.send(opened.bridge.fail(error, trip.call.request_id), last=True)
-            self._rooms.observe(trip, error.status, error.code)
+        match done.ending:
+            case Ending.COMPLETE:
+                await self._complete(trip, out, glance, opened, copy)
+            case Ending.CLIENT_GONE:
+                await self._charge_partial(trip, glance, opened, done, CLIENT_CLOSED, "client_closed")
+            case Ending.UNPAID if done.error is not None:
+                await self._charge_partial(trip, glance, opened, done, done.error.status, done.error.code)
+                await out.send(opened.bridge.fail(done.error, trip.call.request_id), last=True)
+            case _:
+                error = done.error or deadline_error(trip.asked_for)
+                await self._settlement.refund(trip, error.status, error.code, self._now())
+                await out.send(opened.bridge.fail(error, trip.call.request_id), last=True)
+                self._rooms.observe(trip, error.status, error.code)
+
+    def _budget(self, trip: Trip, glance: Glance, opened: OpenStream) -> Budget | None:
+        if trip.caller is None or trip.hold is None or trip.hold.ref.amount == 0:
+            return None
+        price = partial(self._settlement.price, opened.candidate)
+        return Budget(self._rooms.cashier, trip.caller, trip.ledger_id, trip.hold, glance.prompt_tokens, price)
 
     async def _complete(
         self, trip: Trip, out: Responder, glance: Glance, opened: OpenStream, copy: Copy | None
@@ -209,11 +225,13 @@ class Gateway:
         await out.send(tail, last=True)
         self._rooms.observe(trip, 200, None)
 
-    async def _charge_partial(self, trip: Trip, glance: Glance, opened: OpenStream, done: Relayed) -> None:
+    async def _charge_partial(
+        self, trip: Trip, glance: Glance, opened: OpenStream, done: Relayed, status: int, code: str
+    ) -> None:
         trip.usage = partial_usage(done.facts.usage, glance.prompt_tokens, done.facts.output_chars)
         trip.cost = self._settlement.price(opened.candidate, trip.usage)
-        await self._settlement.charge(trip, CLIENT_CLOSED, self._now())
-        self._rooms.observe(trip, CLIENT_CLOSED, "client_closed")
+        await self._settlement.charge(trip, status, self._now(), code=code)
+        self._rooms.observe(trip, status, code)
 
     async def _refuse(self, trip: Trip, out: Responder, told: GatewayError, failure: Failure | None = None) -> None:
         """Ends a request that got no content: hold and claim first, then the error in the client's own words."""

@@ -4,9 +4,10 @@ import asyncio
 from dataclasses import dataclass
 from enum import Enum
 
-from gatewayz.core.errors import GatewayError, ProviderTrouble, TimedOut
+from gatewayz.core.errors import GatewayError, PaymentRequired, ProviderTrouble, TimedOut
 from gatewayz.dialects.base import StreamFacts
 from gatewayz.gateway.attempts import OpenStream
+from gatewayz.gateway.budget import Budget, used_up
 from gatewayz.gateway.ports import Responder
 from gatewayz.infra.http_client import TransportError, TransportTimeout
 
@@ -16,6 +17,7 @@ class Ending(Enum):
 
     COMPLETE = "complete"
     BROKEN = "broken"
+    UNPAID = "unpaid"
     CLIENT_GONE = "client_gone"
 
 
@@ -52,15 +54,17 @@ class Copy:
         return b"".join([*self._parts, tail])
 
 
-async def relay(opened: OpenStream, out: Responder, model: str, deadline_s: float, copy: Copy | None) -> Relayed:
+async def relay(
+    opened: OpenStream, out: Responder, model: str, deadline_s: float, copy: Copy | None, budget: Budget | None
+) -> Relayed:
     """Relays until the provider is done, breaks off, or the client leaves; tells the breaker; closes the upstream.
 
-    The terminator is not sent here: it waits for the charge.
+    The terminator is not sent here: it waits for the charge. A stream that outgrows its `budget` is stopped.
     """
     facts = opened.bridge.facts
     try:
         async with asyncio.timeout_at(deadline_s):
-            error = await _pump(opened, out, model, copy)
+            error = await _pump(opened, out, model, copy, budget)
     except TimeoutError:
         # The provider was answering all the while. A client that would not take its bytes pays for them like one that
         # left; else stalling before the end would make every answer free.
@@ -80,6 +84,9 @@ async def relay(opened: OpenStream, out: Responder, model: str, deadline_s: floa
     if out.gone and not facts.ended:
         opened.permit.success()
         return Relayed(Ending.CLIENT_GONE, facts)
+    if isinstance(error, PaymentRequired):
+        opened.permit.success()
+        return Relayed(Ending.UNPAID, facts, error)
     if error is not None:
         opened.permit.failure()
         return Relayed(Ending.BROKEN, facts, error)
@@ -87,7 +94,9 @@ async def relay(opened: OpenStream, out: Responder, model: str, deadline_s: floa
     return Relayed(Ending.COMPLETE, facts)
 
 
-async def _pump(opened: OpenStream, out: Responder, model: str, copy: Copy | None) -> GatewayError | None:
+async def _pump(
+    opened: OpenStream, out: Responder, model: str, copy: Copy | None, budget: Budget | None
+) -> GatewayError | None:
     bridge, reply = opened.bridge, opened.reply
     facts = bridge.facts
     data = opened.first
@@ -103,6 +112,8 @@ async def _pump(opened: OpenStream, out: Responder, model: str, copy: Copy | Non
         # A provider may keep the connection open after its terminator; the client does not wait for that.
         if facts.ended or out.gone:
             return None
+        if budget is not None and not await budget.allows(facts):
+            return used_up(model)
         try:
             chunk = await reply.next_chunk()
         except TransportTimeout:

@@ -5,6 +5,7 @@
 | complete answer | the metered usage |
 | client left after content had come | what was produced until then |
 | client left before any content | nothing |
+| stream outgrew what the account can pay | what was produced until then, and the stream ends with an error event |
 | provider failed, broke off, or stayed empty | nothing: hold and refund rows |
 | refused before a provider was called, or for the caller's own mistake | nothing, no rows |
 """
@@ -34,9 +35,14 @@ class Settlement:
             raise RuntimeError("an offer without a price was planned")
         return cost(price, usage)
 
-    async def charge(self, trip: Trip, status: int, now_s: float, stored: StoredAnswer | None = None) -> Receipt | None:
-        """Charges `trip.cost` for `trip.usage` and keeps the record; returns after the commit, None for strangers."""
-        record = trip.record(status, None, now_s)
+    async def charge(
+        self, trip: Trip, status: int, now_s: float, stored: StoredAnswer | None = None, code: str | None = None
+    ) -> Receipt | None:
+        """Charges `trip.cost` for `trip.usage` and keeps the record; returns after the commit, None for strangers.
+
+        `code` says why an answer is partial.
+        """
+        record = trip.record(status, code, now_s)
         served = trip.served_by
         if trip.hold is None or served is None or served.offer.price is None:
             self._cashier.release(None, record, trip.claim)
@@ -50,7 +56,9 @@ class Settlement:
             usage_json=usage_json(trip.usage),
             price_json=self._price_text(served.offer.price),
         )
-        return await self._cashier.capture(trip.hold, trip.ledger_id, charge, record, trip.claim, stored)
+        return await self._cashier.capture(
+            trip.hold, trip.ledger_id, charge, record, trip.claim, stored, partial=code is not None
+        )
 
     async def refund(self, trip: Trip, status: int, code: str, now_s: float) -> None:
         """Gives the hold back, visibly, because the provider failed; returns after the commit. May be called again."""

@@ -34,6 +34,7 @@ class Trip:
     finish: str | None = None
     upstream_id: str | None = None
     unknown_events: int = 0
+    unknown_excerpt: str | None = None
     cost: int = 0
     marks: list[tuple[str, float]] = field(default_factory=list)
 

@@ -50,6 +50,14 @@ class Observer:
             metrics.refunds.inc()
         if trip.unknown_events:
             self._child(metrics.unknown_chunks, provider).inc(trip.unknown_events)
+            log.warning(
+                "stream_chunks_unrecognized",
+                request_id=trip.call.request_id,
+                provider=provider,
+                model=trip.model_id,
+                count=trip.unknown_events,
+                excerpt=trip.unknown_excerpt,
+            )
         log.info(
             "request",
             request_id=trip.call.request_id,

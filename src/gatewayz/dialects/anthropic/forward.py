@@ -134,7 +134,7 @@ class AnthropicForwarder:
             if not self.facts.started or self._held:
                 return
         else:
-            self.facts.unknown_events += 1
+            self.facts.note_unknown(payload)
             if not (kind.isascii() and kind.isidentifier()):
                 return
             # A newer kind of event: clients skip what they do not know.
@@ -205,7 +205,7 @@ class AnthropicForwarder:
         if name == b"error" or looks_like_error(value):
             facts.error = error_from(value)
         else:
-            facts.unknown_events += 1
+            facts.note_unknown(payload)
 
 
 def block_stop(index: int) -> bytes:

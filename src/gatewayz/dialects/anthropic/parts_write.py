@@ -224,7 +224,7 @@ def _document_source(document: Document, param: str) -> dict[str, Any]:
     if document.url is not None:
         return {"type": "url", "url": document.url}
     if document.data is None:
-        raise unsupported(f"{param}.file_id", "names a file that only its own provider holds")
+        return {"type": "file", "file_id": document.file_id}
     media_type = document.media_type or _PDF
     if media_type == _PDF:
         return {"type": "base64", "media_type": _PDF, "data": document.data}

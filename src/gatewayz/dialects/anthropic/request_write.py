@@ -17,6 +17,7 @@ from gatewayz.dialects.anthropic.parts_write import cache_member, is_signed_here
 from gatewayz.dialects.anthropic.thinking import plan_thinking
 from gatewayz.dialects.anthropic.wire import NAME
 from gatewayz.dialects.base import Target
+from gatewayz.dialects.conversation import refuse_foreign_files
 from gatewayz.dialects.parameters import unsupported
 
 JSON_INSTRUCTION = "Answer with one valid JSON object and nothing else: no explanation, no code fence."
@@ -40,6 +41,7 @@ def dropped(request: ChatRequest, target: Target) -> tuple[str, ...]:
 def _compose(request: ChatRequest, target: Target) -> tuple[dict[str, Any], list[str]]:
     """The body, and what was left out of it."""
     _refuse(request)
+    refuse_foreign_files(request, NAME)
     left_out = _unknown_here(request)
     system, messages = write_messages(request.messages, target.quirks)
     if request.response_format is not None and request.response_format.kind == "json_object":
@@ -60,6 +62,9 @@ def _compose(request: ChatRequest, target: Target) -> tuple[dict[str, Any], list
         body["service_tier"] = _TIERS[request.service_tier]
     elif request.service_tier is not None:
         left_out.append("service_tier")
+    if request.dialect == NAME:
+        for name, value in request.extra.items():
+            body.setdefault(name, value)
     for name in sorted(target.quirks.drop_params & body.keys()):
         if changes_meaning(name, body[name]):
             raise unsupported(name, "is not supported by the provider of this model")
@@ -103,7 +108,7 @@ def _unknown_here(request: ChatRequest) -> list[str]:
     ]
     if any(message.name is not None for message in request.messages):
         names.append("messages.name")
-    return names + sorted(request.extra)
+    return names if request.dialect == NAME else names + sorted(request.extra)
 
 
 def _tools(body: dict[str, Any], request: ChatRequest) -> None:
@@ -151,7 +156,9 @@ def _thinking(body: dict[str, Any], request: ChatRequest, target: Target, left_o
     """Asks for thinking, unless that collides with a forced tool or with a tool loop begun without thinking."""
     reasoning = request.reasoning
     forced = request.tool_choice is not None and request.tool_choice.mode in _FORCED and bool(request.tools)
-    adaptive = target.quirks.adaptive_thinking
+    adaptive = target.quirks.adaptive_thinking or (
+        request.dialect == NAME and reasoning is not None and reasoning.adaptive
+    )
     if reasoning is not None and (forced or (not adaptive and _tool_loop_without_thinking(request.messages))):
         reasoning = None
         left_out.append("reasoning_effort")

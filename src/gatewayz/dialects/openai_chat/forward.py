@@ -273,7 +273,7 @@ class OpenAIForwarder:
         if name == b"error" or looks_like_error(value):
             facts.error = error_from(value)
             return
-        facts.unknown_events += 1
+        facts.note_unknown(payload)
         text = find_text(value)
         voice = self._voice
         chunk_id = self._id or stable_id(voice)

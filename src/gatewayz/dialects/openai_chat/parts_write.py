@@ -158,9 +158,9 @@ def _part(part: Part, quirks: Quirks, param: str) -> dict[str, Any]:
     if isinstance(part, Text):
         return {"type": "text", "text": part.text, **cache_member(part.cache, quirks)}
     if isinstance(part, Image):
-        return {"type": "image_url", "image_url": _image_url(part, param), **cache_member(part.cache, quirks)}
+        return {"type": "image_url", "image_url": _image_url(part), **cache_member(part.cache, quirks)}
     if isinstance(part, Document):
-        return _document(part, quirks, param)
+        return _document(part, quirks)
     if isinstance(part, Audio):
         return {"type": "input_audio", "input_audio": {"data": part.data, "format": part.format}}
     if isinstance(part, Refusal):
@@ -171,14 +171,12 @@ def _part(part: Part, quirks: Quirks, param: str) -> dict[str, Any]:
     raise unsupported(param, "holds a part that cannot stand here")
 
 
-def _image_url(image: Image, param: str) -> dict[str, Any]:
-    if image.url is None and image.data is None:
-        raise unsupported(param, "holds an image by a file id that only its own provider knows")
+def _image_url(image: Image) -> dict[str, Any]:
     url = image.url if image.url is not None else data_uri(image.media_type or "image/png", image.data or "")
     return {"url": url, **({"detail": image.detail} if image.detail else {})}
 
 
-def _document(document: Document, quirks: Quirks, param: str) -> dict[str, Any]:
+def _document(document: Document, quirks: Quirks) -> dict[str, Any]:
     mark = cache_member(document.cache, quirks)
     if document.text is not None:
         head = f"Document: {document.name}\n\n" if document.name else ""
@@ -192,8 +190,6 @@ def _document(document: Document, quirks: Quirks, param: str) -> dict[str, Any]:
         file["file_data"] = data_uri(document.media_type or "application/pdf", document.data)
     elif document.url is not None:
         file["file_data"] = document.url
-    elif document.file_id is not None:
-        file["file_id"] = document.file_id
     else:
-        raise unsupported(param, "holds an empty document")
+        file["file_id"] = document.file_id
     return {"type": "file", "file": file, **mark}

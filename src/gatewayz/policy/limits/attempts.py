@@ -65,7 +65,7 @@ class Attempts:
         attempt = f"{self._process}:{next(self._numbers)}"
         if len(log.at_us) >= limit or not await self._logged(key, log, attempt, now_us):
             what = f"{limit} {name.replace('_', ' ')} attempts per {_span(window_s)}"
-            raise refusal(_state(name, limit, log, now_us), what)
+            raise refusal(_state(name, limit, log, now_us, refused=True), what)
         return _state(name, limit, log, now_us)
 
     async def tell(self) -> None:
@@ -127,13 +127,13 @@ def _counts(log: _Log, now_us: int) -> bool:
     return any(at_us > now_us - log.window_us for at_us in log.at_us.values())
 
 
-def _state(name: str, limit: int, log: _Log, now_us: int) -> LimitState:
+def _state(name: str, limit: int, log: _Log, now_us: int, *, refused: bool = False) -> LimitState:
     """The reset is when the next place becomes free: `limit` attempts back in the log, or its oldest one."""
     times = sorted(log.at_us.values())
     surplus = max(0, len(times) - limit)
     frees_us = (times[surplus] if times else now_us) + log.window_us
     remaining = max(0, limit - len(times))
-    retry_after_s = 0 if remaining else whole_seconds(frees_us - now_us)
+    retry_after_s = whole_seconds(frees_us - now_us) if refused else 0
     return LimitState(limit, remaining, -(-frees_us // US_PER_S), name, "normal", retry_after_s)
 
 
