@@ -151,8 +151,8 @@ static void finish(Connection *c, bool whole) {
         tell_once("connection lost after", c->head, c->head_len);
     } else if (c->status / 100 != 2) {
         seen.refused++;
+        if (!told) fprintf(stderr, "body ends with: %.*s\n", c->tail_len, c->tail);
         tell_once("refused", c->head, c->head_len);
-        fprintf(stderr, "%.*s\n", told ? c->tail_len : 0, c->tail);
     } else if (want.expected && !memmem(c->tail, (size_t)c->tail_len, want.expected, strlen(want.expected))) {
         seen.broken++;
         tell_once("unexpected end", c->tail, c->tail_len);

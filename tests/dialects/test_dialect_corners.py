@@ -147,7 +147,8 @@ def test_documents_of_every_source() -> None:
 
 
 def test_odd_openai_parts() -> None:
-    assert openai_parts("plain", {"type": "refusal", "refusal": "No."}) == (Text("plain"), Refusal("No."))
+    words = {"type": "output_text", "text": "plain"}
+    assert openai_parts(words, {"type": "refusal", "refusal": "No."}) == (Text("plain"), Refusal("No."))
     raw = {"type": "file", "file": {"filename": "a.pdf", "file_data": PDF}}
     assert openai_parts(raw) == (Document(data=PDF, media_type="application/pdf", name="a.pdf"),)
 

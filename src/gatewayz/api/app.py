@@ -30,6 +30,8 @@ def build_app(house: Any) -> Dispatcher:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        # A redirect would be built from the Host header, which anybody may write.
+        redirect_slashes=False,
     )
     pages.state.house = house
     templates = ["/openapi.json"]

@@ -4,7 +4,6 @@ Inference goes straight to the pipeline; everything else to the FastAPI applicat
 strangers. Plain ASGI on purpose: a middleware stack would cost more than the whole pipeline.
 """
 
-import secrets
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
@@ -16,7 +15,7 @@ from gatewayz.api.errors import dialect_for, wrong_method
 from gatewayz.api.inference.responder import AsgiResponder, Receive, Scope, Send
 from gatewayz.api.inference.routes import ROUTES, Inference, Visit, bad_request_id
 from gatewayz.core.errors import Forbidden, GatewayError, Unauthenticated, Unavailable
-from gatewayz.core.ids import REQUEST_ID_PATTERN, new_request_id
+from gatewayz.core.ids import REQUEST_ID_PATTERN, new_request_id, new_trace_id
 from gatewayz.gateway.ports import HeaderPairs
 from gatewayz.gateway.telling import HARDENING, id_headers
 from gatewayz.infra.telemetry import Metrics
@@ -92,7 +91,7 @@ class Dispatcher:
                 origin = value
         peer = scope["client"][0] if scope.get("client") else None
         request_id = claimed if claimed and REQUEST_ID_PATTERN.fullmatch(claimed) else new_request_id()
-        trace_id = trace_id or secrets.token_hex(16)
+        trace_id = trace_id or new_trace_id()
         extra: HeaderPairs = [(b"x-trace-id", trace_id.encode())]
         if origin is not None:
             extra += self._cors(origin)

@@ -8,7 +8,6 @@ first, so that its answers can be let go; it is posted when the database is back
 """
 
 import asyncio
-import secrets
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import structlog
 from gatewayz.billing.journal import Journal
 from gatewayz.billing.ops import Capture, Operation, Receipt, Release, Result, ReturnLease, Void
 from gatewayz.billing.store import AlreadyPosted, Store, StoreAway
+from gatewayz.core.ids import new_batch_id
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +47,7 @@ class _Entry:
 @dataclass(slots=True)
 class _Batch:
     entries: list[_Entry]
-    batch_id: str = field(default_factory=lambda: secrets.token_hex(12))
+    batch_id: str = field(default_factory=new_batch_id)
     saved: list[Result] | None = None
     conflicts: int = 0
 
@@ -193,14 +193,14 @@ class Writer:
         while batch.entries:
             entry = batch.entries[0]
             try:
-                results = await self._store.apply(secrets.token_hex(12), [entry.op])
+                results = await self._store.apply(new_batch_id(), [entry.op])
             except (AlreadyPosted, LookupError) as error:
                 self.failures += 1
                 log.error("ledger_operation_refused", operation=type(entry.op).__name__, error=str(error))
                 _fail(entry, error)
             except StoreAway as error:
                 self._gone_away(error)
-                batch.batch_id, batch.saved, batch.conflicts = secrets.token_hex(12), None, 0
+                batch.batch_id, batch.saved, batch.conflicts = new_batch_id(), None, 0
                 return False
             else:
                 self._finish([entry], results)
@@ -238,7 +238,7 @@ class Writer:
                 return
             for op in ops:
                 try:
-                    await self._store.apply(secrets.token_hex(12), [op])
+                    await self._store.apply(new_batch_id(), [op])
                 except (AlreadyPosted, LookupError) as error:
                     log.warning("journal_operation_known", operation=type(op).__name__, error=str(error))
 

@@ -165,8 +165,6 @@ def read_content(content: Any, param: str) -> list[Part]:
 
 
 def _part(part: Any, param: str) -> Part:
-    if isinstance(part, str):
-        return Text(part)
     if not isinstance(part, dict):
         raise wrong_type(param, "an object")
     kind = part.get("type")

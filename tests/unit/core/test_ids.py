@@ -1,0 +1,32 @@
+"""Identifiers have the form that they promise."""
+
+import uuid
+
+import pytest
+
+from gatewayz.core.ids import KEY_PATTERN, REQUEST_ID_PATTERN, new_batch_id, new_key, new_request_id, new_trace_id
+
+
+def test_request_ids_are_uuids_of_version_4() -> None:
+    made = {new_request_id() for _ in range(1000)}
+    assert len(made) == 1000
+    for text in made:
+        parsed = uuid.UUID(text)
+        assert (parsed.version, parsed.variant, str(parsed)) == (4, uuid.RFC_4122, text)
+        assert REQUEST_ID_PATTERN.fullmatch(text)
+
+
+def test_trace_and_batch_ids_have_their_length() -> None:
+    assert len({new_trace_id() for _ in range(100)}) == len({new_batch_id() for _ in range(100)}) == 100
+    assert {len(new_trace_id()), len(new_batch_id())} == {32, 24}
+
+
+@pytest.mark.ac("AC-1.1.7")
+@pytest.mark.parametrize("environment", ["live", "test", "staging", "dev"])
+def test_keys_have_the_documented_form(environment: str) -> None:
+    assert KEY_PATTERN.fullmatch(new_key(environment))
+
+
+def test_other_environments_are_refused() -> None:
+    with pytest.raises(ValueError, match="environment"):
+        new_key("prod")
