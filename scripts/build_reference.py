@@ -32,13 +32,14 @@ _NOTE = "<!-- Written by scripts/build_reference.py (`make docs`); edit the code
 
 # Read by `settings.read_environment`; `tests/unit/test_docs.py` holds this table against it.
 ENVIRONMENT: Mapping[str, str] = {
-    "APP_ENV": "`development` (default), `production`, `test` or `testing`. Production wants `GATEWAYZ_SECRET_KEY` and prints no"
-    " ready key; outside development, logs are JSON lines",
+    "APP_ENV": "`development` (default), `production`, `test` or `testing`. Production wants `GATEWAYZ_SECRET_KEY`; a ready key"
+    " is made and printed in development only; outside of it, logs are JSON lines",
     "DATABASE_URL": "`sqlite:///path` or `postgresql://user:password@host/name`; default: `gatewayz.db` in `GATEWAYZ_HOME`",
-    "GATEWAYZ_BOOTSTRAP_ADMIN_KEY": "`gw_live_` and 43 letters, digits, `-` or `_`: each start makes sure that an administrator with"
-    " exactly this key exists",
+    "GATEWAYZ_BOOTSTRAP_ADMIN_KEY": "`gw_live_` and 43 letters, digits, `-` or `_`: each start makes sure that an administrator"
+    " with exactly this key exists",
     "GATEWAYZ_CONFIG": "the TOML file; default: `gatewayz.toml` in the working directory, if there is one",
-    "GATEWAYZ_HOME": "directory for the database, keys and figures of a local installation; default: `.gatewayz`",
+    "GATEWAYZ_HOME": "directory for what a machine keeps: a local database and its keys, figures of workers, the journal of"
+    " charges during an outage; default: `.gatewayz`",
     "GATEWAYZ_SECRET_KEY": "encryption keys, separated by commas: the first encrypts, all decrypt, the last must never change;"
     " default outside production: made once and kept in `GATEWAYZ_HOME/secret.key`",
     "PORT": "port of `gatewayz serve`; default: 8000",
@@ -89,9 +90,9 @@ def settings_page() -> str:
     ]
     return _page(
         "Settings",
-        "A setting stands in `[settings]` of the configuration file under its name, or in the environment as `GATEWAYZ_` and the"
-        " name in upper case (`GATEWAYZ_RPM_FREE=120`). The environment wins. Lists are written in the environment as JSON, or"
-        " separated by commas. An unknown name in the file is a mistake; in the environment it is a warning. Settings are read"
+        "A setting stands in `[settings]` of the configuration file under its name, or in the environment as `GATEWAYZ_` and"
+        " the name in upper case (`GATEWAYZ_RPM_FREE=120`). The environment wins. Lists are written in the environment as"
+        " JSON, or separated by commas. An unknown name in the file is a mistake; in the environment it is a warning. Settings are read"
         " when a process starts.",
         _table(("name", "type", "default", "bounds", "meaning"), rows),
         "## Accepted without effect",
@@ -168,9 +169,9 @@ def providers_page() -> str:
     return _page(
         "Providers",
         "A provider is switched on by its key in one of its variables, or by a `[[providers]]` entry with its slug. Providers"
-        " whose key is optional are local servers: they are switched on by an address variable or by an entry. *Priority*: lower"
-        " comes first where nothing else decides. *Models*: chat models with a price for this provider in the packaged catalog;"
-        " others can be added with `[[models]]`.",
+        " whose key is optional are local servers: they are switched on by an address variable or by an entry. *Priority*:"
+        " lower comes first where nothing else decides. *Models*: chat models with a price for this provider in the packaged"
+        " catalog; others can be added with `[[models]]`.",
         _table(("slug", "name", "speaks", "address", "key", "address variables", "priority", "models"), rows),
         "Besides these, `sim` is the simulated provider inside the process (setting `simulated_provider`).",
         "## Quirks",
@@ -298,7 +299,13 @@ def _codes() -> dict[str, tuple[set[int], set[str]]]:
 def _called(node: ast.AST) -> str:
     if not isinstance(node, ast.Call):
         return ""
-    return node.func.id if isinstance(node.func, ast.Name) else node.func.attr if isinstance(node.func, ast.Attribute) else ""
+    return (
+        node.func.id
+        if isinstance(node.func, ast.Name)
+        else node.func.attr
+        if isinstance(node.func, ast.Attribute)
+        else ""
+    )
 
 
 def _codes_of(call: ast.Call, kind: type[GatewayError], name: str) -> Iterator[str]:

@@ -144,10 +144,11 @@ class LiveGateway:
             if self._process is None or self._process.poll() is not None:
                 break
             try:
-                if httpx.get(self.base_url + "/health/quick", timeout=1).status_code == 200:
+                if httpx.get(self.base_url + "/health/quick", timeout=1, verify=False).status_code == 200:
                     return
             except httpx.TransportError:
                 time.sleep(0.05)
+        self.kill()
         raise RuntimeError(f"the gateway did not start:\n{self.log_path.read_text()[-4000:]}")
 
     def _end(self, how: signal.Signals) -> None:

@@ -79,7 +79,6 @@ class Settings:
     velocity_factor: float = _setting(0.5, "limits are multiplied by this in velocity mode", low=0.01, high=1)
     velocity_min_requests: int = _setting(100, "fewer requests in the window never turn velocity mode on", low=1)
     key_creations_per_hour: int = _setting(10, "API keys that one account may create per hour", low=1)
-    sign_in_per_15_min: int = _setting(10, "sign-in attempts per 15 minutes and IP address", low=1)
     registrations_per_hour: int = _setting(3, "registrations per hour and IP address", low=1)
     disposable_domains: tuple[str, ...] = _setting((), "mail domains refused besides the built-in list")
     body_limit_mb: float = _setting(10.0, "largest request body in megabytes (10^6 bytes)", low=0.001)
@@ -115,7 +114,7 @@ class Settings:
 # versions, and named in a warning, so that nobody believes they act.
 RESERVED_SETTINGS = frozenset(
     {
-        "health_threshold", "minimum_topup_usd", "batch_discount", "exact_cache_entries", "exact_cache_s",
+        "sign_in_per_15_min", "health_threshold", "minimum_topup_usd", "batch_discount", "exact_cache_entries", "exact_cache_s",
         "semantic_threshold", "embedding_model", "country_header", "default_region", "ssrf_allow_hosts",
         "webhook_attempts", "webhook_backoff_base_s", "mail_attempts", "mail_backoff_base_s", "queue_poll_interval_s",
     }

@@ -251,6 +251,7 @@ def test_402_speaks_the_clients_dialect(gateway: LiveGateway) -> None:
     assert error["error"]["shortfall_usd"] > 0
 
 
+@pytest.mark.ac("AC-6.3.1", "AC-6.3.2", "AC-6.3.3", "AC-6.3.4")
 def test_log_statistics_and_ledger_agree(gateway: LiveGateway, upstream: FakeUpstream) -> None:
     customer = gateway.customer(10)
     for _ in range(3):
@@ -265,6 +266,13 @@ def test_log_statistics_and_ledger_agree(gateway: LiveGateway, upstream: FakeUps
     assert stats["cost_usd"] == pytest.approx(spent(customer))
     assert [row["requests"] for row in stats["by_key"]] == [4]
     assert customer.call("GET", "/user/activity/log?status=400").json()["total"] == 1
+    key_id = stats["by_key"][0]["key_id"]
+    one_key = customer.call("GET", f"/user/api-keys/{key_id}/usage").json()
+    assert (one_key["requests"], one_key["errors"], one_key["cost_usd_exact"]) == (4, 1, "0.00018")
+    assert [row["model"] for row in one_key["by_model"]] == ["acme/chat", "acme/single"]
+    assert one_key["last_used_at"] and sum(row["requests"] for row in one_key["by_date"]) == 4
+    stranger = gateway.customer(0)
+    assert stranger.call("GET", f"/user/api-keys/{key_id}/usage").status_code == 404
     assert customer.call("GET", "/user/activity/log?limit=1001").status_code == 422
     assert customer.call("GET", "/user/activity/log?limit=0").status_code == 422
 

@@ -266,7 +266,6 @@ async def try_named(limiter: Limiter, subject: str) -> int:
     return 0
 
 
-@pytest.mark.ac("AC-1.5.13")
 async def test_named_limits_are_exact_over_all_processes_and_through_an_outage(fleet: Fleet) -> None:
     subject = f"198.51.100.{next(_key_ids)}"
     one, two, three = fleet.limiters

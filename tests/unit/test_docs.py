@@ -90,10 +90,14 @@ def test_every_variable_of_the_environment_is_listed() -> None:
 
 def test_every_error_is_listed() -> None:
     page = reference("errors")
-    kinds = {value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, errors.GatewayError)}
+    kinds = {
+        value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, errors.GatewayError)
+    }
     assert not [kind.__name__ for kind in kinds - {errors.GatewayError} if f"`{kind.__name__}`" not in page]
     written = {
-        code for path in SOURCE.rglob("*.py") for code in re.findall(r'\bcode="([a-z_]+)"', path.read_text(encoding="utf-8"))
+        code
+        for path in SOURCE.rglob("*.py")
+        for code in re.findall(r'\bcode="([a-z_]+)"', path.read_text(encoding="utf-8"))
     }
     assert written
     assert not [code for code in written if f"| `{code}` |" not in page]
@@ -134,7 +138,9 @@ def test_every_command_is_listed() -> None:
 
 
 def test_every_room_has_a_page() -> None:
-    contract = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"][0]
+    contract = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ][0]
     layers = {room.strip() for layer in contract["layers"] for room in layer.split("|")}
     packages = {path.parent.name for path in SOURCE.glob("*/__init__.py")}
     rooms = {ROOM_PAGES.get(name, name) for name in layers | packages}
@@ -202,7 +208,9 @@ def test_guides_are_in_the_index() -> None:
 
 def test_no_path_of_a_developers_machine() -> None:
     homes = re.compile(r"(?<![\w.:/])/(?:work|root|home|Users|private|mnt|tmp)/\w|[A-Z]:\\Users")
-    assert not [f"{shown(page)}: {found[0]}" for page in PAGES for found in homes.finditer(page.read_text(encoding="utf-8"))]
+    assert not [
+        f"{shown(page)}: {found[0]}" for page in PAGES for found in homes.finditer(page.read_text(encoding="utf-8"))
+    ]
 
 
 def test_the_number_of_profiles_is_true() -> None:
@@ -215,13 +223,26 @@ def test_settings_that_pages_name_exist() -> None:
     known = {item.name for item in fields(Settings)} | RESERVED_SETTINGS
     variables = {f"GATEWAYZ_{name.upper()}" for name in known} | build_reference.ENVIRONMENT.keys()
     variables |= {"GATEWAYZ_PREPARED"}  # between `serve` and its workers
-    named = {(shown(page), name) for page in PAGES for name in re.findall(r"\bGATEWAYZ_[A-Z_]*[A-Z]\b", page.read_text(encoding="utf-8"))}
+    named = {
+        (shown(page), name)
+        for page in PAGES
+        for name in re.findall(r"\bGATEWAYZ_[A-Z_]*[A-Z]\b", page.read_text(encoding="utf-8"))
+    }
     assert not [pair for pair in named if pair[1] not in variables]
     # Within tables and sentences a setting stands in backticks; a prefix tells settings from other words.
     prefixes = ("breaker_", "velocity_", "trial_", "lease_", "rpm_", "admin_grant_", "auth_cache_", "anonymous_")
-    own = {"breaker_reset", "breaker_moved", "breaker_state", "trial_expired", "trial_daily_limit", "velocity_mode_active"}
+    own = {
+        "breaker_reset",
+        "breaker_moved",
+        "breaker_state",
+        "trial_expired",
+        "trial_daily_limit",
+        "velocity_mode_active",
+    }
     guides = [page for page in PAGES if page.parent.name == "guides"]
-    words = {(shown(page), word) for page in guides for word in re.findall(r"`([a-z_]+)`", page.read_text(encoding="utf-8"))}
+    words = {
+        (shown(page), word) for page in guides for word in re.findall(r"`([a-z_]+)`", page.read_text(encoding="utf-8"))
+    }
     assert not [pair for pair in words if pair[1].startswith(prefixes) and pair[1] not in known | own]
 
 
@@ -282,7 +303,9 @@ def test_curl_lines_call_routes_that_exist() -> None:
 def test_bodies_of_curl_lines_are_json() -> None:
     import json
 
-    bodies = [(page, words[words.index("-d") + 1]) for page, words in commands() if words[0] == "curl" and "-d" in words]
+    bodies = [
+        (page, words[words.index("-d") + 1]) for page, words in commands() if words[0] == "curl" and "-d" in words
+    ]
     assert len(bodies) > 5
     for _, body in bodies:
         assert isinstance(json.loads(body), dict)
@@ -307,7 +330,9 @@ def test_fields_of_the_configuration_are_described(section: str) -> None:
     from gatewayz.providers import config as providers
 
     text = (DOCS / "guides" / "configuration.md").read_text(encoding="utf-8")
-    names = {"providers": providers._FIELDS, "models": models._MODEL_FIELDS, "models.offers": models._OFFER_FIELDS}[section]
+    names = {"providers": providers._FIELDS, "models": models._MODEL_FIELDS, "models.offers": models._OFFER_FIELDS}[
+        section
+    ]
     other_spellings = set(models.FLAGS) - {name for name in models.FLAGS if f"`{name}`" in text}
     assert {models.FLAGS[name] for name in models.FLAGS if f"`{name}`" in text} >= set(models.FLAGS.values())
     assert not [name for name in names - other_spellings - {"offers"} if f"`{name}`" not in text]

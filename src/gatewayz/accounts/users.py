@@ -96,6 +96,12 @@ async def get(connection: AsyncConnection, user_id: int) -> User:
     return of_row(row)
 
 
+async def find_by_email(connection: AsyncConnection, email: Email) -> User | None:
+    """The account of the person with this address, by its normalised form; None if there is none."""
+    row = await store.find_user_by_email(connection, email.normalised)
+    return None if row is None else of_row(row)
+
+
 async def page(
     connection: AsyncConnection, search: Search, limit: int, offset: int
 ) -> tuple[Sequence[User], Statistics]:

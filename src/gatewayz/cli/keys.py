@@ -4,6 +4,8 @@ import argparse
 import asyncio
 import secrets
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from gatewayz.accounts import keys, users
 from gatewayz.accounts.audit import SYSTEM
 from gatewayz.accounts.emails import read_email
@@ -50,23 +52,7 @@ async def _create(options: argparse.Namespace) -> int:
     database = Database(environment.database_url)
     try:
         async with database.begin() as connection:
-            if options.email is not None:
-                found, _ = await users.page(connection, users.Search(email=options.email), limit=1, offset=0)
-                if found:
-                    user = found[0]
-                else:
-                    name = options.email.partition("@")[0][:40] or "user"
-                    user = await users.create(
-                        connection,
-                        username=name,
-                        email=read_email(options.email),
-                        auth_method="email",
-                        environment=options.environment,
-                        origin=SYSTEM,
-                        now_us=now_us,
-                    )
-            else:
-                user = await users.get(connection, options.user_id)
+            user = await _account(connection, options, now_us)
             await grants.open_account(connection, configuration.settings, user.id, now_us, trial=False)
             if options.admin and user.role != "admin":
                 await users.update_role(
@@ -83,6 +69,29 @@ async def _create(options: argparse.Namespace) -> int:
     print(f"account {user.id} ({user.email}), key {issued.key.id}:")
     print(issued.secret)
     return 0
+
+
+async def _account(connection: AsyncConnection, options: argparse.Namespace, now_us: int) -> users.User:
+    """The account that the command names; made if it is named by an address that nobody has."""
+    if options.email is None:
+        return await users.get(connection, options.user_id)
+    try:
+        email = read_email(options.email)
+    except ValueError as error:
+        raise InvalidRequest(f"--email: {options.email} {error}") from error
+    # The person's own account: a search by a part of the address could find somebody else's.
+    found = await users.find_by_email(connection, email)
+    if found is not None:
+        return found
+    return await users.create(
+        connection,
+        username=options.email.partition("@")[0][:40] or "user",
+        email=email,
+        auth_method="email",
+        environment=options.environment,
+        origin=SYSTEM,
+        now_us=now_us,
+    )
 
 
 async def _credit(connection: object, user_id: int, amount_usd: str, now_us: int) -> None:

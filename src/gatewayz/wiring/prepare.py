@@ -172,8 +172,8 @@ async def _ready_key(database: Database, configuration: Configuration, ring: Key
     async with database.begin() as connection:
         if kept is not None and await keys.opens(connection, ring, kept):
             return kept
-        found, _ = await users.page(connection, users.Search(email=_FIRST_EMAIL), limit=1, offset=0)
-        user_id = found[0].id if found else await _first_account(connection, configuration, now_us)
+        found = await users.find_by_email(connection, Email(_FIRST_EMAIL, _FIRST_EMAIL))
+        user_id = found.id if found is not None else await _first_account(connection, configuration, now_us)
         settings = keys.KeySettings(f"Ready key {secrets.token_hex(3)}")
         issued = await keys.create(connection, ring, user_id, "live", settings, SYSTEM, now_us)
     path.unlink(missing_ok=True)

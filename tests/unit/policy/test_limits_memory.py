@@ -222,7 +222,6 @@ async def try_named(limiter: Limiter, name: str, limit: int, window_s: float, su
     return 0
 
 
-@pytest.mark.ac("AC-1.5.13")
 async def test_the_eleventh_sign_in_within_any_quarter_of_an_hour_is_refused() -> None:
     clock = ManualClock()
     limiter = new_limiter(clock)

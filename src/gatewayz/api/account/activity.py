@@ -1,9 +1,11 @@
 """What the account has been doing: its request log and its totals."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Protocol, cast
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 
+from gatewayz.accounts import keys
 from gatewayz.api.auth import needs
 from gatewayz.api.paging import Paging, listed
 from gatewayz.api.times import optional_time_us
@@ -30,10 +32,11 @@ To = Annotated[str | None, Query(description="ISO 8601 time, excluded")]
 
 
 def router() -> APIRouter:
-    """GET /user/activity/log, /user/activity/stats."""
+    """GET /user/activity/log, /user/activity/stats, /user/api-keys/{key_id}/usage."""
     routes = APIRouter(tags=["account"])
     routes.get("/user/activity/log", summary="The account's requests, newest first")(read_log)
     routes.get("/user/activity/stats", summary="Totals by time, model, provider and key")(read_stats)
+    routes.get("/user/api-keys/{key_id}/usage", summary="What one key has used")(read_key_usage)
     return routes
 
 
@@ -71,9 +74,7 @@ async def read_stats(
     house = cast(House, request.app.state.house)
     wanted = _wanted(caller, model, provider, key_id, None, from_, to)
     if wanted.from_us is None:
-        now_us = house.clock.now_us()
-        since_us = now_us - now_us % US_PER_DAY - (days - 1) * US_PER_DAY
-        wanted = usage.RecordFilter(caller.user_id, model, provider, key_id, None, since_us, wanted.until_us)
+        wanted = replace(wanted, from_us=_since(house.clock.now_us(), days))
     async with house.database.read() as connection:
         found = await usage.totals(connection, wanted, group_by)
     total = _sums(found["total"])
@@ -89,6 +90,43 @@ async def read_stats(
         "by_key": [{"key_id": row["api_key_id"], **_sums(row)} for row in found["by_key"]],
         "by_environment": [{"environment": row["environment"], **_sums(row)} for row in found["by_environment"]],
     }
+
+
+async def read_key_usage(
+    request: Request,
+    caller: Reader,
+    key_id: Annotated[int, Path(ge=1, lt=2**63)],
+    days: Annotated[int, Query(ge=1, le=MAX_DAYS, description="the last days, unless `from` is given")] = 30,
+    from_: From = None,
+    to: To = None,
+) -> dict[str, Any]:
+    """Requests, errors, tokens, cost and last use of one key of the caller's account, by day and by model.
+
+    The figures of all keys of an account add up to those of `/user/activity/stats` over the same time.
+    """
+    house = cast(House, request.app.state.house)
+    wanted = _wanted(caller, None, None, key_id, None, from_, to)
+    if wanted.from_us is None:
+        wanted = replace(wanted, from_us=_since(house.clock.now_us(), days))
+    async with house.database.read() as connection:
+        key = await keys.get(connection, caller.user_id, key_id)
+        found = await usage.totals(connection, wanted, "day")
+    return {
+        "key_id": key.id,
+        "key_name": key.settings.key_name,
+        "last4": key.last4,
+        **_sums(found["total"]),
+        "last_used_at": iso(found["total"]["last_at_us"]),
+        "from": iso(wanted.from_us),
+        "to": iso(wanted.until_us),
+        "by_date": [{"start": iso(row["start_us"]), **_sums(row)} for row in found["by_time"]],
+        "by_model": [{"model": row["model"], **_sums(row)} for row in found["by_model"]],
+    }
+
+
+def _since(now_us: int, days: int) -> int:
+    """Midnight UTC at the start of the last `days` days, today included."""
+    return now_us - now_us % US_PER_DAY - (days - 1) * US_PER_DAY
 
 
 def _wanted(

@@ -1,0 +1,100 @@
+"""The two C programs: the mock upstream and the load client, built on first use."""
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.machine import Place, placed
+from bench.trials import Call, Trial, body, last_bytes
+from tests.servers import free_port
+
+_HERE = Path(__file__).resolve().parent
+_DRAIN_S = 20.0
+_START_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """Paths of the built programs."""
+
+    mock: Path
+    load: Path
+
+
+def build(work: Path) -> Programs:
+    """Compiles what is not up to date. Raises RuntimeError if there is no C compiler or it refuses."""
+    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    built = []
+    for name in ("mock", "load"):
+        source, program = _HERE / f"{name}.c", work / name
+        built.append(program)
+        if program.exists() and program.stat().st_mtime >= source.stat().st_mtime:
+            continue
+        if compiler is None:
+            raise RuntimeError("a C compiler is needed (Debian: apt-get install gcc libc6-dev)")
+        done = subprocess.run([compiler, "-O2", "-o", program, source], capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{source.name} does not compile:\n{done.stderr}")
+    return Programs(*built)
+
+
+@contextmanager
+def mock_upstream(programs: Programs, place: Place) -> Iterator[int]:
+    """The port on which the mock upstream answers while the block runs."""
+    port = free_port()
+    with placed(place.rest, place.nice):
+        process = subprocess.Popen([programs.mock, str(port)])
+    try:
+        deadline = time.monotonic() + _START_S
+        while not listens(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("the mock upstream did not start")
+            time.sleep(0.01)
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def listens(port: int) -> bool:
+    """True if somebody accepts connections on this port of loopback."""
+    # Read from the kernel's table: a connection of our own would be one more for the server under test.
+    wanted = f"0100007F:{port:04X} 00000000:0000 0A"
+    return wanted in Path("/proc/net/tcp").read_text()
+
+
+@dataclass(frozen=True, slots=True)
+class Pressure:
+    """How hard a row is pressed: connections, requests per second (None: as fast as it goes), and for how long."""
+
+    connections: int
+    rate: float | None
+    seconds: float
+    warmup_s: float
+
+
+def load(
+    programs: Programs, place: Place, work: Path, port: int, call: Call, trial: Trial, pressure: Pressure
+) -> dict[str, Any]:
+    """One load run: the client's report, with its complaint as `said` if there is one. Raises RuntimeError if it fails."""
+    sent = work / "body.json"
+    sent.write_bytes(body(call, stream=trial.stream, prompt_bytes=trial.prompt_bytes))
+    command = [programs.load, "-p", str(port), "-u", call.path, "-b", sent, "-e", last_bytes(call, stream=trial.stream)]
+    command += ["-c", str(pressure.connections), "-t", str(pressure.seconds), "-w", str(pressure.warmup_s)]
+    command += ["-d", str(_DRAIN_S)]
+    if pressure.rate is not None:
+        command += ["-r", str(pressure.rate)]
+    for header in call.headers:
+        command += ["-H", header]
+    limit_s = pressure.seconds + pressure.warmup_s + _DRAIN_S + 30
+    with placed(place.rest, place.nice):
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=limit_s)
+    if done.returncode:
+        raise RuntimeError(f"the load client failed: {done.stderr}")
+    return {**json.loads(done.stdout), "said": done.stderr.strip()}
