@@ -23,9 +23,14 @@ class Relay:
     ) -> None:
         """An ASGI application."""
         if self._session is None:
-            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
-            self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
-            # As the gateway does, so that the collector is no difference between the two.
+            # Client and collector are tuned as in the gateway, so that neither is a difference between the two.
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"Accept-Encoding": "identity"},
+                read_bufsize=2**18,
+            )
+            gc.collect()
             gc.freeze()
             gc.set_threshold(50_000, 20, 20)
         body = b""

@@ -3,10 +3,12 @@
 import http.client
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,7 +85,7 @@ def probe(target: Target) -> None:
 
 
 def spawn(
-    bench: Bench, name: str, command: list[str | Path], port: int, env: Mapping[str, str], cwd: Path | None = None
+    bench: Bench, name: str, command: list[str | Path], env: Mapping[str, str], cwd: Path | None
 ) -> tuple[subprocess.Popen[bytes], Path]:
     """Starts a row's process on the gateways' core; its output goes to the log whose path is returned."""
     log = bench.work / f"{name}.log"
@@ -114,7 +116,7 @@ def start(
 ) -> Target:
     """A row in a process of its own, once it answers `calls["chat"]`. Raises Absent with its log if it never does."""
     began = time.monotonic()
-    process, log = spawn(bench, name, command, port, env or {}, cwd)
+    process, log = spawn(bench, name, command, env or {}, cwd)
     target = Target(name, title, port, calls, process.pid, gentle=gentle or {}, stop=lambda: end(process))
     while process.poll() is None and time.monotonic() < began + START_S:
         try:
@@ -129,15 +131,12 @@ def start(
 
 def end(process: subprocess.Popen[bytes]) -> None:
     """Ends a process and what it started. May be called twice."""
-    for patience_s in (5.0, 5.0):
-        if process.poll() is not None:
-            return
-        if patience_s == 5.0:
-            process.terminate()
-        try:
+    for how, patience_s in ((signal.SIGTERM, 10), (signal.SIGKILL, 10)):
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, how)
+        with suppress(subprocess.TimeoutExpired):
             process.wait(patience_s)
-        except subprocess.TimeoutExpired:
-            process.kill()
+            return
 
 
 def direct(bench: Bench) -> Target:

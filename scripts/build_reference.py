@@ -4,7 +4,6 @@ import argparse
 import ast
 import inspect
 import json
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -90,10 +89,10 @@ def settings_page() -> str:
     ]
     return _page(
         "Settings",
-        "A setting stands in `[settings]` of the configuration file under its name, or in the environment as `GATEWAYZ_` and"
-        " the name in upper case (`GATEWAYZ_RPM_FREE=120`). The environment wins. Lists are written in the environment as"
-        " JSON, or separated by commas. An unknown name in the file is a mistake; in the environment it is a warning. Settings are read"
-        " when a process starts.",
+        "A setting stands in `[settings]` of the configuration file under its name, or in the environment as `GATEWAYZ_`"
+        " and the name in upper case (`GATEWAYZ_RPM_FREE=120`). The environment wins. Lists are written in the environment"
+        " as JSON, or separated by commas. An unknown name in the file is a mistake; in the environment it is a warning."
+        " Settings are read when a process starts.",
         _table(("name", "type", "default", "bounds", "meaning"), rows),
         "## Accepted without effect",
         "These names belong to abilities that this version does not have. They are accepted with a warning, so that one file"
@@ -171,7 +170,7 @@ def providers_page() -> str:
         "A provider is switched on by its key in one of its variables, or by a `[[providers]]` entry with its slug. Providers"
         " whose key is optional are local servers: they are switched on by an address variable or by an entry. *Priority*:"
         " lower comes first where nothing else decides. *Models*: chat models with a price for this provider in the packaged"
-        " catalog; others can be added with `[[models]]`.",
+        " catalog; local servers are asked for theirs, and others can be added with `[[models]]`.",
         _table(("slug", "name", "speaks", "address", "key", "address variables", "priority", "models"), rows),
         "Besides these, `sim` is the simulated provider inside the process (setting `simulated_provider`).",
         "## Quirks",
@@ -214,7 +213,7 @@ def metrics_page() -> str:
     rows = [
         (
             f"`{metric._name}_total`" if metric._type == "counter" else f"`{metric._name}`",
-            metric._type,
+            str(metric._type),
             _names(metric._labelnames),
             metric._documentation,
         )
@@ -351,17 +350,15 @@ def _quirks(profile: Profile) -> str:
 
 
 def _quirk_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
     if isinstance(value, frozenset):
-        return "[" + ", ".join(f'"{name}"' for name in sorted(value)) + "]"
-    return f'"{value}"' if isinstance(value, str) else str(value)
+        return json.dumps(sorted(value))
+    return json.dumps(value)
 
 
 def _route_row(route: APIRoute) -> tuple[str, str, str, str]:
     doc = " ".join((inspect.getdoc(route.endpoint) or "").partition("\n\n")[0].split())
     alias = "" if route.include_in_schema else " (another path for the same page)"
-    return ", ".join(sorted(route.methods)), f"`{route.path}`", _guard(route), doc + alias
+    return ", ".join(sorted(route.methods or ())), f"`{route.path}`", _guard(route), doc + alias
 
 
 def _guard(route: APIRoute) -> str:
@@ -418,4 +415,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -24,7 +24,7 @@ class Listen:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises OSError if the address is taken."""
+    """A bound socket, not yet listening. Raises OSError if the address is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -76,7 +76,7 @@ def error_of(answer: httpx.Response, status: int, code: str | None = None) -> di
     assert answer.headers["content-type"] == "application/json"
     body = answer.json()
     path, sent = answer.request.url.path, answer.request.headers
-    if "/messages" in path or "anthropic-version" in sent:
+    if "/messages" in path or ("anthropic-version" in sent and not path.endswith("/chat/completions")):
         assert set(body) == {"type", "error", "request_id"}, body
         assert body["type"] == "error"
         request_id = body["request_id"]

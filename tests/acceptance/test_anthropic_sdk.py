@@ -23,6 +23,7 @@ ROME = {"id": "toolu_r", "name": "get_weather", "arguments": {"city": "Rome — 
 # The tests hold for a provider of the same dialect and for one of the other.
 MODELS = pytest.mark.parametrize(("model", "persona"), [(MESSAGES, "ant"), (CHAT, "first")])
 
+
 @pytest.fixture(scope="module")
 def upstream() -> FakeUpstream:
     """The scripted providers of the shared house."""
@@ -95,9 +96,7 @@ def test_the_stream_helper(client: anthropic.Anthropic, upstream: FakeUpstream, 
 
 @pytest.mark.ac("AC-9.2.4")
 @MODELS
-def test_tools_there_and_back(
-    client: anthropic.Anthropic, upstream: FakeUpstream, model: str, persona: str
-) -> None:
+def test_tools_there_and_back(client: anthropic.Anthropic, upstream: FakeUpstream, model: str, persona: str) -> None:
     upstream.script(persona, {"text": "Looking.", "tool_calls": [PARIS, ROME]}, {"text": "Sunny in both."})
     first = client.messages.create(
         model=model, max_tokens=50, messages=HELLO, tools=[WEATHER], tool_choice={"type": "any"}, system="Be brief."
@@ -134,9 +133,7 @@ def test_tools_there_and_back(
 
 @pytest.mark.ac("AC-9.2.4")
 @MODELS
-def test_streamed_parallel_tools(
-    client: anthropic.Anthropic, upstream: FakeUpstream, model: str, persona: str
-) -> None:
+def test_streamed_parallel_tools(client: anthropic.Anthropic, upstream: FakeUpstream, model: str, persona: str) -> None:
     upstream.script(persona, {"tool_calls": [PARIS, ROME], "fragment_chars": 3})
     with client.messages.stream(model=model, max_tokens=50, messages=HELLO, tools=[WEATHER]) as stream:
         final = stream.get_final_message()
@@ -278,9 +275,7 @@ def test_limits_carry_retry_after(gateway: LiveGateway) -> None:
 @pytest.mark.ac("AC-9.2.4")
 def test_the_sdk_retries_what_may_help(customer: Customer, upstream: FakeUpstream) -> None:
     upstream.script("first", {"status": 500}, {"text": "second time"})
-    answer: Any = anthropic_client(customer, max_retries=2).messages.create(
-        model=SINGLE, max_tokens=50, messages=HELLO
-    )
+    answer: Any = anthropic_client(customer, max_retries=2).messages.create(model=SINGLE, max_tokens=50, messages=HELLO)
     assert answer.content[0].text == "second time"
     assert spine.asked(upstream) == ["first", "first"]
 

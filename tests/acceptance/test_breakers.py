@@ -202,9 +202,7 @@ def test_resets_need_no_key(gateway: LiveGateway, customer: Customer, upstream: 
 
 
 @pytest.mark.ac("AC-2.5.9")
-def test_resets_are_audited_and_limited_and_may_be_closed_to_strangers(
-    upstream: FakeUpstream, tmp_path: Path
-) -> None:
+def test_resets_are_audited_and_limited_and_may_be_closed_to_strangers(upstream: FakeUpstream, tmp_path: Path) -> None:
     with LiveGateway(tmp_path, config(upstream, spine.settings_toml())) as live:
         answers = [live.call("POST", "/circuit-breakers/one/reset") for _ in range(11)]
         assert [answer.status_code for answer in answers] == [200] * 10 + [429]

@@ -29,7 +29,10 @@ NEXT: dict[str, tuple[dict[str, Any], int, str]] = {
     "504": ({"status": 504}, 504, "provider_timeout"),
     "529": ({"status": 529}, 503, "provider_overloaded"),
     "no credit as 429": (
-        {"status": 429, "error": {"error": {"message": "You exceeded your current quota.", "code": "insufficient_quota"}}},
+        {
+            "status": 429,
+            "error": {"error": {"message": "You exceeded your current quota.", "code": "insufficient_quota"}},
+        },
         503,
         "no_provider_available",
     ),
@@ -40,6 +43,7 @@ NEXT: dict[str, tuple[dict[str, Any], int, str]] = {
 }
 ROWS = pytest.mark.parametrize("row", NEXT)
 STOP = {400: 400, 413: 413, 422: 400}
+
 
 @pytest.fixture(scope="module")
 def upstream() -> FakeUpstream:
@@ -263,9 +267,7 @@ def test_a_way_through_the_other_dialect(customer: Customer, upstream: FakeUpstr
 
 
 @DIALECTS
-def test_an_anthropic_provider_is_replaced_by_another(
-    customer: Customer, upstream: FakeUpstream, dialect: str
-) -> None:
+def test_an_anthropic_provider_is_replaced_by_another(customer: Customer, upstream: FakeUpstream, dialect: str) -> None:
     for script in ({"status": 529}, {"error_in_200": {"type": "error", "error": {"type": "overloaded_error"}}}):
         for stream in (False, True):
             upstream.reset()

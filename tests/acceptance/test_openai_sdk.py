@@ -28,6 +28,7 @@ PARIS = {"id": "call_p", "name": "get_weather", "arguments": {"city": "Paris"}}
 ROME = {"id": "call_r", "name": "get_weather", "arguments": {"city": "Rome — Roma"}}
 PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
+
 @pytest.fixture(scope="module")
 def upstream() -> FakeUpstream:
     """The scripted providers of the shared house."""
@@ -93,9 +94,7 @@ def test_a_stream_with_usage(client: openai.OpenAI, upstream: FakeUpstream, when
     usage = {"prompt": 11, "completion": 4, "cached": 3, "reasoning": 2}
     upstream.script("first", {"text": "one two three", "usage": usage, "usage_when": when})
     chunks = list(
-        client.chat.completions.create(
-            model=CHAT, messages=HELLO, stream=True, stream_options={"include_usage": True}
-        )
+        client.chat.completions.create(model=CHAT, messages=HELLO, stream=True, stream_options={"include_usage": True})
     )
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "one two three"
     told = chunks[-1].usage
@@ -330,7 +329,9 @@ async def test_many_at_once_with_the_async_client(gateway: LiveGateway, upstream
 def test_earlier_reasoning_is_shown_and_goes_back(client: openai.OpenAI, upstream: FakeUpstream) -> None:
     upstream.script("first", {"thinking": "Let me see.", "text": "Four."})
     chunks = list(client.chat.completions.create(model=MIXED, messages=HELLO, stream=True, reasoning_effort="low"))
-    thoughts = [(chunk.choices[0].delta.model_extra or {}).get("reasoning_content") for chunk in chunks if chunk.choices]
+    thoughts = [
+        (chunk.choices[0].delta.model_extra or {}).get("reasoning_content") for chunk in chunks if chunk.choices
+    ]
     assert "".join(filter(None, thoughts)) == "Let me see."
     assert upstream.journal("first")[0]["body"]["reasoning_effort"] == "low"
 

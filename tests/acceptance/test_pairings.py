@@ -31,6 +31,7 @@ TOOLS: dict[str, Any] = {
 }
 FINISHES = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
 
+
 @pytest.fixture(scope="module")
 def upstream() -> FakeUpstream:
     """The scripted providers of the shared house."""
@@ -129,9 +130,9 @@ def _of_events(text: str) -> Meaning:
 
 @WAYS
 def test_text(customer: Customer, upstream: FakeUpstream, dialect: str, model: str, stream: bool) -> None:
-    upstream.script(PERSONAS[model], {"text": "Grüße 你好\n\ttab \"quoted\" \\ \u2028 😀"})
+    upstream.script(PERSONAS[model], {"text": 'Grüße 你好\n\ttab "quoted" \\ \u2028 😀'})
     said = meaning(dialect, ask(customer, dialect, model, stream=stream))
-    assert said == Meaning("Grüße 你好\n\ttab \"quoted\" \\ \u2028 😀", finish="stop")
+    assert said == Meaning('Grüße 你好\n\ttab "quoted" \\ \u2028 😀', finish="stop")
 
 
 @WAYS
@@ -170,9 +171,7 @@ def test_why_it_ended(
 
 
 @WAYS
-def test_usage_and_charge(
-    gateway: LiveGateway, upstream: FakeUpstream, dialect: str, model: str, stream: bool
-) -> None:
+def test_usage_and_charge(gateway: LiveGateway, upstream: FakeUpstream, dialect: str, model: str, stream: bool) -> None:
     customer = gateway.customer(1)
     usage = {"prompt": 1000, "cached": 600, "completion": 50}
     upstream.script(PERSONAS[model], {"text": "Hi", "usage": usage})
@@ -225,7 +224,11 @@ def _history(dialect: str) -> dict[str, Any]:
     """The same conversation in the words of a dialect."""
     if dialect == "openai":
         picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGVsbG8="}}
-        call = {"id": "call_p", "type": "function", "function": {"name": "get_weather", "arguments": '{"city":"Paris"}'}}
+        call = {
+            "id": "call_p",
+            "type": "function",
+            "function": {"name": "get_weather", "arguments": '{"city":"Paris"}'},
+        }
         return {
             "messages": [
                 {"role": "system", "content": "Be brief."},
@@ -250,7 +253,11 @@ def _history(dialect: str) -> dict[str, Any]:
 
 def _chunk(delta: dict[str, Any], **more: Any) -> str:
     choice = {"index": 0, "delta": delta, "finish_reason": more.pop("finish_reason", None)}
-    return "data: " + json.dumps({"id": "c", "object": "chat.completion.chunk", "model": "m", "choices": [choice], **more}) + "\n\n"
+    return (
+        "data: "
+        + json.dumps({"id": "c", "object": "chat.completion.chunk", "model": "m", "choices": [choice], **more})
+        + "\n\n"
+    )
 
 
 _USAGE = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}

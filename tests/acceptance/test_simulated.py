@@ -101,7 +101,9 @@ def test_structured_answers(customer: Customer) -> None:
 
 def test_thinking_in_both_dialects(customer: Customer) -> None:
     chunks = list(openai_client(customer).chat.completions.create(model=THINKER, messages=HELLO, stream=True))
-    thoughts = [(chunk.choices[0].delta.model_extra or {}).get("reasoning_content") for chunk in chunks if chunk.choices]
+    thoughts = [
+        (chunk.choices[0].delta.model_extra or {}).get("reasoning_content") for chunk in chunks if chunk.choices
+    ]
     assert "".join(filter(None, thoughts)).startswith("Simulated reasoning")
     message: Any = anthropic_client(customer).messages.create(model=THINKER, max_tokens=400, messages=HELLO)
     assert [block.type for block in message.content] == ["thinking", "text"]

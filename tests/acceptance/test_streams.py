@@ -17,9 +17,15 @@ from tests.live import Customer, LiveGateway
 # Client dialect x provider dialect: two ways in which bytes are forwarded, two in which they are translated.
 WAYS = pytest.mark.parametrize(
     ("dialect", "model", "persona"),
-    [("openai", CHAT, "first"), ("anthropic", CHAT, "first"), ("openai", MESSAGES, "ant"), ("anthropic", MESSAGES, "ant")],
+    [
+        ("openai", CHAT, "first"),
+        ("anthropic", CHAT, "first"),
+        ("openai", MESSAGES, "ant"),
+        ("anthropic", MESSAGES, "ant"),
+    ],
 )
 WORDS = "Grüße — 你好, 世界! " * 6
+
 
 @pytest.fixture(scope="module")
 def upstream() -> FakeUpstream:
@@ -150,7 +156,9 @@ def test_unknown_chunks_are_passed_on_counted_and_logged(
     assert {"telemetry": {"gpu": 7}} in [chunk.get("gateway_raw") for chunk in found]
     assert spine.text_of("openai", answer).endswith("and usual text")
     request_id = answer.headers["x-request-id"]
-    lines = [line for line in spine.log_lines(gateway, "stream_chunks_unrecognized") if line["request_id"] == request_id]
+    lines = [
+        line for line in spine.log_lines(gateway, "stream_chunks_unrecognized") if line["request_id"] == request_id
+    ]
     assert len(lines) == 1
     assert (lines[0]["level"], lines[0]["provider"], lines[0]["model"]) == ("warning", persona, model)
     assert "telemetry" in lines[0]["excerpt"]

@@ -177,6 +177,7 @@ def test_unknown_chunks_are_counted_and_passed_on() -> None:
     out += relay.finish(Usage(1, 1), 1)
     assert relay.facts.unknown_events == 3
     assert relay.facts.output_chars == 3
+    assert relay.facts.unknown_excerpt == '{"kind":"new","value":[1]}', "the first one, for the log"
     chunks = payloads(out)[:-1]
     assert (chunks[1]["choices"], chunks[1]["gateway_raw"]) == ([], {"kind": "new", "value": [1]})
     assert chunks[2]["choices"][0]["delta"] == {"content": "!"}

@@ -1,6 +1,7 @@
 """The documentation is true: generated pages are current, everything is listed, links lead somewhere, commands and files in examples work."""
 
 import ast
+import json
 import re
 import shlex
 import tomllib
@@ -20,9 +21,11 @@ import gatewayz.operations.tables  # noqa: F401  (tables register themselves)
 from gatewayz import cli
 from gatewayz.api import app
 from gatewayz.api.inference.routes import ROUTES
+from gatewayz.catalog import config as models
 from gatewayz.core import errors
 from gatewayz.infra.db import metadata
 from gatewayz.infra.telemetry import Metrics
+from gatewayz.providers import config as providers
 from gatewayz.providers.profile import load_profiles
 from gatewayz.settings import RESERVED_SETTINGS, Settings, read_environment
 from gatewayz.wiring.configuration import load_configuration
@@ -301,8 +304,6 @@ def test_curl_lines_call_routes_that_exist() -> None:
 
 
 def test_bodies_of_curl_lines_are_json() -> None:
-    import json
-
     bodies = [
         (page, words[words.index("-d") + 1]) for page, words in commands() if words[0] == "curl" and "-d" in words
     ]
@@ -326,9 +327,6 @@ def test_configuration_examples_are_accepted(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("section", ["providers", "models", "models.offers"])
 def test_fields_of_the_configuration_are_described(section: str) -> None:
-    from gatewayz.catalog import config as models
-    from gatewayz.providers import config as providers
-
     text = (DOCS / "guides" / "configuration.md").read_text(encoding="utf-8")
     names = {"providers": providers._FIELDS, "models": models._MODEL_FIELDS, "models.offers": models._OFFER_FIELDS}[
         section

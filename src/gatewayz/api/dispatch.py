@@ -12,7 +12,7 @@ import structlog
 
 from gatewayz.accounts.authenticate import Authenticator
 from gatewayz.api.errors import dialect_for, wrong_method
-from gatewayz.api.inference.responder import AsgiResponder, Receive, Scope, Send
+from gatewayz.api.inference.responder import AsgiResponder, Receive, Scope, Send, limited, refuse_long_body
 from gatewayz.api.inference.routes import ROUTES, Inference, Visit, bad_request_id
 from gatewayz.core.errors import Forbidden, GatewayError, Unauthenticated, Unavailable
 from gatewayz.core.ids import REQUEST_ID_PATTERN, new_request_id, new_trace_id
@@ -48,6 +48,7 @@ class Dispatcher:
         self._pages = pages
         self._known_routes = frozenset(routes)
         self._proxies = house.settings.trusted_proxies
+        self._body_limit_bytes = round(house.settings.body_limit_mb * 1_000_000)
         self._origins = frozenset(house.settings.cors_allow_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,6 +111,7 @@ class Dispatcher:
                 if visit.claimed_id is not None and visit.claimed_id != visit.request_id:
                     raise bad_request_id()
                 limit = await self._strangers_limit(visit, scope)
+                refuse_long_body(scope, self._body_limit_bytes)
             except GatewayError as error:
                 return await self._refuse(error, visit, scope, receive, send), "refused"
         status = 500
@@ -128,7 +130,7 @@ class Dispatcher:
             await send(message)
 
         try:
-            await self._pages(scope, receive, send_with_headers)
+            await self._pages(scope, limited(receive, self._body_limit_bytes), send_with_headers)
         except Exception:  # noqa: BLE001 (answered by the application's own handler, which re-raises for servers)
             log.debug("page_failed", path=path)
         template = getattr(scope.get("route"), "path", None)

@@ -46,6 +46,8 @@ _BY_STATUS: dict[int, type[GatewayError]] = {
 
 def dialect_for(path: str, headers: Iterable[tuple[bytes, bytes]]) -> Dialect:
     """The dialect in which a caller of this path wants to be told of an error."""
+    if path.endswith("/chat/completions"):
+        return DIALECTS["openai"]
     if "/messages" in path or any(name == b"anthropic-version" for name, _ in headers):
         return DIALECTS["anthropic"]
     return DIALECTS["openai"]

@@ -34,6 +34,8 @@ def serve(options: argparse.Namespace) -> int:
     prepared = asyncio.run(prepare(configuration))
     if options.workers > 1 and environment.redis_url is None:
         print("warning: several workers without REDIS_URL each count rate limits on their own", file=sys.stderr)
+    # From here on a visitor waits in the queue instead of being refused: the lines below may be pasted at once.
+    listener.listen(worker.BACKLOG)
     _welcome(configuration, port, prepared.ready_key)
     worker.run(worker.Listen(options.host, port, options.workers), listener, environment.home)
     return 0

@@ -190,7 +190,7 @@ class Gateway:
         finally:
             if budget is not None:
                 budget.close()
-        trip.unknown_events = done.facts.unknown_events
+        trip.unknown_events, trip.unknown_excerpt = done.facts.unknown_events, done.facts.unknown_excerpt
         trip.finish, trip.upstream_id = done.facts.native_finish or done.facts.finish, done.facts.upstream_id
         match done.ending:
             case Ending.COMPLETE:

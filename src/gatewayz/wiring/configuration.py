@@ -52,6 +52,11 @@ def load_configuration(environment: Environment) -> Configuration:
         lines={name: line for name in file.tables.get("settings", {}) if (line := file.line_of(("settings", name)))},
     )
     mistakes += settings_mistakes
+    if environment.is_production and settings.simulated_provider == "on":
+        problem = "simulated_provider must not be on with APP_ENV=production: customers would get made-up answers"
+        by_file = sources["simulated_provider"] == "file"
+        line = file.line_of(("settings", "simulated_provider")) if by_file else None
+        mistakes.append(Mistake(where if by_file else "environment", problem, line))
     profiles = load_profiles()
     configured, provider_mistakes = read_providers(
         file.tables.get("providers", []), file.line_of, environment.variables, profiles, where=where

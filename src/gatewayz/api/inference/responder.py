@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from starlette.exceptions import HTTPException
+
 from gatewayz.core.errors import InvalidRequest, TooLarge, UnsupportedFormat
 from gatewayz.gateway.ports import HeaderPairs
 
@@ -48,6 +50,31 @@ async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
         if size > limit_bytes:
             raise _too_large(limit_bytes)
     return b"".join(parts)
+
+
+def refuse_long_body(scope: Scope, limit_bytes: int) -> None:
+    """Raises TooLarge if the request says that its body is longer than the limit."""
+    for name, value in scope["headers"]:
+        if name == b"content-length" and value.isdigit() and int(value) > limit_bytes:
+            raise _too_large(limit_bytes)
+
+
+def limited(receive: Receive, limit_bytes: int) -> Receive:
+    """`receive` that raises an HTTPException 413 once more than `limit_bytes` of body have come.
+
+    For bodies that do not say how long they are. FastAPI lets an HTTPException pass and makes a 400 of anything else.
+    """
+    left = limit_bytes
+
+    async def counted() -> MutableMapping[str, Any]:
+        nonlocal left
+        message = await receive()
+        left -= len(message.get("body", b""))
+        if left < 0:
+            raise HTTPException(413, _too_large(limit_bytes).message, {"Connection": "close"})
+        return message
+
+    return counted
 
 
 class AsgiResponder:

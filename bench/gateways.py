@@ -1,0 +1,150 @@
+"""The rows of gatewayz itself: as an operator would start it, with everything on."""
+
+import base64
+import os
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+
+from bench.ledger import audit_postgres, audit_sqlite
+from bench.machine import placed
+from bench.targets import CHAT, MESSAGES, ROOT, Absent, Bench, Target
+from bench.trials import Call, Shape
+from tests.live import LiveGateway
+from tests.servers import start_postgres
+
+CREDIT_USD = "100000"
+
+# The limits stay on and are counted; they are only higher than the load. The same goes for the grant.
+_CONFIG = """\
+[settings]
+rpm_free = 100000000
+admin_grant_cap_usd = 1000000
+admin_grant_cap_24h_usd = 1000000
+
+[[providers]]
+slug = "bench-openai"
+base_url = "http://127.0.0.1:{upstream}/v1"
+dialect = "openai"
+api_key = "sk-upstream"
+
+[[providers]]
+slug = "bench-anthropic"
+base_url = "http://127.0.0.1:{upstream}"
+dialect = "anthropic"
+api_key = "sk-upstream"
+"""
+_MODEL = """
+[[models]]
+id = "bench/{name}"
+name = "{name}"
+context_length = 200000
+modality = "text->text"
+[[models.offers]]
+provider = "{provider}"
+native_id = "{native}"
+price_prompt_usd_per_mtok = 0.15
+price_completion_usd_per_mtok = 0.60
+"""
+_MODELS = (
+    ("chat", "bench-openai", "gpt-4o-mini"),
+    ("paced", "bench-openai", "paced"),
+    ("messages", "bench-anthropic", "claude-sonnet-4"),
+)
+
+
+def sqlite(bench: Bench) -> Target:
+    """This working tree on SQLite."""
+    return _open(bench, "gatewayz", "gatewayz, SQLite", {})
+
+
+def postgres(bench: Bench) -> Target:
+    """This working tree on a PostgreSQL of its own, with fsync. Raises Absent if there is none."""
+    try:
+        with placed(bench.place.rest, bench.place.nice):
+            dsn, server = start_postgres(own=True, durable=True)
+    except RuntimeError as error:
+        raise Absent(str(error)) from error
+    try:
+        target = _open(bench, "gatewayz-postgres", "gatewayz, PostgreSQL", {"DATABASE_URL": dsn})
+    except BaseException:
+        server.close()
+        raise
+    stop_gateway = target.stop
+
+    def stop() -> None:
+        stop_gateway()
+        server.close()
+
+    target.audit = _audit(stop_gateway, lambda served, abandoned: audit_postgres(dsn, served, abandoned))
+    target.stop = stop
+    return target
+
+
+def previous(bench: Bench) -> Target:
+    """The commit named by the variable BASE (default: the one before HEAD) on SQLite. Raises Absent if it cannot run."""
+    wanted = os.environ.get("BASE", "HEAD~1")
+    tree = bench.work / "previous"
+    shutil.rmtree(tree, ignore_errors=True)
+    tree.mkdir()
+    commit = git("rev-parse", "--short", "--verify", f"{wanted}^{{commit}}")
+    if not commit:
+        raise Absent(f"there is no commit {wanted}")
+    # Its files only: a worktree would leave its mark in the repository.
+    packed = subprocess.run(["git", "-C", ROOT, "archive", commit, "src"], capture_output=True)
+    if packed.returncode or subprocess.run(["tar", "-x", "-C", tree], input=packed.stdout).returncode:
+        raise Absent(f"commit {commit} cannot be unpacked")
+    try:
+        return _open(bench, "previous", f"gatewayz {commit}, SQLite", {"PYTHONPATH": str(tree / "src")})
+    except (RuntimeError, AssertionError, OSError) as error:
+        raise Absent(f"commit {commit} does not start with this environment: {str(error)[-300:]}") from error
+
+
+def git(*words: str) -> str:
+    """What git says about this repository, stripped; empty if it cannot tell."""
+    done = subprocess.run(["git", "-C", ROOT, *words], capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _open(bench: Bench, name: str, title: str, env: dict[str, str]) -> Target:
+    home = bench.work / f"home-{name}"
+    shutil.rmtree(home, ignore_errors=True)
+    secret = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    production = {"APP_ENV": "production", "GATEWAYZ_SECRET_KEY": secret, **env}
+    config = _CONFIG.format(upstream=bench.upstream)
+    config += "".join(_MODEL.format(name=model, provider=where, native=native) for model, where, native in _MODELS)
+    gateway = LiveGateway(home, config, production)
+    with placed(bench.place.gateway, bench.place.nice):
+        # The first start makes the database; the second is the one that operators wait for.
+        gateway.start()
+        gateway.stop()
+        began = time.monotonic()
+        gateway.start()
+        start_s = time.monotonic() - began
+    try:
+        customer = gateway.customer(CREDIT_USD)
+    except BaseException:
+        gateway.stop()
+        raise
+    key = (f"Authorization: Bearer {customer.key}",)
+    calls: dict[Shape, Call] = {
+        "chat": Call(CHAT, "bench/chat", key),
+        "paced": Call(CHAT, "bench/paced", key),
+        "messages": Call(MESSAGES, "bench/messages", key),
+        "translated": Call(CHAT, "bench/messages", key),
+    }
+    target = Target(name, title, gateway.port, calls, gateway.pid, start_s, stop=gateway.stop)
+    target.audit = _audit(gateway.stop, lambda served, abandoned: audit_sqlite(home / "gatewayz.db", served, abandoned))
+    return target
+
+
+def _audit(stop: Callable[[], None], audit: Callable[[int, int], list[str]]) -> Callable[[int, int], list[str]]:
+    """An audit of the books that are final: the gateway is stopped first."""
+
+    def run(served: int, abandoned: int) -> list[str]:
+        stop()
+        return audit(served, abandoned)
+
+    return run

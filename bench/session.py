@@ -1,0 +1,253 @@
+"""One run of the benchmark: opens the rows, presses them in turn, audits the money, tells the result."""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from bench import gateways, machine, native, peers, targets
+from bench.figures import Sample, values_of
+from bench.report import Run, report
+from bench.tables import Standing, replace_between
+from bench.targets import ROOT, Absent, Bench, Target
+from bench.trials import QUICK_TRIALS, TRIALS, Trial
+
+ROWS: dict[str, Callable[[Bench], Target]] = {
+    "direct": targets.direct,
+    "nginx": targets.nginx,
+    "relay": targets.relay,
+    "gatewayz": gateways.sqlite,
+    "gatewayz-postgres": gateways.postgres,
+    "previous": gateways.previous,
+    "litellm": peers.litellm,
+    "portkey": peers.portkey,
+}
+QUICK_ROWS = ("direct", "relay", "gatewayz", "gatewayz-postgres")
+PAGE = ROOT / "docs" / "performance.md"
+_WARM_S = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to measure and where to tell it. `page` is None for a partial run: its figures are not the page's."""
+
+    rows: tuple[str, ...]
+    trials: tuple[Trial, ...]
+    repetitions: int
+    seconds: float
+    json_file: Path | None
+    page: Path | None
+
+
+@dataclass(slots=True)
+class Session:
+    """The state of a run."""
+
+    bench: Bench
+    programs: native.Programs
+    plan: Plan
+    rows: dict[str, Target] = field(default_factory=dict)
+    samples: list[Sample] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def open_rows(self, stack: ExitStack) -> None:
+        """Starts every row that can be; those that cannot are noted."""
+        for name in self.plan.rows:
+            say(f"starting {name}")
+            try:
+                target = ROWS[name](self.bench)
+            except Absent as why:
+                self.notes.append(f"{name}: {why}")
+                continue
+            stack.callback(target.stop)
+            targets.probe(target)
+            self.rows[name] = target
+
+    def warm_up(self) -> None:
+        """Lets every row run warm, and notes its memory then."""
+        for trial in TRIALS:
+            if trial.name in ("plain", "burst"):
+                for target in self.rows.values():
+                    self.press(target, trial, _WARM_S)
+        for target in self.rows.values():
+            if target.pid is not None:
+                target.memory_mb.append(machine.pss_mb(target.pid))
+
+    def repeat(self) -> None:
+        """Every trial of every row, as often as planned; rows take turns, and every second time in the opposite order."""
+        for repetition in range(self.plan.repetitions):
+            order = list(self.rows.values())
+            if repetition % 2:
+                order.reverse()
+            for trial in self.plan.trials:
+                for target in order:
+                    values, faults = self.press(target, trial, self.plan.seconds * trial.longer)
+                    if values is not None:
+                        self.samples.append(Sample(target.name, trial.name, repetition, values, faults))
+                        say(
+                            f"{repetition + 1}/{self.plan.repetitions} {trial.name:17} {target.name:18} {_brief(values)}"
+                        )
+        for target in self.rows.values():
+            if target.pid is not None:
+                target.memory_mb.append(machine.pss_mb(target.pid))
+
+    def press(self, target: Target, trial: Trial, seconds: float) -> tuple[dict[str, float] | None, int]:
+        """Figures and faults of one load run; no figures if the row does not speak this shape."""
+        call = target.calls.get(trial.shape)
+        if call is None:
+            return None, 0
+        if target.pid is not None:
+            machine.wait_until_idle(target.pid)
+        pressure = pressure_on(target, trial, seconds)
+        began, used_s = time.monotonic(), machine.cpu_s(target.pid) if target.pid is not None else 0.0
+        place, work = self.bench.place, self.bench.work
+        told = native.load(self.programs, place, work, target.port, call, trial, pressure)
+        elapsed_s = time.monotonic() - began
+        cpu_s = machine.cpu_s(target.pid) - used_s if target.pid is not None else None
+        target.served += told["served"]
+        target.abandoned += told["abandoned"] + told["errors"]
+        faults = told["errors"] + told["refused"] + told["broken"] + told["abandoned"]
+        if faults:
+            said = " ".join(told["said"].split())[:300]
+            self.notes.append(f"{target.name}, {trial.name}: {faults} requests failed or were given up. {said}")
+        return values_of(told, cpu_s, elapsed_s), faults
+
+    def audit(self) -> list[str]:
+        """Stops the rows that keep books; what is wrong with them."""
+        wrong = []
+        for target in self.rows.values():
+            if target.audit is not None:
+                wrong += [f"{target.name}: {each}" for each in target.audit(target.served, target.abandoned)]
+        return wrong
+
+
+def pressure_on(target: Target, trial: Trial, seconds: float) -> native.Pressure:
+    """The trial's load, or less where the row is known to be too slow for it."""
+    gentle = target.gentle
+    connections, rate = trial.connections, trial.rate
+    if "connections" in gentle:
+        connections = min(connections, int(gentle["connections"]))
+    limit = gentle.get("stream_rate" if trial.stream else "rate")
+    if rate is not None and limit is not None:
+        rate = min(rate, limit)
+    return native.Pressure(connections, rate, seconds, trial.warmup_s)
+
+
+def main(words: Sequence[str]) -> int:
+    """Runs the benchmark; returns the exit code: 1 if the money is wrong or a row of gatewayz could not be measured."""
+    if platform.system() != "Linux":
+        print("the benchmark needs Linux: it pins processes and reads their CPU time", file=sys.stderr)
+        return 1
+    plan = read_plan(words)
+    work = ROOT / "bench" / ".work"
+    work.mkdir(exist_ok=True)
+    programs, place = native.build(work), machine.find_place()
+    load_before, steal_before = os.getloadavg()[0], machine.steal_and_total()
+    with ExitStack() as stack:
+        upstream = stack.enter_context(native.mock_upstream(programs, place))
+        os.sched_setaffinity(0, place.rest)
+        session = Session(Bench(work, upstream, place), programs, plan)
+        session.open_rows(stack)
+        session.warm_up()
+        session.repeat()
+        wrong = session.audit()
+    stolen, total = (after - before for after, before in zip(machine.steal_and_total(), steal_before, strict=True))
+    run = Run(
+        date=time.strftime("%Y-%m-%d"),
+        commit=_commit(),
+        machine=machine.describe(),
+        place=place,
+        trials=plan.trials,
+        samples=session.samples,
+        standings={name: _standing(target) for name, target in session.rows.items()},
+        repetitions=plan.repetitions,
+        seconds=plan.seconds,
+        load_before=load_before,
+        steal_share=stolen / total if total else 0.0,
+        notes=[*session.notes, *(note for target in session.rows.values() for note in target.notes)],
+        wrong=wrong,
+    )
+    tell(run, plan)
+    missing = [name for name in plan.rows if name in ("gatewayz", "gatewayz-postgres") and name not in session.rows]
+    return 1 if wrong or missing else 0
+
+
+def tell(run: Run, plan: Plan) -> None:
+    """Prints the report, and writes it where the plan says; with wrong money it is printed only."""
+    text = report(run)
+    print(text)
+    if plan.json_file is not None:
+        plan.json_file.write_text(json.dumps(asdict(run), default=sorted, indent=1) + "\n", encoding="utf-8")
+    if plan.page is not None and not run.wrong:
+        plan.page.write_text(replace_between(plan.page.read_text(encoding="utf-8"), text), encoding="utf-8")
+        say(f"written to {plan.page}")
+
+
+def read_plan(words: Sequence[str]) -> Plan:
+    """The plan that these command line words ask for. Ends the process with an explanation if they ask for nonsense."""
+    parser = argparse.ArgumentParser(prog="bench/run.py", description="Measures the gateway, its floor and its peers.")
+    parser.add_argument("--quick", action="store_true", help="about half a minute: few rows, few tests, rough figures")
+    parser.add_argument("--rows", type=_names(ROWS), help=f"comma separated: {', '.join(ROWS)}")
+    parser.add_argument("--tests", type=_names(_TRIALS), help=f"comma separated: {', '.join(_TRIALS)}")
+    parser.add_argument("--reps", type=int, help="repetitions (default 5)")
+    parser.add_argument("--seconds", type=float, help="length of one load run (default 2)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything measured to this file")
+    parser.add_argument(
+        "--doc", type=Path, metavar="FILE", help=f"page to write (default: {PAGE.name}, by whole runs only)"
+    )
+    options = parser.parse_args(words)
+    rows = options.rows or (QUICK_ROWS if options.quick else tuple(ROWS))
+    trials = options.tests or (QUICK_TRIALS if options.quick else tuple(_TRIALS))
+    partial = options.quick or options.rows or options.tests
+    repetitions = options.reps or (1 if options.quick else 5)
+    seconds = options.seconds or (0.6 if options.quick else 2.0)
+    if repetitions < 1 or not 0.1 <= seconds <= 60:
+        parser.error("at least one repetition, and between 0.1 and 60 seconds")
+    return Plan(
+        rows=rows,
+        trials=tuple(_TRIALS[name] for name in trials),
+        repetitions=repetitions,
+        seconds=seconds,
+        json_file=options.json,
+        page=options.doc or (None if partial else PAGE),
+    )
+
+
+_TRIALS = {trial.name: trial for trial in TRIALS}
+
+
+def _names(known: Sequence[str] | dict[str, object]) -> Callable[[str], tuple[str, ...]]:
+    def read(text: str) -> tuple[str, ...]:
+        names = tuple(name.strip() for name in text.split(",") if name.strip())
+        unknown = [name for name in names if name not in known]
+        if unknown or not names:
+            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known are {', '.join(known)}")
+        return names
+
+    return read
+
+
+def _standing(target: Target) -> Standing:
+    return Standing(target.title, target.start_s, tuple(target.memory_mb), target.served)
+
+
+def _commit() -> str:
+    commit = gateways.git("rev-parse", "--short", "HEAD") or "unknown"
+    changed = gateways.git("status", "--porcelain", "--", "src")
+    return f"{commit} with uncommitted changes" if changed else commit
+
+
+def _brief(values: dict[str, float]) -> str:
+    keys = (("rps", "/s"), ("p50_us", " µs p50"), ("cpu_us_request", " µs CPU"), ("cpu_us_event", " µs CPU per event"))
+    return ", ".join(f"{values[key]:,.1f}{unit}" for key, unit in keys if key in values)
+
+
+def say(text: str) -> None:
+    """Progress, for whoever watches."""
+    print(text, file=sys.stderr, flush=True)

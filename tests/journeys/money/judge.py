@@ -1,0 +1,145 @@
+"""Holds what clients were told against what the database says, to the last nano-USD."""
+
+import asyncio
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from gatewayz.billing.tables import balances, credit_transactions, holds, leases
+from gatewayz.infra.db import Database
+from gatewayz.operations.tables import activity_log
+from tests.journeys.money.load import Told
+from tests.journeys.money.scene import FULL_COST_NANO, HOLD_EXPIRY_S, LEASE_S, SWEEP_S, Stage
+
+USAGE_KINDS = ("api_usage", "hold", "refund")
+
+
+@dataclass(frozen=True)
+class Books:
+    """Everything that the database knows about money."""
+
+    balances: list[Any]
+    ledger: list[Any]
+    holds: list[Any]
+    leases: list[Any]
+    records: list[Any]
+
+
+def read_books(database_url: str) -> Books:
+    """All rows, as one moment saw them."""
+
+    async def read() -> Books:
+        database = Database(database_url)
+        try:
+            async with database.read() as connection:
+                if not database.is_sqlite:
+                    await connection.execution_options(isolation_level="REPEATABLE READ")
+                tables = (balances, credit_transactions, holds, leases, activity_log)
+                rows = [(await connection.execute(sa.select(table))).all() for table in tables]
+            return Books(*map(list, rows))
+        finally:
+            await database.close()
+
+    return asyncio.run(read())
+
+
+def sums_agree(books: Books) -> None:
+    """At every moment: a balance is what its ledger rows add up to, what is reserved is what promises hold."""
+    moved: Counter[int] = Counter()
+    promised: Counter[int] = Counter()
+    for row in books.ledger:
+        moved[row.user_id] += row.amount_nano_usd
+    for row in [*books.holds, *books.leases]:
+        promised[row.user_id] += row.amount_nano_usd
+    for row in books.balances:
+        whole = row.trial_nano_usd + row.allowance_nano_usd + row.purchased_nano_usd
+        assert whole == moved[row.user_id], f"account {row.user_id}: {whole} in the balance, {moved[row.user_id]} moved"
+        assert row.reserved_nano_usd == promised[row.user_id], (
+            f"account {row.user_id}: reserved is not what is promised"
+        )
+    charged = sum(-row.amount_nano_usd for row in books.ledger if row.type == "api_usage")
+    assert charged == sum(row.cost_nano_usd for row in books.records), "records and ledger tell different sums"
+    pairs = Counter(row.request_id.rpartition(":")[0] for row in books.ledger if row.contra == "holds")
+    assert set(pairs.values()) <= {2}, "a hold row without its refund row"
+    assert sum(row.amount_nano_usd for row in books.ledger if row.contra == "holds") == 0
+
+
+def wait_until_promises_end(database_url: str, hold_expiry_s: float = HOLD_EXPIRY_S) -> Books:
+    """The books once nobody holds anything any more. Fails if a hold or lease outlives its time and one sweep."""
+    until = time.monotonic() + max(hold_expiry_s, LEASE_S) + SWEEP_S + 3
+    while True:
+        books = read_books(database_url)
+        if not books.holds and not books.leases:
+            return books
+        assert time.monotonic() < until, f"still promised: {books.holds} {books.leases}"
+        time.sleep(0.25)
+
+
+def judge(stage: Stage, told: Sequence[Told], *, hold_expiry_s: float = HOLD_EXPIRY_S, overrun_nano: int = 0) -> Books:
+    """The whole verdict, on a gateway that runs and has nothing to do. Returns the books it rests on."""
+    books = wait_until_promises_end(stage.database_url, hold_expiry_s)
+    sums_agree(books)
+    for row in books.balances:
+        assert row.purchased_nano_usd >= -overrun_nano, f"account {row.user_id} is {row.purchased_nano_usd} below zero"
+        assert row.reserved_nano_usd == 0
+    stage.note_served()
+    charges = _charges(books)
+    answers_are_charged_once(told, charges)
+    nothing_else_is_charged(stage, told, charges)
+    assert not [path for path in (stage.gateway.home / "journal").glob("*") if path.stat().st_size], "unposted journal"
+    return books
+
+
+Charges = dict[tuple[int, str], list[Any]]
+
+
+def _charges(books: Books) -> Charges:
+    """The charges by account and the client's request id, whatever the attempt."""
+    known = {(row.user_id, row.request_id) for row in books.records}
+    charges: Charges = defaultdict(list)
+    for row in books.ledger:
+        if row.type != "api_usage":
+            continue
+        name = row.request_id.partition(":")[2]
+        if (row.user_id, name) not in known:
+            name = name.rpartition(":")[0]
+        assert (row.user_id, name) in known, f"{row.request_id} was charged and has no record"
+        charges[row.user_id, name].append(row)
+    return charges
+
+
+def answers_are_charged_once(told: Sequence[Told], charges: Charges) -> None:
+    """Every answer that was received in full is in the ledger exactly once, with the cost that it told."""
+    for each in told:
+        if not each.complete:
+            continue
+        assert each.request_id is not None
+        rows = charges.get((each.ask.customer.user_id, each.request_id), [])
+        assert len(rows) == 1, f"{len(rows)} charges for {each}"
+        assert each.cost_nano == -rows[0].amount_nano_usd == FULL_COST_NANO, f"{rows[0].amount_nano_usd} for {each}"
+
+
+def nothing_else_is_charged(stage: Stage, told: Sequence[Told], charges: Charges) -> None:
+    """All other charges belong to a client that left or was cut off, cost no more than the answer, and were served."""
+    by_id: dict[tuple[int, str], list[Told]] = defaultdict(list)
+    nameless: Counter[int] = Counter()
+    for each in told:
+        if each.request_id is None:
+            nameless[each.ask.customer.user_id] += 1
+        else:
+            by_id[each.ask.customer.user_id, each.request_id].append(each)
+    for (user_id, request_id), rows in charges.items():
+        assert request_id in stage.served, f"{request_id} was charged and no provider was asked"
+        known = by_id.get((user_id, request_id), [])
+        if any(each.complete for each in known):
+            continue
+        assert sum(-row.amount_nano_usd for row in rows) <= FULL_COST_NANO, f"{rows} for {known}"
+        if known:
+            assert any(each.cut or each.left for each in known), f"charged without an answer: {known}"
+        else:
+            nameless[user_id] -= 1
+    assert all(count >= 0 for count in nameless.values()), "more charges than requests"

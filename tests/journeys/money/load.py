@@ -1,0 +1,220 @@
+"""Mixed load, and a faithful note of what each client was told."""
+
+import asyncio
+import json
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+import aiohttp
+
+from tests.journeys.money.aside import Aside
+from tests.journeys.money.scene import BROKEN, CLAUDE, MAX_TOKENS, MODELS, QUICK, SLOW
+from tests.live import Customer
+
+PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
+_TERMINATORS = {"openai": b"data: [DONE]\n\n", "anthropic": b'data: {"type":"message_stop"}\n\n'}
+_MOST_TRIES = 4
+# One client in so many hangs up in the middle of its stream.
+_LEAVES = 12
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request to be sent; `leave_after` is the number of bytes after which the client hangs up."""
+
+    customer: Customer
+    model: str
+    stream: bool
+    own_id: str | None = None
+    leave_after: int | None = None
+    tries: int = 1
+
+
+@dataclass
+class Told:
+    """What became of one request, as its client knows. `cost_nano` is what the answer itself says that it cost."""
+
+    ask: Ask
+    request_id: str | None = None
+    status: int | None = None
+    code: str | None = None
+    retry_after: str | None = None
+    received: int = 0
+    complete: bool = False
+    replay: bool = False
+    left: bool = False
+    cost_nano: int | None = None
+    began_s: float = 0.0
+    ended_s: float = 0.0
+
+    @property
+    def cut(self) -> bool:
+        """The answer broke off without a word, or there was none."""
+        return not self.complete and not self.left and self.code is None
+
+    @property
+    def refused(self) -> bool:
+        """The gateway said that it failed, by status or by an error event."""
+        return self.code is not None
+
+
+async def tell(session: aiohttp.ClientSession, ask: Ask) -> Told:
+    """Sends one request and notes what comes back. Never raises for what the network does."""
+    told = Told(ask, ask.own_id, began_s=time.monotonic())
+    headers = {"Authorization": f"Bearer {ask.customer.key}"}
+    if ask.own_id is not None:
+        headers["X-Request-ID"] = ask.own_id
+    dialect = MODELS[ask.model]
+    body: dict[str, Any] = {"model": ask.model, "max_tokens": MAX_TOKENS, "stream": ask.stream}
+    body["messages"] = [{"role": "user", "content": "Hello!"}]
+    if ask.stream and dialect == "openai":
+        body["stream_options"] = {"include_usage": True}
+    url = ask.customer.gateway.base_url + PATHS[dialect]
+    try:
+        async with session.post(url, json=body, headers=headers) as answer:
+            told.status = answer.status
+            told.request_id = answer.headers.get("X-Request-ID", told.request_id)
+            told.retry_after = answer.headers.get("Retry-After")
+            told.replay = "X-Idempotent-Replay" in answer.headers
+            data = await _read(answer, told)
+            _understand(told, data, dialect)
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        pass
+    told.ended_s = time.monotonic()
+    return told
+
+
+async def _read(answer: aiohttp.ClientResponse, told: Told) -> bytes:
+    data = b""
+    async for chunk in answer.content.iter_any():
+        data += chunk
+        told.received = len(data)
+        if told.ask.leave_after is not None and answer.status == 200 and len(data) >= told.ask.leave_after:
+            told.left = True
+            answer.close()
+            break
+    return data
+
+
+def _understand(told: Told, data: bytes, dialect: str) -> None:
+    if told.status != 200:
+        told.code = json.loads(data)["error"].get("code") or "error"
+    elif not told.ask.stream:
+        told.complete = True
+        told.cost_nano = _cost(json.loads(data, parse_float=Decimal))
+    else:
+        events = [
+            json.loads(line[6:], parse_float=Decimal)
+            for line in data[: data.rfind(b"\n\n") + 1].split(b"\n")
+            if line.startswith(b"data: ") and line != b"data: [DONE]"
+        ]
+        errors = [event["error"] for event in events if event.get("error")]
+        told.code = (errors[0].get("code") or "error") if errors else None
+        told.complete = not errors and not told.left and data.endswith(_TERMINATORS[dialect])
+        told.cost_nano = next(filter(None, map(_cost, reversed(events))), None)
+
+
+def _cost(value: dict[str, Any]) -> int | None:
+    cost = (value.get("usage") or {}).get("cost")
+    return None if cost is None else int(cost * 1_000_000_000)
+
+
+Mix = Callable[[random.Random, Sequence[Customer]], Ask]
+
+
+def everything(dice: random.Random, customers: Sequence[Customer]) -> Ask:
+    """Plain and streamed answers of every model, own request ids or none, clients that leave, providers that break."""
+    model = dice.choices((QUICK, SLOW, CLAUDE, BROKEN), (4, 4, 4, 1))[0]
+    ask = Ask(dice.choice(customers), model, stream=dice.random() < 0.6)
+    if ask.stream and dice.randrange(_LEAVES) == 0:
+        return replace(ask, leave_after=dice.randrange(1, 2500))
+    if dice.random() < 0.5:
+        return replace(ask, own_id=f"own-{dice.getrandbits(60):x}")
+    return ask
+
+
+def only_good(dice: random.Random, customers: Sequence[Customer]) -> Ask:
+    """What must always succeed."""
+    return Ask(dice.choice(customers), dice.choice((QUICK, SLOW, CLAUDE)), stream=dice.random() < 0.6)
+
+
+class Load(Aside):
+    """Clients that ask without pause. `told` grows while they run; a cut request with an own id is sent again."""
+
+    def __init__(
+        self, customers: Sequence[Customer], *, clients: int = 16, mix: Mix = everything, seed: int = 0
+    ) -> None:
+        super().__init__()
+        self.told: list[Told] = []
+        self._customers = customers
+        self._clients = clients
+        self._mix = mix
+        self._dice = random.Random(seed)
+        self._again: deque[Ask] = deque()
+        self._running = True
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def begin(self) -> None:
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=60)
+        )
+        self._tasks = [asyncio.create_task(self._client()) for _ in range(self._clients)]
+
+    async def finish(self) -> None:
+        """Lets the running requests end and starts no more."""
+        self._running = False
+        await asyncio.gather(*self._tasks)
+        await self._session.close()
+
+    def pause_until_idle(self) -> None:
+        """Starts no new requests and waits for the running ones."""
+        self._running = False
+        self.run(self._idle())
+
+    def resume(self) -> None:
+        """Goes on after a pause."""
+        self._running = True
+        self.run(self._begin_clients())
+
+    def wait_for(self, answers: int, timeout_s: float = 30.0) -> None:
+        """Returns when so many more answers have been received in full. Fails when that takes too long."""
+        wanted = self.answered + answers
+        until = time.monotonic() + timeout_s
+        while self.answered < wanted:
+            assert time.monotonic() < until, f"only {self.answered} of {wanted} answers: {self.told[-5:]}"
+            time.sleep(0.005)
+
+    @property
+    def answered(self) -> int:
+        """Answers received in full so far."""
+        return sum(told.complete for told in list(self.told))
+
+    def ask(self, asks: Sequence[Ask]) -> list[Told]:
+        """These requests, all at once, beside the load; they are noted in `told` too."""
+        return self.run(self._all(asks))
+
+    async def _all(self, asks: Sequence[Ask]) -> list[Told]:
+        told = await asyncio.gather(*(tell(self._session, ask) for ask in asks))
+        self.told += told
+        return list(told)
+
+    async def _begin_clients(self) -> None:
+        self._tasks = [asyncio.create_task(self._client()) for _ in range(self._clients)]
+
+    async def _idle(self) -> None:
+        await asyncio.gather(*self._tasks)
+
+    async def _client(self) -> None:
+        while self._running:
+            ask = self._again.popleft() if self._again else self._mix(self._dice, self._customers)
+            told = await tell(self._session, ask)
+            self.told.append(told)
+            if told.cut and ask.own_id is not None and ask.tries < _MOST_TRIES:
+                self._again.append(replace(ask, tries=ask.tries + 1))
+            if told.status is None or told.status >= 500:
+                await asyncio.sleep(0.02)
