@@ -12,7 +12,8 @@ import asyncpg
 PROMPT_NANO_USD, COMPLETION_NANO_USD = 150, 600
 
 # Each gives one number. In words: answers charged; those of them that were cut short; charges that are not tokens times
-# price; accounts whose ledger does not add up to their balance; promises that were never given back; records without a charge.
+# price; accounts whose ledger does not add up to their balance; promises that were never given back; answers
+# whose record has no charge of the same amount.
 _QUESTIONS = {
     "charged": "SELECT COUNT(*) FROM credit_transactions WHERE type = 'api_usage'",
     "partial": "SELECT COUNT(*) FROM activity_log WHERE status = 499 AND cost_nano_usd > 0",
@@ -23,7 +24,8 @@ _QUESTIONS = {
     "promised": """SELECT (SELECT COUNT(*) FROM holds) + (SELECT COUNT(*) FROM leases)
         + (SELECT COUNT(*) FROM balances WHERE reserved_nano_usd <> 0)""",
     "uncharged": """SELECT COUNT(*) FROM activity_log a WHERE a.status = 200 AND NOT EXISTS
-        (SELECT 1 FROM credit_transactions t WHERE t.request_id = a.request_id AND t.type = 'api_usage')""",
+        (SELECT 1 FROM credit_transactions t WHERE t.request_id = CAST(a.user_id AS TEXT) || ':' || a.request_id
+        AND t.type = 'api_usage' AND t.amount_nano_usd = -a.cost_nano_usd)""",
 }
 
 
@@ -68,5 +70,5 @@ def complaints(counts: Sequence[int], served: int, abandoned: int) -> list[str]:
     if found["promised"]:
         wrong.append(f"{found['promised']} holds, leases or reserved amounts were not given back")
     if found["uncharged"]:
-        wrong.append(f"{found['uncharged']} answered requests have no charge")
+        wrong.append(f"{found['uncharged']} answered requests have no charge of the amount on record")
     return wrong

@@ -148,7 +148,7 @@ def main(words: Sequence[str]) -> int:
     work = ROOT / "bench" / ".work"
     work.mkdir(exist_ok=True)
     programs, place = native.build(work), machine.find_place()
-    load_before, steal_before = os.getloadavg()[0], machine.steal_and_total()
+    described, load_before, steal_before = machine.describe(), os.getloadavg()[0], machine.steal_and_total()
     with ExitStack() as stack:
         upstream = stack.enter_context(native.mock_upstream(programs, place))
         os.sched_setaffinity(0, place.rest)
@@ -161,7 +161,7 @@ def main(words: Sequence[str]) -> int:
     run = Run(
         date=time.strftime("%Y-%m-%d"),
         commit=_commit(),
-        machine=machine.describe(),
+        machine=described,
         place=place,
         trials=plan.trials,
         samples=session.samples,

@@ -227,6 +227,18 @@ def test_a_keys_daily_cap_is_kept(gateway: LiveGateway) -> None:
     assert (refused.status_code, refused.json()["error"]["code"]) == (402, "daily_usage_cap")
 
 
+@pytest.mark.ac("AC-6.1.13")
+def test_an_accounts_own_daily_cap_is_kept_and_can_be_taken_away(gateway: LiveGateway) -> None:
+    customer = gateway.customer(10)
+    assert customer.call("PUT", "/user/daily-cap", {"daily_usd_cap": -1}).status_code == 422
+    assert customer.call("PUT", "/user/daily-cap", {"daily_usd_cap": "0.001"}).json() == {"daily_usd_cap": 0.001}
+    assert customer.balance()["daily_cap_usd"] == 0.001
+    refused = customer.chat("acme/single", max_tokens=1000)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (402, "daily_usage_cap")
+    assert customer.call("PUT", "/user/daily-cap", {"daily_usd_cap": None}).status_code == 200
+    assert customer.chat("acme/single", max_tokens=1000).status_code == 200
+
+
 def test_a_trial_spends_its_daily_share_only(gateway: LiveGateway, upstream: FakeUpstream) -> None:
     trial = gateway.customer(0)
     upstream.script("first", default={"usage": {"prompt": 10, "completion": 124_000}})
@@ -301,7 +313,7 @@ def test_a_stream_that_outgrows_the_balance_is_stopped_and_charged(
     gateway: LiveGateway, upstream: FakeUpstream
 ) -> None:
     customer = gateway.customer(0)  # a trial: one dollar a day
-    upstream.script("ant", default={"text": "word " * 200_000, "chunk_chars": 5_000})
+    upstream.script("ant", default={"text": "word " * 400_000, "chunk_chars": 10_000, "chunk_delay_s": 0.01})
     body = {
         "model": "acme/claude-like",
         "stream": True,

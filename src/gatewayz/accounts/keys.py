@@ -305,3 +305,14 @@ async def opens(connection: AsyncConnection, ring: KeyRing, secret: str) -> bool
     """True if this key exists and is switched on (expiry and restrictions are not looked at)."""
     row = await store.find_key_by_hash(connection, ring.lookup_hash(secret))
     return row is not None and row["deleted_at_us"] is None and bool(row["is_active"])
+
+
+async def reseal_page(connection: AsyncConnection, ring: KeyRing, after_id: int, limit: int = 200) -> tuple[int, int]:
+    """Encrypts the next keys after `after_id` under the ring's first key: the last id, and how many were done.
+
+    Raises ValueError if no key of the ring opens one of them; then none of the page is changed.
+    """
+    rows = await store.sealed_keys_after(connection, after_id, limit)
+    for row in rows:
+        await store.set_ciphertext(connection, row["id"], ring.reseal(row["encrypted_key"].encode()).decode())
+    return (rows[-1]["id"] if rows else after_id, len(rows))

@@ -172,6 +172,16 @@ async def update_key(connection: AsyncConnection, key_id: int, values: Mapping[s
     return row
 
 
+async def sealed_keys_after(connection: AsyncConnection, key_id: int, limit: int) -> Sequence[Row]:
+    """Ids and ciphertexts of keys, deleted ones included, in the order of their ids."""
+    query = sa.select(api_keys.c.id, api_keys.c.encrypted_key).where(api_keys.c.id > key_id).order_by(api_keys.c.id)
+    return (await connection.execute(query.limit(limit).with_for_update())).mappings().all()
+
+
+async def set_ciphertext(connection: AsyncConnection, key_id: int, encrypted_key: str) -> None:
+    await connection.execute(sa.update(api_keys).where(api_keys.c.id == key_id).values(encrypted_key=encrypted_key))
+
+
 _WHO = sa.select(
     api_keys,
     users.c.role,

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from gatewayz import __version__
 from gatewayz.cli.config import apply_config, check_config
 from gatewayz.cli.doctor import doctor
-from gatewayz.cli.keys import create_key, list_keys, new_secret, revoke_key
+from gatewayz.cli.keys import create_key, list_keys, new_secret, reencrypt, revoke_key
 from gatewayz.cli.serve import migrate, serve
 from gatewayz.core.errors import GatewayError
 from gatewayz.settings import ConfigurationError
@@ -99,5 +99,9 @@ def _keys_parser(
     command = keys.add_parser("revoke", parents=[shared], help="delete a key, effective at once")
     command.add_argument("key_id", type=int)
     command.set_defaults(run=revoke_key)
+    command = keys.add_parser(
+        "reencrypt", parents=[shared], help="encrypt stored keys under the first GATEWAYZ_SECRET_KEY"
+    )
+    command.set_defaults(run=reencrypt)
     command = keys.add_parser("new-secret", help="print a fresh value for GATEWAYZ_SECRET_KEY")
     command.set_defaults(run=new_secret)

@@ -16,7 +16,7 @@ from gatewayz.core.money import nano_from_usd
 from gatewayz.infra.clock import SystemClock, iso
 from gatewayz.infra.crypto import KeyRing, derive_pepper, new_fernet_key
 from gatewayz.infra.db import Database
-from gatewayz.settings import read_environment
+from gatewayz.settings import ConfigurationError, Mistake, read_environment
 from gatewayz.wiring.configuration import load_configuration
 from gatewayz.wiring.prepare import prepare, secret_keys_of
 
@@ -39,6 +39,34 @@ def revoke_key(options: argparse.Namespace) -> int:
 def new_secret(_options: argparse.Namespace) -> int:
     """Prints a fresh encryption key. Put it in front of the old ones, separated by a comma, and keep the last where it is."""
     print(new_fernet_key())
+    return 0
+
+
+def reencrypt(_options: argparse.Namespace) -> int:
+    """Encrypts every stored key again under the first key of GATEWAYZ_SECRET_KEY; safe to repeat and to interrupt."""
+    return asyncio.run(_reencrypt())
+
+
+async def _reencrypt() -> int:
+    environment = read_environment()
+    secret_keys = secret_keys_of(environment)
+    ring = KeyRing(secret_keys, derive_pepper(secret_keys[-1]))
+    database = Database(environment.database_url)
+    done = last_id = 0
+    try:
+        while True:
+            async with database.begin() as connection:
+                last_id, count = await keys.reseal_page(connection, ring, last_id)
+            done += count
+            if not count:
+                break
+    except ValueError as error:
+        raise ConfigurationError(
+            [Mistake("GATEWAYZ_SECRET_KEY", f"{error}: put the old keys behind the new one")]
+        ) from error
+    finally:
+        await database.close()
+    print(f"{done} key(s) are encrypted under the first key now")
     return 0
 
 

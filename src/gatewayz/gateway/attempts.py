@@ -259,10 +259,22 @@ class Attempts:
         client, theirs = self.call.dialect, _dialect(candidate)
         target = self.target_of(candidate)
         if client is theirs:
+            self._note_dropped(candidate, client.dropped(self.glance, target))
             return client.forward_request(self.glance, target)
         if self._request is None:
             self._request = client.read_request(self.glance)
+        self._note_dropped(candidate, theirs.dropped(self._request, target))
         return theirs.write_request(self._request, target)
+
+    def _note_dropped(self, candidate: Candidate, names: tuple[str, ...]) -> None:
+        """Says in the log which parameters this provider will not receive; none of them changes the meaning."""
+        if names:
+            log.warning(
+                "parameters_dropped",
+                request_id=self.call.request_id,
+                provider=candidate.provider.slug,
+                names=list(names),
+            )
 
     def _extra_headers(self, candidate: Candidate) -> Mapping[str, str]:
         return self.call.passthrough_headers if _dialect(candidate) is self.call.dialect else {}

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request
 
 from gatewayz.accounts import keys
 from gatewayz.api.auth import needs
+from gatewayz.api.models import Id, Line
 from gatewayz.api.paging import Paging, listed
 from gatewayz.api.times import optional_time_us
 from gatewayz.core.caller import Caller
@@ -44,9 +45,9 @@ async def read_log(
     request: Request,
     caller: Reader,
     page: Paging,
-    model: str | None = None,
-    provider: str | None = None,
-    key_id: int | None = None,
+    model: Line | None = None,
+    provider: Line | None = None,
+    key_id: Id | None = None,
     status: Annotated[str | None, Query(description="success, error, or an HTTP status")] = None,
     from_: From = None,
     to: To = None,
@@ -64,9 +65,9 @@ async def read_stats(
     caller: Reader,
     days: Annotated[int, Query(ge=1, le=MAX_DAYS, description="the last days, unless `from` is given")] = 30,
     group_by: Literal["hour", "day"] = "day",
-    model: str | None = None,
-    provider: str | None = None,
-    key_id: int | None = None,
+    model: Line | None = None,
+    provider: Line | None = None,
+    key_id: Id | None = None,
     from_: From = None,
     to: To = None,
 ) -> dict[str, Any]:

@@ -1,17 +1,23 @@
 """What an account has, and where it went: balance and ledger of the caller."""
 
+from decimal import Decimal
 from typing import Annotated, Any, Protocol, cast
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, ConfigDict
 
-from gatewayz.api.auth import needs
+from gatewayz.accounts import audit
+from gatewayz.api.auth import needs, origin_of
+from gatewayz.api.models import Id
 from gatewayz.api.paging import Paging, listed
 from gatewayz.api.times import optional_time_us
-from gatewayz.billing import ledger
+from gatewayz.billing import grants, ledger
+from gatewayz.billing.recall import TOPIC
 from gatewayz.core.caller import Caller
 from gatewayz.core.errors import InvalidFields
 from gatewayz.core.money import credits_number, nano_from_usd, usd_number, usd_text
+from gatewayz.infra.changes import ChangeFeed, announce
 from gatewayz.infra.clock import Clock, iso
 from gatewayz.infra.db import Database
 from gatewayz.settings import Settings
@@ -23,16 +29,19 @@ class House(Protocol):
     database: Database
     clock: Clock
     settings: Settings
+    feed: ChangeFeed
 
 
 Reader = Annotated[Caller, Depends(needs("account:read"))]
+Writer = Annotated[Caller, Depends(needs("account:write"))]
 
 
 def router() -> APIRouter:
-    """GET /user/balance, /credits/balance, /credits/transactions."""
+    """GET /user/balance, /credits/balance, /credits/transactions; PUT /user/daily-cap."""
     routes = APIRouter(tags=["account"])
     routes.get("/user/balance", summary="What the account has and may spend now")(read_balance)
     routes.get("/credits/balance", summary="What the account has and may spend now")(read_balance)
+    routes.put("/user/daily-cap", summary="Bound what the account may spend per UTC day")(set_daily_cap)
     routes.get("/credits/transactions", summary="The account's ledger, newest first")(read_transactions)
     return routes
 
@@ -65,12 +74,53 @@ async def read_balance(request: Request, caller: Reader) -> dict[str, Any]:
     }
 
 
+class CapBody(BaseModel):
+    """The cap in USD per UTC day; null takes it away."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    daily_usd_cap: Decimal | None
+
+    def nano(self) -> int | None:
+        """The cap in nano-USD. Raises InvalidFields for what is no amount of money, or below zero."""
+        if self.daily_usd_cap is None:
+            return None
+        try:
+            cap = nano_from_usd(self.daily_usd_cap)
+        except ValueError:
+            cap = -1
+        if cap < 0:
+            raise InvalidFields("daily_usd_cap must be an amount of USD, at least 0.", param="daily_usd_cap")
+        return cap
+
+
+async def set_daily_cap(request: Request, caller: Writer, body: CapBody) -> dict[str, Any]:
+    """Sets or removes the account's own cap; requests that could exceed it are refused until the next UTC day."""
+    house = cast(House, request.app.state.house)
+    cap = body.nano()
+    entry = audit.Entry(
+        at_us=house.clock.now_us(),
+        action="account.daily_cap",
+        resource=f"user:{caller.user_id}",
+        origin=origin_of(request, caller),
+        owner_user_id=caller.user_id,
+        after={"daily_usd_cap": None if cap is None else usd_text(cap)},
+    )
+    async with house.database.begin() as connection:
+        await grants.set_daily_cap(connection, caller.user_id, cap)
+        # Slices that were leased before the cap must not be spent past it.
+        await announce(connection, TOPIC, str(caller.user_id), entry.at_us)
+        await audit.append(connection, "audit", entry)
+    house.feed.tell(TOPIC, str(caller.user_id))
+    return {"daily_usd_cap": None if cap is None else usd_number(cap)}
+
+
 async def read_transactions(
     request: Request,
     caller: Reader,
     page: Paging,
     type: Annotated[str | None, Query(description="one type of movement, e.g. api_usage")] = None,
-    key_id: Annotated[int | None, Query(description="movements of one API key")] = None,
+    key_id: Annotated[Id | None, Query(description="movements of one API key")] = None,
     from_: Annotated[str | None, Query(alias="from", description="ISO 8601 time, included")] = None,
     to: Annotated[str | None, Query(description="ISO 8601 time, excluded")] = None,
     include_holds: Annotated[bool, Query(description="false hides the hold rows of refunded requests")] = True,

@@ -5,10 +5,11 @@ from decimal import Decimal
 from typing import Annotated, Any, Protocol, cast
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field
 
 from gatewayz.accounts import audit
 from gatewayz.api.auth import AdminCaller, origin_of
+from gatewayz.api.models import Id, Line, Reason, StrictBody
 from gatewayz.billing import grants
 from gatewayz.core.caller import Caller
 from gatewayz.core.errors import InvalidRequest
@@ -27,18 +28,9 @@ class House(Protocol):
     settings: Settings
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    user_id: Annotated[int, Field(ge=1, lt=2**63)]
-    reason: Annotated[str, Field(min_length=1, max_length=500)]
-
-    @field_validator("reason")
-    @classmethod
-    def _says_something(cls, value: str) -> str:
-        if not value.strip():
-            raise ValueError("must say why")
-        return value.strip()
+class _Body(StrictBody):
+    user_id: Id
+    reason: Reason
 
 
 class MoneyBody(_Body):
@@ -58,7 +50,7 @@ class MoneyBody(_Body):
 class RefundBody(_Body):
     """A charge to give back: the request id it was charged for, and how much (all that is left, if not said)."""
 
-    request_id: Annotated[str, Field(min_length=1, max_length=200)]
+    request_id: Annotated[Line, Field(min_length=1)]
     amount_usd: Decimal | None = None
 
 
