@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.machine import Place, placed
+from bench.machine import Place, favour_children, placed
 from bench.trials import Call, Trial, body, last_bytes
 from tests.servers import free_port
 
@@ -49,7 +49,7 @@ def mock_upstream(programs: Programs, place: Place) -> Iterator[int]:
     """The port on which the mock upstream answers while the block runs."""
     port = free_port()
     with placed(place.rest, place.nice):
-        process = subprocess.Popen([programs.mock, str(port)])
+        process = subprocess.Popen([programs.mock, str(port)], start_new_session=True)
     try:
         deadline = time.monotonic() + _START_S
         while not listens(port):
@@ -85,7 +85,17 @@ def load(
     """One load run: the client's report, with its complaint as `said` if there is one. Raises RuntimeError if it fails."""
     sent = work / "body.json"
     sent.write_bytes(body(call, stream=trial.stream, prompt_bytes=trial.prompt_bytes))
-    command = [programs.load, "-p", str(port), "-u", call.path, "-b", sent, "-e", last_bytes(call, stream=trial.stream)]
+    command: list[str | Path] = [
+        programs.load,
+        "-p",
+        str(port),
+        "-u",
+        call.path,
+        "-b",
+        sent,
+        "-e",
+        last_bytes(call, stream=trial.stream),
+    ]
     command += ["-c", str(pressure.connections), "-t", str(pressure.seconds), "-w", str(pressure.warmup_s)]
     command += ["-d", str(_DRAIN_S)]
     if pressure.rate is not None:
@@ -94,7 +104,20 @@ def load(
         command += ["-H", header]
     limit_s = pressure.seconds + pressure.warmup_s + _DRAIN_S + 30
     with placed(place.rest, place.nice):
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=limit_s)
-    if done.returncode:
-        raise RuntimeError(f"the load client failed: {done.stderr}")
-    return {**json.loads(done.stdout), "said": done.stderr.strip()}
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    favour_children(place.nice)
+    try:
+        told, said = process.communicate(timeout=limit_s)
+    finally:
+        process.kill()
+        process.wait()
+    if process.returncode:
+        raise RuntimeError(f"the load client failed: {said}")
+    return {**json.loads(told), "said": said.strip()}

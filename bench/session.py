@@ -4,9 +4,10 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 from bench import gateways, machine, native, peers, targets
 from bench.figures import Sample, values_of
 from bench.report import Run, report
-from bench.tables import Standing, replace_between
+from bench.tables import BEGIN, END, Standing, replace_between
 from bench.targets import ROOT, Absent, Bench, Target
 from bench.trials import QUICK_TRIALS, TRIALS, Trial
 
@@ -74,7 +75,7 @@ class Session:
         for trial in TRIALS:
             if trial.name in ("plain", "burst"):
                 for target in self.rows.values():
-                    self.press(target, trial, _WARM_S)
+                    self.press(target, trial, min(_WARM_S, self.plan.seconds))
         for target in self.rows.values():
             if target.pid is not None:
                 target.memory_mb.append(machine.pss_mb(target.pid))
@@ -145,6 +146,8 @@ def main(words: Sequence[str]) -> int:
         print("the benchmark needs Linux: it pins processes and reads their CPU time", file=sys.stderr)
         return 1
     plan = read_plan(words)
+    # A plain end by signal would leave every started process behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     work = ROOT / "bench" / ".work"
     work.mkdir(exist_ok=True)
     programs, place = native.build(work), machine.find_place()
@@ -185,8 +188,13 @@ def tell(run: Run, plan: Plan) -> None:
     if plan.json_file is not None:
         plan.json_file.write_text(json.dumps(asdict(run), default=sorted, indent=1) + "\n", encoding="utf-8")
     if plan.page is not None and not run.wrong:
-        plan.page.write_text(replace_between(plan.page.read_text(encoding="utf-8"), text), encoding="utf-8")
+        plan.page.write_text(replace_between(read_page(plan.page), text), encoding="utf-8")
         say(f"written to {plan.page}")
+
+
+def read_page(page: Path) -> str:
+    """The page as it stands; only the marks if there is none yet."""
+    return page.read_text(encoding="utf-8") if page.exists() else f"{BEGIN}\n{END}\n"
 
 
 def read_plan(words: Sequence[str]) -> Plan:
@@ -209,20 +217,26 @@ def read_plan(words: Sequence[str]) -> Plan:
     seconds = options.seconds or (0.6 if options.quick else 2.0)
     if repetitions < 1 or not 0.1 <= seconds <= 60:
         parser.error("at least one repetition, and between 0.1 and 60 seconds")
+    page = options.doc or (None if partial else PAGE)
+    if page is not None:
+        try:
+            replace_between(read_page(page), "")
+        except ValueError as error:
+            parser.error(f"{page}: {error}")
     return Plan(
         rows=rows,
         trials=tuple(_TRIALS[name] for name in trials),
         repetitions=repetitions,
         seconds=seconds,
         json_file=options.json,
-        page=options.doc or (None if partial else PAGE),
+        page=page,
     )
 
 
 _TRIALS = {trial.name: trial for trial in TRIALS}
 
 
-def _names(known: Sequence[str] | dict[str, object]) -> Callable[[str], tuple[str, ...]]:
+def _names(known: Collection[str]) -> Callable[[str], tuple[str, ...]]:
     def read(text: str) -> tuple[str, ...]:
         names = tuple(name.strip() for name in text.split(",") if name.strip())
         unknown = [name for name in names if name not in known]

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import httpx2 as httpx
 
-START_S = 20.0
+START_S = 60.0
 
 
 @dataclass

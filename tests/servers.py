@@ -92,14 +92,19 @@ class ServerHandle:
         self.start()
 
     def pause(self) -> None:
-        """The process keeps its connections and answers nothing, until `resume`."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        """The process and its children keep their connections and answer nothing, until `resume`."""
+        self._signal_all(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Ends a pause."""
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, how: signal.Signals) -> None:
+        # PostgreSQL's backends answer without their parent.
         assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
+        self._process.send_signal(how)
+        for child in psutil.Process(self._process.pid).children(recursive=True):
+            child.send_signal(how)
 
     def close(self) -> None:
         """Ends the process and removes its data. May be called twice."""

@@ -7,6 +7,7 @@ small waits and thresholds that never trip. Tests about the thresholds start a g
 import atexit
 import json
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -121,7 +122,9 @@ def shared() -> Spine:
     """The house of this test process, started at the first call and stopped when the interpreter ends."""
     upstream = FakeUpstream().start()
     atexit.register(upstream.stop)
-    gateway = LiveGateway(fresh_home(), _config(upstream))
+    home = fresh_home()
+    atexit.register(shutil.rmtree, home, ignore_errors=True)  # after the gateway has stopped: last in, first out
+    gateway = LiveGateway(home, _config(upstream))
     gateway.start()
     atexit.register(gateway.stop)
     return Spine(upstream, gateway)

@@ -258,7 +258,9 @@ def look_ups(gateway: LiveGateway) -> dict[str, int]:
     """Keys found in memory (`hit`) and not (`miss`), from the metrics."""
     lines = gateway.call("GET", "/metrics").text.splitlines()
     prefix = 'auth_cache_lookups{result="'
-    return {line[len(prefix) :].split('"')[0]: int(float(line.split()[-1])) for line in lines if line.startswith(prefix)}
+    return {
+        line[len(prefix) :].split('"')[0]: int(float(line.split()[-1])) for line in lines if line.startswith(prefix)
+    }
 
 
 @pytest.mark.ac("AC-1.1.9")

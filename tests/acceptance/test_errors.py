@@ -189,7 +189,7 @@ def test_ids_are_on_every_answer_and_those_of_the_caller_are_kept(customer: Cust
     assert len(seen) == 7
 
 
-SECRETS = "sk-first sk-second /srv/models/x.py 10.1.2.3 provider.internal:8443 Traceback (most recent call last)".split(" ", 4)
+SECRETS = ["sk-first", "/srv/models/x.py", "10.1.2.3", "provider.internal:8443", "Traceback (most recent call last)"]
 
 
 @pytest.mark.ac("AC-CC.12.7")
@@ -233,7 +233,11 @@ def test_a_fault_of_the_gateway_tells_nothing_but_the_request_id(gateway: LiveGa
 
 
 def test_a_client_that_speaks_no_http_is_turned_away_and_others_are_served(gateway: LiveGateway) -> None:
-    for sent in (b"nonsense\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"POST /v1/messages HTTP/1.1\r\nContent-Length: x\r\n\r\n"):
+    for sent in (
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST /v1/messages HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+    ):
         connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=5)
         connection.connect()
         assert connection.sock is not None

@@ -175,7 +175,8 @@ def test_owners_keep_a_list_of_their_own(gateway: LiveGateway) -> None:
 
 
 @pytest.mark.parametrize(
-    "ip", ["10.0.0.1/24", "10.0.0.0/33", "300.1.1.1", "10.0.0", "::1", "2001:db8::/32", "*", "", "10.0.0.1 OR 1=1", None]
+    "ip",
+    ["10.0.0.1/24", "10.0.0.0/33", "300.1.1.1", "10.0.0", "::1", "2001:db8::/32", "*", "", "10.0.0.1 OR 1=1", None],
 )
 def test_what_is_no_ipv4_address_or_range_is_refused(gateway: LiveGateway, customer: Customer, ip: Any) -> None:
     body = {"ip": ip, "key_id": key_id_of(customer)}

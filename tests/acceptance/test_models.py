@@ -87,7 +87,12 @@ def asked(upstream: FakeUpstream, answer: Any) -> tuple[str, str, str]:
         ("mistralai/mistral-large", "mistralai/mistral-large", "openrouter", "mistralai/mistral-large"),
         ("openrouter/deepseek-chat", "deepseek/deepseek-chat", "openrouter", "deepseek/deepseek-chat-v3-0324"),
         ("openrouter/deepseek-chat-v3", "deepseek/deepseek-chat", "openrouter", "deepseek/deepseek-chat-v3-0324"),
-        ("openrouter/deepseek-chat-v3.1", "deepseek/deepseek-chat-v3.1", "openrouter", "deepseek/deepseek-chat-v3-0324"),
+        (
+            "openrouter/deepseek-chat-v3.1",
+            "deepseek/deepseek-chat-v3.1",
+            "openrouter",
+            "deepseek/deepseek-chat-v3-0324",
+        ),
         ("grok-2", "x-ai/grok-3", "xai", "grok-3"),
         ("grok-2-1212", "x-ai/grok-3", "xai", "grok-3"),
         ("xai/grok-2", "x-ai/grok-3", "xai", "grok-3"),

@@ -154,7 +154,9 @@ def test_a_race_passes_exactly_the_limit(gateway: LiveGateway) -> None:
 @pytest.mark.ac("AC-1.5.4", "AC-1.5.7")
 @pytest.mark.parametrize("path", [CHAT, MESSAGES])
 @pytest.mark.parametrize("stream", [False, True])
-def test_without_a_key_three_answers_a_day(gateway: LiveGateway, upstream: FakeUpstream, path: str, stream: bool) -> None:
+def test_without_a_key_three_answers_a_day(
+    gateway: LiveGateway, upstream: FakeUpstream, path: str, stream: bool
+) -> None:
     with visitor(gateway, ip=f"203.0.113.{100 + len(path) + stream}") as stranger:
         body = chat_body(FREE_MODEL, stream=stream)
         for left in (2, 1, 0):
@@ -322,7 +324,9 @@ def test_errors_of_callers_do_not_count_for_velocity(nervous: LiveGateway, upstr
     soon(lambda: velocity_of(nervous)["sample_size"] == 0)
     with visitor(nervous, customer.key) as user:
         for number in range(12):
-            assert user.infer(CHAT, "no/such-model" if number % 2 else "acme/single", authorization="").status_code == 401
+            assert (
+                user.infer(CHAT, "no/such-model" if number % 2 else "acme/single", authorization="").status_code == 401
+            )
             assert user.send("POST", CHAT, "{").status_code == 400
     upstream.script("first", default={"status": 400})
     assert customer.chat("acme/single").status_code == 400

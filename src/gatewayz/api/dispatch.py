@@ -50,6 +50,7 @@ class Dispatcher:
         self._proxies = house.settings.trusted_proxies
         self._body_limit_bytes = round(house.settings.body_limit_mb * 1_000_000)
         self._origins = frozenset(house.settings.cors_allow_origins)
+        self._held: dict[tuple[str, str, int], tuple[Any, Any]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one ASGI connection (http only; lifespan is the process's own business)."""
@@ -69,9 +70,19 @@ class Dispatcher:
             status, endpoint = await self._refuse(error, visit, scope, receive, send), route.endpoint
         else:
             status, endpoint = await self._page(visit, scope, receive, send)
-        metrics = self._house.metrics
-        metrics.http_requests.labels(endpoint, method if method in _METHODS else "OTHER", str(status)).inc()
-        metrics.http_duration.labels(endpoint).observe(time.monotonic() - started_s)
+        counted, timed = self._children(endpoint, method if method in _METHODS else "OTHER", status)
+        counted.inc()
+        timed.observe(time.monotonic() - started_s)
+
+    def _children(self, endpoint: str, method: str, status: int) -> tuple[Any, Any]:
+        """Counter and histogram of this kind of request, held: finding them by labels costs more than counting."""
+        key = (endpoint, method, status)
+        found = self._held.get(key)
+        if found is None:
+            metrics = self._house.metrics
+            counted = metrics.http_requests.labels(endpoint, method, str(status))
+            found = self._held[key] = (counted, metrics.http_duration.labels(endpoint))
+        return found
 
     def _visit(self, scope: Scope) -> tuple[Visit, bytes | None]:
         claimed = trace_id = None

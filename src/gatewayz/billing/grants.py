@@ -135,19 +135,27 @@ async def refund_charge(
             code="parameter_out_of_range",
             param="amount_usd",
         )
-    # The buckets are filled in the reverse order of deduction, each up to what it paid.
-    purchased = min(wanted, -charge.purchased_nano_usd)
-    allowance = min(wanted - purchased, -charge.allowance_nano_usd)
-    split = Split(wanted - purchased - allowance, allowance, purchased)
+    paid = Split(charge.trial_nano_usd, charge.allowance_nano_usd, charge.purchased_nano_usd)
+    split = _back_to_payers(wanted, paid)
     full = replace(order, amount=wanted, refers_to=charge.request_id)
+    return await _move(connection, full, "refund", "revenue", lambda balance: _add(balance, split))
+
+
+async def correct_charge(connection: AsyncConnection, order: Order, paid: Split) -> Movement:
+    """Puts right what a charge (`order.refers_to`) took: credit returns to the buckets that paid, parts of `paid` below zero.
+
+    A negative amount is taken from purchased credit. Raises NotFound for an unknown account, InvalidRequest if its
+    purchased credit does not cover the debit; then nothing moved and the transaction may go on.
+    """
+    split = _back_to_payers(order.amount, paid) if order.amount > 0 else Split(purchased=order.amount)
 
     def move(balance: Balance) -> Split:
-        balance.trial += split.trial
-        balance.allowance += split.allowance
-        balance.purchased += split.purchased
-        return split
+        if order.amount < 0 and balance.purchased + order.amount < 0:
+            raise InvalidRequest("The purchased credit does not cover this debit.", code="parameter_out_of_range")
+        return _add(balance, split)
 
-    return await _move(connection, full, "refund", "revenue", move)
+    kind = "admin_credit" if order.amount > 0 else "admin_debit"
+    return await _move(connection, order, kind, "corrections", move)
 
 
 async def granted_by(connection: AsyncConnection, actor: str, since_us: int) -> int:
@@ -169,6 +177,20 @@ async def set_daily_cap(connection: AsyncConnection, user_id: int, cap_nano_usd:
     )
     if result.rowcount == 0:
         raise NotFound("There is no such account.", param="user_id")
+
+
+def _back_to_payers(amount: int, paid: Split) -> Split:
+    """The buckets are filled in the reverse order of deduction, each up to what it paid."""
+    purchased = min(amount, max(0, -paid.purchased))
+    allowance = min(amount - purchased, max(0, -paid.allowance))
+    return Split(amount - purchased - allowance, allowance, purchased)
+
+
+def _add(balance: Balance, split: Split) -> Split:
+    balance.trial += split.trial
+    balance.allowance += split.allowance
+    balance.purchased += split.purchased
+    return split
 
 
 async def _move(

@@ -7,6 +7,9 @@ nano-USD x 10^6 (tokens x nano-USD per million tokens) until the single rounding
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
+
+import msgspec
 
 from gatewayz.catalog.prices import PriceSnapshot
 from gatewayz.core.money import TOKENS_PER_PRICE_UNIT, divide_half_even
@@ -103,6 +106,45 @@ def usage_json(usage: Usage) -> str:
         "estimated": usage.estimated,
     }
     return json.dumps({name: value for name, value in fields.items() if value}, separators=(",", ":"))
+
+
+@lru_cache(maxsize=4096)
+def price_from_json(text: str) -> PriceSnapshot:
+    """The inverse of `price_json`: a price that charges the same for every usage. Raises ValueError for other text."""
+    return _PRICES.decode(text)
+
+
+def usage_from_json(text: str) -> Usage:
+    """The inverse of `usage_json`. Raises ValueError for other text."""
+    kept = _USAGES.decode(text)
+    return Usage(
+        prompt_tokens=kept.prompt,
+        completion_tokens=kept.completion,
+        cached_tokens=kept.cached,
+        cache_write_5m_tokens=kept.cache_write_5m,
+        cache_write_1h_tokens=kept.cache_write_1h,
+        reasoning_tokens=kept.reasoning,
+        audio_input_tokens=kept.audio_input,
+        audio_output_tokens=kept.audio_output,
+        estimated=kept.estimated,
+    )
+
+
+# A member that this version does not know would be left out of the sum, so it is refused instead.
+class _KeptUsage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    prompt: int = 0
+    completion: int = 0
+    cached: int = 0
+    cache_write_5m: int = 0
+    cache_write_1h: int = 0
+    reasoning: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
+    estimated: bool = False
+
+
+_PRICES = msgspec.json.Decoder(PriceSnapshot)
+_USAGES = msgspec.json.Decoder(_KeptUsage)
 
 
 def _rates(price: PriceSnapshot, prompt_tokens: int) -> _Rates:

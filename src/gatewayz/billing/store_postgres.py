@@ -27,8 +27,8 @@ from gatewayz.billing.store import (
     writes,
 )
 
-COMMAND_TIMEOUT_S = 15.0
-CONNECT_TIMEOUT_S = 5.0
+# A database that hangs is as good as away: all answers of this process wait for the batch under way.
+BATCH_TIMEOUT_S = 5.0
 
 
 class PostgresStore:
@@ -42,17 +42,25 @@ class PostgresStore:
 
     async def apply(self, batch_id: str, batch: Sequence[Operation]) -> list[Result]:
         """See `Store.apply`."""
-        operations = list(batch)
         results: list[Result] | None = None
         try:
-            connection = await self._open()
-            async with connection.transaction():
-                books = self._new_books()
-                await connection.execute(for_postgres(INSERT_BATCH), batch_id, books.now_us)
-                await _load(connection, books, operations)
-                results = post(books, operations)
-                for statement, rows in writes(books):
-                    await connection.executemany(_prepared_text(statement), rows)
+            async with asyncio.timeout(BATCH_TIMEOUT_S):
+                connection = await self._open()
+                # Not asyncpg's transaction block: on its way out it would wait for a ROLLBACK that a hanging server
+                # never answers, where dropping the connection ends the transaction at once.
+                await connection.execute("BEGIN")
+                try:
+                    books = self._new_books()
+                    await connection.execute(for_postgres(INSERT_BATCH), batch_id, books.now_us)
+                    operations = list(batch)
+                    await _load(connection, books, operations)
+                    results = post(books, operations)
+                    for statement, rows in writes(books):
+                        await connection.executemany(_prepared_text(statement), rows)
+                    await connection.execute("COMMIT")
+                except (asyncpg.UniqueViolationError, LookupError):
+                    await connection.execute("ROLLBACK")
+                    raise
         except asyncpg.UniqueViolationError as error:
             raise AlreadyPosted(error.constraint_name or "unique") from error
         except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
@@ -81,7 +89,7 @@ class PostgresStore:
     async def _open(self) -> Any:
         if self._connection is None or self._connection.is_closed():
             self._connection = await asyncpg.connect(
-                self._dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S
+                self._dsn, timeout=BATCH_TIMEOUT_S, command_timeout=BATCH_TIMEOUT_S
             )
         return self._connection
 

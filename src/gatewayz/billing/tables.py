@@ -113,3 +113,19 @@ ledger_batches = sa.Table(
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("created_at_us", sa.BigInteger, nullable=False, index=True),
 )
+
+# One row per run. `night` is the UTC day of a nightly run: whoever inserts it first runs it, for the whole deployment.
+# `since_us`: from where single rows were looked at (NULL: all); `evidence` is JSON of `reconcile.Report.evidence`.
+reconciliations = sa.Table(
+    "reconciliations",
+    metadata,
+    sa.Column("id", BigId, primary_key=True, autoincrement=True),
+    sa.Column("night", sa.BigInteger, unique=True),
+    sa.Column("started_at_us", sa.BigInteger, nullable=False),
+    sa.Column("finished_at_us", sa.BigInteger),
+    sa.Column("since_us", sa.BigInteger),
+    sa.Column("accounts", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("rows", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("drifts", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("evidence", sa.Text, nullable=False, server_default="{}"),
+)

@@ -1,4 +1,4 @@
-"""The command line: `gatewayz serve|migrate|keys|config|doctor`."""
+"""The command line: `gatewayz serve|migrate|keys|config|reconcile|ledger|doctor`."""
 
 import argparse
 import os
@@ -12,6 +12,7 @@ from gatewayz import __version__
 from gatewayz.cli.config import apply_config, check_config
 from gatewayz.cli.doctor import doctor
 from gatewayz.cli.keys import create_key, list_keys, new_secret, reencrypt, revoke_key
+from gatewayz.cli.ledger import moment, reconcile_books, rerate_ledger, verify_ledger
 from gatewayz.cli.serve import migrate, serve
 from gatewayz.core.errors import GatewayError
 from gatewayz.settings import ConfigurationError
@@ -72,6 +73,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.set_defaults(run=apply_config)
 
+    _ledger_parsers(commands, with_config)
+
     command = commands.add_parser("doctor", parents=[with_config], help="what is wrong here and how to mend it")
     command.add_argument("--port", type=int, help="port of a running gateway to look at (default: PORT or 8000)")
     command.set_defaults(run=doctor)
@@ -105,3 +108,34 @@ def _keys_parser(
     command.set_defaults(run=reencrypt)
     command = keys.add_parser("new-secret", help="print a fresh value for GATEWAYZ_SECRET_KEY")
     command.set_defaults(run=new_secret)
+
+
+def _ledger_parsers(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", shared: argparse.ArgumentParser
+) -> None:
+    command = commands.add_parser("reconcile", parents=[shared], help="whether the books agree; exit code 1 if not")
+    command.add_argument("--since", type=moment, metavar="DATE", help="look at single rows from then on (default: all)")
+    command.set_defaults(run=reconcile_books)
+
+    ledger = commands.add_parser("ledger", help="prove the ledger, price it again").add_subparsers(
+        required=True, metavar="act"
+    )
+    command = ledger.add_parser("verify", parents=[shared], help="the form of every row; prints the first broken one")
+    command.set_defaults(run=verify_ledger)
+    command = ledger.add_parser(
+        "rerate", parents=[shared], help="what charges should have been at other prices; changes nothing by itself"
+    )
+    command.add_argument(
+        "--from", dest="from_us", type=moment, required=True, metavar="DATE", help="charges from then on"
+    )
+    command.add_argument("--to", dest="until_us", type=moment, required=True, metavar="DATE", help="until before then")
+    command.add_argument("--model", help="of one model only")
+    command.add_argument("--provider", help="of one provider only")
+    command.add_argument(
+        "--prices",
+        default="pinned",
+        help="pinned (checks the arithmetic), current (those in force now), or a TOML or JSON file with [[prices]]",
+    )
+    command.add_argument("--apply", action="store_true", help="write a correction for each charge that differs, once")
+    command.add_argument("--reason", help="why, for the ledger and the audit trail")
+    command.set_defaults(run=rerate_ledger)

@@ -4,11 +4,14 @@ With several worker processes the figures of all of them are added up (prometheu
 `PROMETHEUS_MULTIPROC_DIR`, which `serve --workers` sets before it starts them).
 """
 
+import asyncio
 import logging
 import os
 import sys
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, BinaryIO
 
+import msgspec
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess
 from prometheus_client.exposition import choose_encoder
@@ -24,8 +27,13 @@ class Metrics:
         multiprocess_mode = "PROMETHEUS_MULTIPROC_DIR" in os.environ
         # In multiprocess mode the values live in files and the default registry must not be read twice.
         self.registry = CollectorRegistry()
-        own = self.registry
         self._multiprocess = multiprocess_mode
+        self._models: set[str] = set()
+        self._count_requests(self.registry)
+        self._count_providers(self.registry)
+        self._show_state(self.registry)
+
+    def _count_requests(self, own: CollectorRegistry) -> None:
         self.http_requests = Counter(
             "http_requests", "Requests by route, method and status.", ["endpoint", "method", "status"], registry=own
         )
@@ -50,6 +58,8 @@ class Metrics:
         self.refunds = Counter(
             "refunds", "Requests whose hold was given back after a provider's failure.", registry=own
         )
+
+    def _count_providers(self, own: CollectorRegistry) -> None:
         self.attempts = Counter(
             "provider_attempts", "Attempts by provider and outcome.", ["provider", "outcome"], registry=own
         )
@@ -67,6 +77,8 @@ class Metrics:
         self.unknown_chunks = Counter(
             "stream_chunks_unrecognized", "Chunks of unknown form.", ["provider"], registry=own
         )
+
+    def _show_state(self, own: CollectorRegistry) -> None:
         self.in_flight = Gauge("requests_in_flight", "Inference under way.", registry=own, multiprocess_mode="livesum")
         self.ledger_queue = Gauge(
             "ledger_queue_depth", "Settlements waiting.", registry=own, multiprocess_mode="livesum"
@@ -75,6 +87,12 @@ class Metrics:
             "ledger_batches", "Group commits so far.", registry=own, multiprocess_mode="livesum"
         )
         self.ledger_away = Gauge("ledger_unreachable", "1 while commits fail.", registry=own, multiprocess_mode="max")
+        self.reconciliation_drifts = Gauge(
+            "reconciliation_drifts",
+            "What did not agree in the last reconciliation.",
+            registry=own,
+            multiprocess_mode=gauge_mode,
+        )
         self.leases = Gauge(
             "balance_slices_held", "Leased slices of balances.", registry=own, multiprocess_mode="livesum"
         )
@@ -88,7 +106,6 @@ class Metrics:
             "auth_cache_lookups", "Keys found in memory or not.", ["result"], registry=own, multiprocess_mode="livesum"
         )
         self.redis_up = Gauge("redis_link_up", "1 while Redis answers.", registry=own, multiprocess_mode="min")
-        self._models: set[str] = set()
 
     def model_label(self, model: str | None) -> str:
         """The model as a label; models beyond the first few hundred share one, so that cardinality stays bounded."""
@@ -130,3 +147,42 @@ def configure_logging(level: str, *, as_json: bool) -> None:
     logging.basicConfig(
         level=max(number, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s"
     )
+
+
+class RequestLog:
+    """One line per request, as cheap as a line can be: encoded once, written in bunches.
+
+    Lines wait at most `FLUSH_S`; a process that is killed loses those of its last moment, and nothing but log lines.
+    """
+
+    FLUSH_S = 0.1
+    MAX_LINES = 256
+
+    def __init__(self, stream: BinaryIO, level: str, *, as_json: bool) -> None:
+        self._stream = stream
+        self._enabled = level in ("debug", "info")
+        self._as_json = as_json
+        self._lines: list[bytes] = []
+        self._encode = msgspec.json.Encoder().encode
+
+    def write(self, at_us: int, fields: dict[str, Any]) -> None:
+        """Notes a request; `fields` are values that JSON has."""
+        if not self._enabled:
+            return
+        time = datetime.fromtimestamp(at_us / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        if self._as_json:
+            line = self._encode({"event": "request", "level": "info", "timestamp": time, **fields})
+        else:
+            line = f"{time} [info] request {' '.join(f'{name}={value}' for name, value in fields.items())}".encode()
+        self._lines.append(line)
+        if len(self._lines) == 1:
+            asyncio.get_running_loop().call_later(self.FLUSH_S, self.flush)
+        elif len(self._lines) >= self.MAX_LINES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes what waits. May be called at any time."""
+        lines, self._lines = self._lines, []
+        if lines:
+            self._stream.write(b"\n".join(lines) + b"\n")
+            self._stream.flush()

@@ -42,5 +42,12 @@ RECORD_COLUMNS: tuple[str, ...] = tuple(item.name for item in fields(RequestReco
 
 
 def row(record: RequestRecord) -> tuple[object, ...]:
-    """Values of a record in the order of `RECORD_COLUMNS`."""
-    return tuple(getattr(record, name) for name in RECORD_COLUMNS)
+    """Values of a record in the order of `RECORD_COLUMNS`, fit for every database."""
+    return tuple(_storable(getattr(record, name)) for name in RECORD_COLUMNS)
+
+
+def _storable(value: object) -> object:
+    """The value; in texts, which clients and providers choose freely, what PostgreSQL does not store is replaced."""
+    if not isinstance(value, str) or (value.isascii() and "\0" not in value):
+        return value
+    return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")

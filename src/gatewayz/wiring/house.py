@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from gatewayz.billing.bank import Bank
 from gatewayz.billing.books import Books
 from gatewayz.billing.cashier import Cashier
 from gatewayz.billing.journal import Journal
+from gatewayz.billing.nightly import Nightly
 from gatewayz.billing.recall import TOPIC as LEASE_TOPIC
 from gatewayz.billing.recall import Recall
 from gatewayz.billing.store import Store
@@ -36,7 +38,7 @@ from gatewayz.infra.crypto import KeyRing, derive_pepper
 from gatewayz.infra.db import Database
 from gatewayz.infra.http_client import AiohttpTransport, Timeouts, Transport
 from gatewayz.infra.redis import RedisLink
-from gatewayz.infra.telemetry import Metrics
+from gatewayz.infra.telemetry import Metrics, RequestLog
 from gatewayz.policy.limits import Limiter
 from gatewayz.providers.client import Upstreams
 from gatewayz.providers.registry import Providers
@@ -73,9 +75,11 @@ class House:
     writer: Writer
     cashier: Cashier
     sweeper: Sweeper
+    nightly: Nightly
     transport: Transport
     local_models: LocalModels
     metrics: Metrics
+    requests: RequestLog
     started_at_us: int
     gateway: Gateway = field(init=False)
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
@@ -97,6 +101,7 @@ class House:
                 ("sweep", every(5.0, self.sweeper.sweep)),
                 ("journals", every(15.0, self.writer.adopt_orphans, at_once=True)),
                 ("purge", every(300.0, self.sweeper.purge)),
+                ("reconcile", every(60.0, self.nightly.tick, at_once=True)),
                 ("changes-purge", every(600.0, self.feed.purge)),
                 ("key-use", every(2.0, self.authenticator.flush_last_used)),
                 ("gauges", every(1.0, self._refresh_gauges)),
@@ -122,6 +127,7 @@ class House:
         await self.transport.close()
         await self.redis.close()
         await self.database.close()
+        self.requests.flush()
 
     async def audit(
         self, action: str, *, resource: str, origin: Origin, before: Mapping[str, Any] | None = None
@@ -206,6 +212,7 @@ def build_house(
     if transport is None:
         proxied = any(environment.variables.get(name) for name in _PROXY_VARIABLES)
         transport = AiohttpTransport(use_proxy_variables=proxied)
+    metrics = Metrics()
     house = House(
         configuration=configuration,
         settings=settings,
@@ -223,9 +230,11 @@ def build_house(
         writer=writer,
         cashier=cashier,
         sweeper=Sweeper(database, writer, clock),
+        nightly=Nightly(database, clock, metrics.reconciliation_drifts.set),
         transport=transport,
         local_models=LocalModels(database, transport, clock),
-        metrics=Metrics(),
+        metrics=metrics,
+        requests=RequestLog(sys.stderr.buffer, settings.log_level, as_json=environment.app_env != "development"),
         started_at_us=clock.now_us(),
     )
     feed.on("config", house.reload_providers)
@@ -235,7 +244,7 @@ def build_house(
 
 def _rooms(house: House) -> Rooms:
     settings = house.settings
-    observer = Observer(house.metrics, house.limiter, house.clock)
+    observer = Observer(house.metrics, house.limiter, house.clock, house.requests)
     house.breakers.on_transition(observer.breaker_moved)
     return Rooms(
         settings=settings,

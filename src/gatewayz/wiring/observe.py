@@ -7,7 +7,7 @@ import structlog
 from gatewayz.core.money import usd_number
 from gatewayz.gateway.trip import CLIENT_CLOSED, Trip
 from gatewayz.infra.clock import Clock
-from gatewayz.infra.telemetry import Metrics
+from gatewayz.infra.telemetry import Metrics, RequestLog
 from gatewayz.policy.limits import Limiter
 from gatewayz.routing.breaker_state import BreakerState
 
@@ -19,7 +19,8 @@ _GAUGE = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 
 class Observer:
     """Turns finished trips into metrics, velocity samples and one log line."""
 
-    def __init__(self, metrics: Metrics, limiter: Limiter, clock: Clock) -> None:
+    def __init__(self, metrics: Metrics, limiter: Limiter, clock: Clock, requests: RequestLog) -> None:
+        self._requests = requests
         self._metrics = metrics
         self._limiter = limiter
         self._clock = clock
@@ -58,20 +59,22 @@ class Observer:
                 count=trip.unknown_events,
                 excerpt=trip.unknown_excerpt,
             )
-        log.info(
-            "request",
-            request_id=trip.call.request_id,
-            endpoint=trip.call.endpoint,
-            user_id=trip.caller.user_id if trip.caller else None,
-            model=trip.model_id,
-            provider=provider,
-            status=status,
-            code=error_code,
-            stream=trip.stream,
-            prompt_tokens=trip.usage.prompt_tokens,
-            completion_tokens=trip.usage.completion_tokens,
-            cost_nano_usd=trip.cost,
-            took_ms=round(took_s * 1000, 2),
+        self._requests.write(
+            trip.started_at_us,
+            {
+                "request_id": trip.call.request_id,
+                "endpoint": trip.call.endpoint,
+                "user_id": trip.caller.user_id if trip.caller else None,
+                "model": trip.model_id,
+                "provider": provider,
+                "status": status,
+                "code": error_code,
+                "stream": trip.stream,
+                "prompt_tokens": trip.usage.prompt_tokens,
+                "completion_tokens": trip.usage.completion_tokens,
+                "cost_nano_usd": trip.cost,
+                "took_ms": round(took_s * 1000, 2),
+            },
         )
 
     def breaker_moved(self, provider: str, before: BreakerState, after: BreakerState) -> None:

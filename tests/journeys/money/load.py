@@ -158,6 +158,7 @@ class Load(Aside):
         self._again: deque[Ask] = deque()
         self._running = True
         self._tasks: list[asyncio.Task[None]] = []
+        self._beside: set[asyncio.Task[None]] = set()
 
     async def begin(self) -> None:
         self._session = aiohttp.ClientSession(
@@ -168,7 +169,7 @@ class Load(Aside):
     async def finish(self) -> None:
         """Lets the running requests end and starts no more."""
         self._running = False
-        await asyncio.gather(*self._tasks)
+        await asyncio.gather(*self._tasks, *self._beside)
         await self._session.close()
 
     def pause_until_idle(self) -> None:
@@ -197,6 +198,28 @@ class Load(Aside):
     def ask(self, asks: Sequence[Ask]) -> list[Told]:
         """These requests, all at once, beside the load; they are noted in `told` too."""
         return self.run(self._all(asks))
+
+    def ask_beside(self, asks: Sequence[Ask]) -> list[Told]:
+        """Begins these requests and returns at once; the list fills as they end."""
+        told: list[Told] = []
+
+        async def one(ask: Ask) -> None:
+            told.append(await tell(self._session, ask))
+            self.told.append(told[-1])
+
+        async def begin() -> None:
+            self._beside |= {asyncio.create_task(one(ask)) for ask in asks}
+
+        self.run(begin())
+        return told
+
+    def wait_beside(self) -> None:
+        """Waits for all that was begun beside."""
+        self.run(self._beside_done())
+
+    async def _beside_done(self) -> None:
+        await asyncio.gather(*self._beside)
+        self._beside.clear()
 
     async def _all(self, asks: Sequence[Ask]) -> list[Told]:
         told = await asyncio.gather(*(tell(self._session, ask) for ask in asks))
