@@ -66,13 +66,13 @@ class Metrics:
         self.breaker_moves = Counter(
             "circuit_breaker_state_transitions", "Moves of breakers.", ["provider", "from", "to"], registry=own
         )
-        gauge_mode: Any = "livemostrecent"
+
         self.breaker_state = Gauge(
             "circuit_breaker_current_state",
             "0 closed, 1 half open, 2 open.",
             ["provider"],
             registry=own,
-            multiprocess_mode=gauge_mode,
+            multiprocess_mode="livemostrecent",
         )
         self.unknown_chunks = Counter(
             "stream_chunks_unrecognized", "Chunks of unknown form.", ["provider"], registry=own
@@ -91,7 +91,7 @@ class Metrics:
             "reconciliation_drifts",
             "What did not agree in the last reconciliation.",
             registry=own,
-            multiprocess_mode=gauge_mode,
+            multiprocess_mode="livemostrecent",
         )
         self.leases = Gauge(
             "balance_slices_held", "Leased slices of balances.", registry=own, multiprocess_mode="livesum"
