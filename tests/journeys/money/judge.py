@@ -13,7 +13,7 @@ from gatewayz.billing.tables import balances, credit_transactions, holds, leases
 from gatewayz.infra.db import Database
 from gatewayz.operations.tables import activity_log
 from tests.journeys.money.load import Told
-from tests.journeys.money.scene import FULL_COST_NANO, HOLD_EXPIRY_S, LEASE_S, SWEEP_S, Stage
+from tests.journeys.money.scene import FULL_COST_NANO, LIFE_S, SWEEP_S, Stage
 
 USAGE_KINDS = ("api_usage", "hold", "refund")
 
@@ -68,9 +68,9 @@ def sums_agree(books: Books) -> None:
     assert sum(row.amount_nano_usd for row in books.ledger if row.contra == "holds") == 0
 
 
-def wait_until_promises_end(database_url: str, hold_expiry_s: float = HOLD_EXPIRY_S) -> Books:
+def wait_until_promises_end(database_url: str, life_s: float) -> Books:
     """The books once nobody holds anything any more. Fails if a hold or lease outlives its time and one sweep."""
-    until = time.monotonic() + max(hold_expiry_s, LEASE_S) + SWEEP_S + 3
+    until = time.monotonic() + life_s + SWEEP_S + 3
     while True:
         books = read_books(database_url)
         if not books.holds and not books.leases:
@@ -79,17 +79,23 @@ def wait_until_promises_end(database_url: str, hold_expiry_s: float = HOLD_EXPIR
         time.sleep(0.25)
 
 
-def judge(stage: Stage, told: Sequence[Told], *, hold_expiry_s: float = HOLD_EXPIRY_S, overrun_nano: int = 0) -> Books:
-    """The whole verdict, on a gateway that runs and has nothing to do. Returns the books it rests on."""
-    books = wait_until_promises_end(stage.database_url, hold_expiry_s)
+def judge(
+    stage: Stage, told: Sequence[Told], *, life_s: float = LIFE_S, full_cost_nano: int = FULL_COST_NANO
+) -> Books:
+    """The whole verdict, on a gateway that runs and has nothing to do. Returns the books it rests on.
+
+    `life_s` is the life of the longest promise, `full_cost_nano` what every complete answer costs.
+    """
+    books = wait_until_promises_end(stage.database_url, life_s)
     sums_agree(books)
     for row in books.balances:
-        assert row.purchased_nano_usd >= -overrun_nano, f"account {row.user_id} is {row.purchased_nano_usd} below zero"
+        # No answer here can cost more than was set aside for it, so nothing excuses a balance below zero.
+        assert row.purchased_nano_usd >= 0, f"account {row.user_id} has {row.purchased_nano_usd}"
         assert row.reserved_nano_usd == 0
     stage.note_served()
     charges = _charges(books)
-    answers_are_charged_once(told, charges)
-    nothing_else_is_charged(stage, told, charges)
+    answers_are_charged_once(told, charges, full_cost_nano)
+    nothing_else_is_charged(stage, told, charges, full_cost_nano)
     assert not [path for path in (stage.gateway.home / "journal").glob("*") if path.stat().st_size], "unposted journal"
     return books
 
@@ -112,7 +118,7 @@ def _charges(books: Books) -> Charges:
     return charges
 
 
-def answers_are_charged_once(told: Sequence[Told], charges: Charges) -> None:
+def answers_are_charged_once(told: Sequence[Told], charges: Charges, full_cost_nano: int) -> None:
     """Every answer that was received in full is in the ledger exactly once, with the cost that it told."""
     for each in told:
         if not each.complete:
@@ -120,10 +126,10 @@ def answers_are_charged_once(told: Sequence[Told], charges: Charges) -> None:
         assert each.request_id is not None
         rows = charges.get((each.ask.customer.user_id, each.request_id), [])
         assert len(rows) == 1, f"{len(rows)} charges for {each}"
-        assert each.cost_nano == -rows[0].amount_nano_usd == FULL_COST_NANO, f"{rows[0].amount_nano_usd} for {each}"
+        assert each.cost_nano == -rows[0].amount_nano_usd == full_cost_nano, f"{rows[0].amount_nano_usd} for {each}"
 
 
-def nothing_else_is_charged(stage: Stage, told: Sequence[Told], charges: Charges) -> None:
+def nothing_else_is_charged(stage: Stage, told: Sequence[Told], charges: Charges, full_cost_nano: int) -> None:
     """All other charges belong to a client that left or was cut off, cost no more than the answer, and were served."""
     by_id: dict[tuple[int, str], list[Told]] = defaultdict(list)
     nameless: Counter[int] = Counter()
@@ -137,7 +143,7 @@ def nothing_else_is_charged(stage: Stage, told: Sequence[Told], charges: Charges
         known = by_id.get((user_id, request_id), [])
         if any(each.complete for each in known):
             continue
-        assert sum(-row.amount_nano_usd for row in rows) <= FULL_COST_NANO, f"{rows} for {known}"
+        assert sum(-row.amount_nano_usd for row in rows) <= full_cost_nano, f"{rows} for {known}"
         if known:
             assert any(each.cut or each.left for each in known), f"charged without an answer: {known}"
         else:

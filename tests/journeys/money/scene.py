@@ -15,6 +15,7 @@ SOAK = bool(os.environ.get("GATEWAYZ_SOAK"))
 
 LEASE_S = 2
 HOLD_EXPIRY_S = 4
+LIFE_S = max(LEASE_S, HOLD_EXPIRY_S)
 # Between two sweeps; an orphan is gone after its life and one of these.
 SWEEP_S = 5
 

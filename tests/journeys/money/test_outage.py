@@ -94,7 +94,7 @@ def test_nothing_is_lost_or_doubled_when_postgresql_goes_away(
                 load.resume()
                 load.wait_for(20)
             load.pause_until_idle()
-            books = judge(scene, load.told, hold_expiry_s=HOLD_EXPIRY_S)
+            books = judge(scene, load.told, life_s=HOLD_EXPIRY_S)
             charged = [row.request_id for row in books.ledger if row.type == "api_usage"]
             assert len(charged) == len(set(charged))
             load.resume()

@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.journeys.money.judge import judge, read_books, sums_agree
@@ -53,23 +52,3 @@ def test_a_server_that_is_killed_twenty_times_keeps_exact_books(
         kinds = [(told.ask.stream, told.complete) for told in load.told if told.status == 200]
         assert {(True, True), (False, True), (True, False)} <= set(kinds), "the load was not mixed"
         assert sum(told.cut for told in load.told) > KILLS, "the kills hit nothing"
-
-
-def workers_of(stage: Stage) -> list[psutil.Process]:
-    """The serving children, without the helper that Python starts beside them."""
-    children = psutil.Process(stage.gateway.pid).children()
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
-
-
-def test_workers_that_are_killed_one_by_one_and_all_at_once(durable_postgres: str, tmp_path: Path) -> None:
-    with stage(tmp_path, durable_postgres, workers=4) as scene, Load(scene.customers(), seed=2) as load:
-        dice = random.Random(2)
-        for _ in range(4 * CHAPTERS):
-            load.wait_for(20)
-            dice.choice(workers_of(scene)).kill()
-        scene.gateway.kill()
-        scene.gateway.start()
-        load.wait_for(20)
-        load.pause_until_idle()
-        judge(scene, load.told)
-        load.resume()
