@@ -57,6 +57,11 @@ class Settings:
     request_deadline_s: float = _setting(300.0, "longest life of one request", low=1)
     connect_timeout_s: float = _setting(5.0, "longest wait for a connection to a provider", low=0.1)
     first_token_timeout_s: float = _setting(60.0, "longest wait for a provider's first byte", low=0.1)
+    plain_answer_timeout_s: float = _setting(
+        0.0,
+        "longest wait for an answer that is not streamed; 0: first_token_timeout_s where that was chosen, else the deadline",
+        low=0,
+    )
     idle_timeout_s: float = _setting(60.0, "longest pause inside a provider's answer", low=0.1)
     commit_gate_s: float = _setting(10.0, "longest wait for first content before a stream's headers are sent", low=0.1)
     # failover
@@ -108,6 +113,12 @@ class Settings:
     # observability
     metrics_token: str = _setting("", "if set, /metrics wants this as a Bearer token")
     log_level: str = _setting("info", "debug, info, warning or error")
+
+
+    @property
+    def plain_wait_s(self) -> float:
+        """Longest wait for an answer that is not streamed: it comes whole, after all of its tokens."""
+        return self.plain_answer_timeout_s or self.request_deadline_s
 
 
 # Names of the contract whose feature this version does not have. They are accepted, so that one file serves several
@@ -236,6 +247,9 @@ def read_settings(
             sources[name] = "environment"
         except ValueError as error:
             mistakes.append(Mistake("environment", f"{variable} {error}"))
+    if not values.get("plain_answer_timeout_s") and "first_token_timeout_s" in values:
+        # Who chose how long to wait for a provider's first byte meant plain answers as well.
+        values["plain_answer_timeout_s"] = values["first_token_timeout_s"]
     settings = Settings(**values)
     return settings, {name: sources.get(name, "default") for name in known}, mistakes, warnings
 

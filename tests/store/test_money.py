@@ -15,7 +15,7 @@ from gatewayz.billing.cashier import Cashier, Hold
 from gatewayz.billing.journal import Journal, encode
 from gatewayz.billing.ops import Charge, Claim, Operation, Receipt, Release, Result, StoredAnswer
 from gatewayz.billing.recall import TOPIC, Recall
-from gatewayz.billing.store import AlreadyPosted, Store, StoreAway
+from gatewayz.billing.store import AlreadyPosted, BadOperation, Store, StoreAway
 from gatewayz.billing.store_postgres import PostgresStore
 from gatewayz.billing.store_sqlite import SqliteStore
 from gatewayz.billing.sweep import Sweeper
@@ -611,3 +611,24 @@ def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path: Path) -> None:
     (orphan,) = Journal(tmp_path, "other").orphans()
     assert [batch.batch_id for batch in orphan.batches] == ["b1"]
     orphan.leave()
+
+
+@pytest.mark.parametrize("wrong", ["\ud800", 2**70], ids=["surrogate", "too large"])
+async def test_a_value_that_no_database_holds_fails_alone(
+    wrong: str | int, till: Callable[..., Till], database: Database, clock: ManualClock
+) -> None:
+    """One unstorable record must not look like an outage: its own request fails, everybody else's goes on."""
+    await fund(database, clock, USD)
+    one = till()
+    held = [await one.cashier.hold(CALLER, f"7:b{number}", CENT) for number in range(3)]
+    bad = replace(record("b1"), latency_us=wrong) if isinstance(wrong, int) else record("b1")
+    cut = replace(charge(1), usage_json=wrong) if isinstance(wrong, str) else charge(1)
+    outcomes = await asyncio.gather(
+        one.cashier.capture(held[0], "7:b0", charge(1), record("b0")),
+        one.cashier.capture(held[1], "7:b1", cut, bad),
+        one.cashier.capture(held[2], "7:b2", charge(1), record("b2")),
+        return_exceptions=True,
+    )
+    assert [type(outcome) for outcome in outcomes] == [Receipt, BadOperation, Receipt]
+    assert not one.writer.is_away
+    assert await total(database) == USD - 2

@@ -96,14 +96,13 @@ def _continues(last: _Open, group: Group) -> bool:
 
 
 def _close(chain: list[_Open]) -> Iterator[Unmatched]:
-    """Ends the last id of the chain: what its charges lack is looked for in the id they are an attempt of."""
+    """Ends the last id of the chain: what its charges lack is looked for in the ids that they may be an attempt of."""
     last = chain.pop()
-    attempt = _ATTEMPT.fullmatch(last.request_id)
-    first = next((other for other in chain if attempt and other.request_id == attempt[1]), None)
-    left = [charge for charge in last.charges if first is None or not first.take(charge.cost)]
+    bases = [other for name in _bases(last.request_id) for other in chain if other.request_id == name]
+    left = [charge for charge in last.charges if not any(base.take(charge.cost) for base in bases)]
     others = sorted(((at_us, cost) for cost, times in last.records.items() for at_us in times), reverse=True)
-    if first is not None and not others:
-        first.charges.extend(left)
+    if bases and not others:
+        bases[0].charges.extend(left)
         return
     for charge in left:
         if others:
@@ -114,3 +113,10 @@ def _close(chain: list[_Open]) -> Iterator[Unmatched]:
     for at_us, cost in others:
         if cost:
             yield Unmatched("charge_missing", last.user_id, last.request_id, None, cost, at_us)
+
+
+def _bases(request_id: str) -> Iterator[str]:
+    """The ids of which this one may name an attempt, the nearest first: where numbers look alike it may be any of them."""
+    while attempt := _ATTEMPT.fullmatch(request_id):
+        request_id = attempt[1]
+        yield request_id

@@ -67,8 +67,19 @@ INSERT_BATCH = "INSERT INTO ledger_batches (id, created_at_us) VALUES (?1, ?2)"
 FIND_BATCH = "SELECT 1 FROM ledger_batches WHERE id = ?1"
 
 
+# What drivers raise before they send a value that no column could hold.
+UNSTORABLE = (OverflowError, UnicodeError, TypeError)
+
+
 class AlreadyPosted(Exception):
     """A row of the batch stands in the database already (its unique id says so); nothing was written."""
+
+
+class BadOperation(Exception):
+    """The database refuses a value of the batch (too large, not storable, against a constraint); nothing was written.
+
+    It would refuse it again, so the batch must not be retried as it is.
+    """
 
 
 class StoreAway(Exception):
@@ -86,7 +97,10 @@ class Store(Protocol):
     """Applies batches to one database; one batch at a time."""
 
     async def apply(self, batch_id: str, batch: Sequence[Operation]) -> list[Result]:
-        """One transaction; the batch id is written with it. Raises AlreadyPosted or StoreAway; then nothing is known."""
+        """One transaction; the batch id is written with it.
+
+        Raises AlreadyPosted, BadOperation or LookupError (nothing was written), StoreAway (nothing is known).
+        """
         ...
 
     async def is_committed(self, batch_id: str) -> bool:

@@ -16,7 +16,9 @@ from gatewayz.billing.store import (
     INSERT_BATCH,
     KEY_COLUMNS,
     LEASE_COLUMNS,
+    UNSTORABLE,
     AlreadyPosted,
+    BadOperation,
     StoreAway,
     for_postgres,
     read_balance,
@@ -29,6 +31,9 @@ from gatewayz.billing.store import (
 
 # A database that hangs is as good as away: all answers of this process wait for the batch under way.
 BATCH_TIMEOUT_S = 5.0
+
+# The server or the driver refuses a value; the connection is well.
+_REFUSED = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, *UNSTORABLE)
 
 
 class PostgresStore:
@@ -58,11 +63,13 @@ class PostgresStore:
                     for statement, rows in writes(books):
                         await connection.executemany(_prepared_text(statement), rows)
                     await connection.execute("COMMIT")
-                except (asyncpg.UniqueViolationError, LookupError):
+                except (*_REFUSED, LookupError):
                     await connection.execute("ROLLBACK")
                     raise
         except asyncpg.UniqueViolationError as error:
             raise AlreadyPosted(error.constraint_name or "unique") from error
+        except _REFUSED as error:
+            raise BadOperation(f"{type(error).__name__}: {error}") from error
         except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             await self._drop()
             raise StoreAway(type(error).__name__, results) from error

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 from gatewayz.billing.books import Books, post, reads
 from gatewayz.billing.ops import Operation, Result
@@ -16,7 +16,9 @@ from gatewayz.billing.store import (
     INSERT_BATCH,
     KEY_COLUMNS,
     LEASE_COLUMNS,
+    UNSTORABLE,
     AlreadyPosted,
+    BadOperation,
     StoreAway,
     read_balance,
     read_claim,
@@ -27,7 +29,7 @@ from gatewayz.billing.store import (
 )
 from gatewayz.infra.db import open_sqlite
 
-T = TypeVar("T")
+_UNIQUE = frozenset({"SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"})
 # SQLite's own default limit of parameters is 32,766; batches stay far below, this only bounds one statement.
 _CHUNK = 500
 
@@ -69,7 +71,12 @@ class SqliteStore:
             connection.execute("COMMIT")
         except sqlite3.IntegrityError as error:
             self._roll_back()
-            raise AlreadyPosted(str(error)) from error
+            if error.sqlite_errorname in _UNIQUE:
+                raise AlreadyPosted(str(error)) from error
+            raise BadOperation(str(error)) from error
+        except (sqlite3.DataError, sqlite3.InterfaceError, sqlite3.ProgrammingError, *UNSTORABLE) as error:
+            self._roll_back()
+            raise BadOperation(f"{type(error).__name__}: {error}") from error
         except sqlite3.Error as error:
             # After a failed COMMIT the transaction may still be open; a fresh connection cannot see it.
             self._drop()

@@ -17,7 +17,7 @@ import structlog
 
 from gatewayz.billing.journal import Journal
 from gatewayz.billing.ops import Capture, Operation, Receipt, Release, Result, ReturnLease, Void
-from gatewayz.billing.store import AlreadyPosted, Store, StoreAway
+from gatewayz.billing.store import AlreadyPosted, BadOperation, Store, StoreAway
 from gatewayz.core.ids import new_batch_id
 
 log = structlog.get_logger(__name__)
@@ -168,7 +168,7 @@ class Writer:
             return False
         except AlreadyPosted:
             return await self._after_conflict(batch)
-        except LookupError:
+        except (BadOperation, LookupError):
             return await self._one_by_one(batch)
         self._finish(batch.entries, results)
         return True
@@ -194,7 +194,7 @@ class Writer:
             entry = batch.entries[0]
             try:
                 results = await self._store.apply(new_batch_id(), [entry.op])
-            except (AlreadyPosted, LookupError) as error:
+            except (AlreadyPosted, BadOperation, LookupError) as error:
                 self.failures += 1
                 log.error("ledger_operation_refused", operation=type(entry.op).__name__, error=str(error))
                 _fail(entry, error)
@@ -233,13 +233,13 @@ class Writer:
         """Posts a batch of a dead process, unless it is in the ledger already."""
         try:
             await self._store.apply(batch_id, ops)
-        except AlreadyPosted:
+        except (AlreadyPosted, BadOperation, LookupError):
             if await self._store.is_committed(batch_id):
                 return
             for op in ops:
                 try:
                     await self._store.apply(new_batch_id(), [op])
-                except (AlreadyPosted, LookupError) as error:
+                except (AlreadyPosted, BadOperation, LookupError) as error:
                     log.warning("journal_operation_known", operation=type(op).__name__, error=str(error))
 
     def _gone_away(self, error: StoreAway) -> None:

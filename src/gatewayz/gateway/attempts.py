@@ -177,7 +177,9 @@ class Attempts:
 
     async def _once(self, candidate: Candidate, body: bytes, permit: Permit) -> Answer | OpenStream | Failure:
         loop = asyncio.get_running_loop()
-        until_s = min(loop.time() + self.settings.first_token_timeout_s, self.deadline_s)
+        settings = self.settings
+        wait_s = settings.first_token_timeout_s if self.glance.stream else settings.plain_wait_s
+        until_s = min(loop.time() + wait_s, self.deadline_s)
         reply: Reply | None = None
         kept = False
         try:

@@ -182,7 +182,12 @@ class Gateway:
         self._rooms.observe(trip, 200, None)
 
     async def _stream(self, trip: Trip, out: Responder, glance: Glance, opened: OpenStream, deadline_s: float) -> None:
-        await out.open(stream_headers(trip, trip.hold.balance_total if trip.hold and trip.hold.low else None))
+        try:
+            await out.open(stream_headers(trip, trip.hold.balance_total if trip.hold and trip.hold.low else None))
+        except asyncio.CancelledError:
+            opened.permit.success()
+            opened.reply.close()
+            raise
         copy = Copy(MAX_STORED_BYTES) if trip.claim else None
         budget = self._budget(trip, glance, opened)
         try:

@@ -259,7 +259,11 @@ def _rooms(house: House) -> Rooms:
         upstreams=Upstreams(
             house.transport,
             Simulated(lambda: house.clock.now_us() / 1e6),
-            Timeouts(settings.connect_timeout_s, settings.idle_timeout_s, settings.first_token_timeout_s),
+            Timeouts(
+                settings.connect_timeout_s,
+                settings.idle_timeout_s,
+                max(settings.first_token_timeout_s, settings.plain_wait_s),
+            ),
         ),
         observe=observer.finished,
     )

@@ -84,6 +84,7 @@ def judge(
 ) -> Books:
     """The whole verdict, on a gateway that runs and has nothing to do. Returns the books it rests on.
 
+    `told` is everything that the clients of these accounts were told, ever.
     `life_s` is the life of the longest promise, `full_cost_nano` what every complete answer costs.
     """
     books = wait_until_promises_end(stage.database_url, life_s)
@@ -93,7 +94,8 @@ def judge(
         assert row.purchased_nano_usd >= 0, f"account {row.user_id} has {row.purchased_nano_usd}"
         assert row.reserved_nano_usd == 0
     stage.note_served()
-    charges = _charges(books)
+    accounts = {each.ask.customer.user_id for each in told}
+    charges = {key: rows for key, rows in _charges(books).items() if key[0] in accounts}
     answers_are_charged_once(told, charges, full_cost_nano)
     nothing_else_is_charged(stage, told, charges, full_cost_nano)
     assert not [path for path in (stage.gateway.home / "journal").glob("*") if path.stat().st_size], "unposted journal"

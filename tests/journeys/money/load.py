@@ -6,7 +6,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
@@ -27,7 +27,7 @@ _LEAVES = 12
 class Ask:
     """One request to be sent; `leave_after` is the number of bytes after which the client hangs up."""
 
-    customer: Customer
+    customer: Customer = field(repr=False)
     model: str
     stream: bool
     own_id: str | None = None
@@ -147,12 +147,20 @@ class Load(Aside):
     """Clients that ask without pause. `told` grows while they run; a cut request with an own id is sent again."""
 
     def __init__(
-        self, customers: Sequence[Customer], *, clients: int = 16, mix: Mix = everything, seed: int = 0
+        self,
+        customers: Sequence[Customer] = (),
+        *,
+        clients: int = 16,
+        mix: Mix = everything,
+        seed: int = 0,
+        keep_alive: bool = True,
     ) -> None:
+        """Without `keep_alive` every request may reach another process. Without customers only `ask` sends anything."""
         super().__init__()
         self.told: list[Told] = []
         self._customers = customers
-        self._clients = clients
+        self._clients = clients if customers else 0
+        self._keep_alive = keep_alive
         self._mix = mix
         self._dice = random.Random(seed)
         self._again: deque[Ask] = deque()
@@ -162,7 +170,8 @@ class Load(Aside):
 
     async def begin(self) -> None:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=60)
+            connector=aiohttp.TCPConnector(limit=0, force_close=not self._keep_alive),
+            timeout=aiohttp.ClientTimeout(total=60)
         )
         self._tasks = [asyncio.create_task(self._client()) for _ in range(self._clients)]
 

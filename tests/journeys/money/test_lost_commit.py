@@ -30,4 +30,3 @@ def test_commits_of_unknown_outcome_are_neither_lost_nor_doubled(postgres_url: s
             load.pause_until_idle()
             judge(scene, load.told)
             assert not [told for told in load.told if told.cut], "the server lived all the time"
-            load.resume()

@@ -97,4 +97,3 @@ def test_nothing_is_lost_or_doubled_when_postgresql_goes_away(
             books = judge(scene, load.told, life_s=HOLD_EXPIRY_S)
             charged = [row.request_id for row in books.ledger if row.type == "api_usage"]
             assert len(charged) == len(set(charged))
-            load.resume()

@@ -1,4 +1,4 @@
-"""What depends on the generation of a Gemini model: how it is told to think, and whether calls must be signed.
+"""What depends on the generation of a Gemini model: how it is told to think, and how calls travel back to it.
 
 | effort | budget of thinking tokens (2.5) | level (3 and later) |
 |---|---|---|
@@ -46,8 +46,11 @@ def version_of(native_id: str) -> tuple[int, int]:
     return _LATEST if name.startswith("gemini-") and name.endswith("-latest") else (0, 0)
 
 
-def wants_signed_calls(native_id: str) -> bool:
-    """Whether the first call of each turn must bear a signature, or a word that excuses its absence."""
+def wants_marked_calls(native_id: str) -> bool:
+    """Whether calls go back with their ids, and the first of each turn with a signature or an excuse for its absence.
+
+    From the third generation on both are wanted; before it no ids are given, and some endpoints refuse them.
+    """
     return version_of(native_id) >= (3, 0)
 
 
