@@ -14,6 +14,7 @@ from gatewayz.billing.reconcile import Report, reconcile
 from gatewayz.billing.reconcile_store import snapshot
 from gatewayz.billing.store_postgres import PostgresStore
 from gatewayz.billing.store_sqlite import SqliteStore
+from gatewayz.billing.sweep import Sweeper
 from gatewayz.billing.writer import Writer
 from gatewayz.catalog import PriceSnapshot
 from gatewayz.core.caller import SCOPES, Caller
@@ -48,6 +49,7 @@ class Shop:
         )
         self.writer = Writer(self.store)
         self.cashier = Cashier(self.writer, Settings(), clock, name)
+        self.sweeper = Sweeper(database, self.writer, clock)
 
     async def close(self) -> None:
         await self.cashier.close()
@@ -85,7 +87,7 @@ class Shop:
         """An answer that is charged; returns what it cost."""
         amount = cost(price, usage)
         ledger_id = _ledger_id(user_id, request_id, attempt)
-        hold = await self.cashier.hold(_caller(user_id), ledger_id, amount)
+        hold = await self.cashier.hold(caller_of(user_id), ledger_id, amount)
         charge = Charge(
             amount, model, provider, usage.prompt_tokens, usage.completion_tokens, usage_json(usage), price_json(price)
         )
@@ -96,7 +98,7 @@ class Shop:
     async def fail(self, user_id: int, request_id: str, *, attempt: int = 1, hold: int = CENT) -> None:
         """A request that the provider failed: hold and refund."""
         ledger_id = _ledger_id(user_id, request_id, attempt)
-        held = await self.cashier.hold(_caller(user_id), ledger_id, hold)
+        held = await self.cashier.hold(caller_of(user_id), ledger_id, hold)
         await self.cashier.void(held, ledger_id, "provider_error", self.record(user_id, request_id, 502))
 
     async def refuse(self, user_id: int | None, request_id: str, status: int = 400) -> None:
@@ -106,6 +108,11 @@ class Shop:
     def record(self, user_id: int | None, request_id: str, status: int) -> RequestRecord:
         began_us = self.clock.now_us() - 2 * US_PER_S
         return RequestRecord(began_us, user_id, 70, request_id, "/v1/chat/completions", "acme/chat", status=status)
+
+    async def later(self, seconds: float) -> None:
+        """Time passes, and what is left of expired promises is swept."""
+        self.clock.advance(seconds)
+        await self.sweeper.sweep()
 
     async def check(self, since_us: int | None = None) -> Report:
         """The reconciliation of this moment."""
@@ -122,7 +129,7 @@ class Shop:
             return list((await connection.execute(sa.text(statement), values)).all())
 
 
-def _caller(user_id: int) -> Caller:
+def caller_of(user_id: int) -> Caller:
     return Caller(user_id, 70, "user", "free", frozenset(SCOPES))
 
 

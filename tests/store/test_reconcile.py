@@ -22,7 +22,7 @@ from gatewayz.core.errors import PaymentRequired
 from gatewayz.core.usage import Usage
 from gatewayz.infra.clock import US_PER_DAY, US_PER_S, ManualClock
 from gatewayz.infra.db import Database
-from tests.store.ledger_books import CENT, COST, FREE, USAGE, USD, Shop
+from tests.store.ledger_books import CENT, COST, FREE, PRICE, USAGE, USD, Shop
 
 HOUR_US = 3600 * US_PER_S
 ONE, TWO, THREE = 7, 8, 9
@@ -83,9 +83,7 @@ async def test_books_that_agree_give_no_drift(shop: Shop) -> None:
     report = await shop.check()
     assert report.evidence == ()
     assert (report.accounts, report.charges, report.drifts) == (3, 9, 0)
-    small = cached = 0
-    cached = cost(price_from_json(price_json(replace(shop_price(), id=1))), Usage(1000, 3, cached_tokens=999))
-    small = 2_000 + 8_000
+    cached, small = cost(PRICE, Usage(1000, 3, cached_tokens=999)), cost(PRICE, Usage(1, 1))
     assert report.charged == report.metered == 6 * COST + cached + small
     assert report.balances == 16 * USD - report.charged + COST + 100
     assert report.contra == {
@@ -94,12 +92,6 @@ async def test_books_that_agree_give_no_drift(shop: Shop) -> None:
         "promotions": -5 * USD,
         "revenue": report.charged - COST - 100,
     }
-
-
-def shop_price() -> PriceSnapshot:
-    from tests.store.ledger_books import PRICE
-
-    return PRICE
 
 
 async def test_empty_books_agree(database: Database, clock: ManualClock) -> None:
@@ -287,7 +279,7 @@ async def test_usage_of_a_later_version_is_not_guessed_at(shop: Shop) -> None:
 async def test_another_price_than_was_charged(shop: Shop) -> None:
     await shop.run(
         "UPDATE credit_transactions SET price = :text WHERE request_id = '8:plain'",
-        text=price_json(replace(shop_price(), request_nano_usd=5)),
+        text=price_json(replace(PRICE, request_nano_usd=5)),
     )
     report = await shop.check()
     assert kinds(report) == {"price": 1}
@@ -371,7 +363,7 @@ async def test_a_split_that_is_not_whole_and_an_id_that_stands_twice(shop: Shop)
 
 
 async def test_single_rows_are_looked_at_from_a_day_on(shop: Shop) -> None:
-    shop.clock.advance(5 * 86_400)
+    await shop.later(5 * 86_400)
     since_us = shop.clock.now_us()
     await shop.answer(ONE, "late")
     await shop.answer(TWO, "late")
@@ -386,12 +378,12 @@ async def test_single_rows_are_looked_at_from_a_day_on(shop: Shop) -> None:
     report = await shop.check(since_us)
     assert kinds(report) == {"running": 1}
     assert of_kind(report, "running").ids == ("8:late",)
-    shop.clock.advance(60)
+    await shop.later(60)
     assert kinds(await shop.check(shop.clock.now_us())) == {}
 
 
 async def test_a_request_that_began_before_the_stretch_is_no_drift(shop: Shop) -> None:
-    shop.clock.advance(86_400)
+    await shop.later(86_400)
     await shop.answer(ONE, "over midnight")
     assert kinds(await shop.check(shop.clock.now_us())) == {}
 
@@ -399,7 +391,7 @@ async def test_a_request_that_began_before_the_stretch_is_no_drift(shop: Shop) -
 async def test_records_are_kept_for_ninety_days(shop: Shop) -> None:
     await shop.run("DELETE FROM activity_log")
     assert kinds(await shop.check()) == {"record_missing": 9}
-    shop.clock.advance(91 * 86_400)
+    await shop.later(91 * 86_400)
     assert kinds(await shop.check()) == {}
 
 
@@ -486,11 +478,11 @@ async def test_one_process_of_a_fleet_runs_the_night(
 ) -> None:
     processes = fleet(4)
     assert await processes.tick() == 0
-    clock.advance(61)
+    await shop.later(61)
     assert await processes.tick() == 1
     assert await processes.tick() == 0
-    assert processes.told == [[0]] * 4 or all(heard[-1] == 0 for heard in processes.told)
-    clock.step_wall((-clock.now_us() // US_PER_S) % 86_400 + 3 * 3600)
+    assert [heard[-1] for heard in processes.told] == [0] * 4
+    await shop.later((3 * 3600 - clock.now_us() // US_PER_S) % 86_400)
     assert [await processes.tick() for _ in range(3)] == [1, 0, 0]
     async with database.read() as connection:
         rows, total = await page(connection, 10, 0)
@@ -508,7 +500,7 @@ async def test_drift_is_told_loudly_until_it_is_mended(
 ) -> None:
     await shop.run("UPDATE balances SET purchased_nano_usd = purchased_nano_usd + 5 WHERE user_id = 7")
     processes = fleet(2)
-    clock.advance(61)
+    await shop.later(61)
     with structlog.testing.capture_logs() as logs:
         assert await processes.tick() == 1
     (alarm,) = [entry for entry in logs if entry["event"] == "reconciliation_drift"]
@@ -523,7 +515,7 @@ async def test_drift_is_told_loudly_until_it_is_mended(
     assert entries[0]["after"] == {"drifts": 2, "balance": 1, "double_entry": 1}
     assert [drift["kind"] for drift in rows[0]["evidence"]["drifts"]] == ["balance", "double_entry"]
     await shop.run("UPDATE balances SET purchased_nano_usd = purchased_nano_usd - 5 WHERE user_id = 7")
-    clock.advance(86_400)
+    await shop.later(86_400)
     assert await processes.tick() == 1
     await processes.tick()
     assert [heard[-1] for heard in processes.told] == [0, 0]
@@ -533,13 +525,13 @@ async def test_the_night_of_a_dead_process_is_taken_over(
     shop: Shop, fleet: Callable[[int], Fleet], database: Database, clock: ManualClock
 ) -> None:
     processes = fleet(3)
-    clock.advance(61)
+    await shop.later(12 * 3600)
     night = (clock.now_us() - 3 * HOUR_US) // US_PER_DAY
     await shop.run("INSERT INTO reconciliations (night, started_at_us) VALUES (:n, :at)", n=night, at=clock.now_us())
     assert await processes.tick() == 0
-    clock.advance(2.9 * 3600)
+    await shop.later(2.9 * 3600)
     assert await processes.tick() == 0
-    clock.advance(0.2 * 3600)
+    await shop.later(0.2 * 3600)
     assert await processes.tick() == 1
     async with database.read() as connection:
         rows, total = await page(connection, 10, 0)
@@ -585,9 +577,9 @@ def test_price_and_usage_come_back_from_the_ledger_as_they_were(price: PriceSnap
 
 
 def test_kinds_of_price_that_are_not_billed_are_not_kept() -> None:
-    rich = replace(shop_price(), image_input=7, batch_prompt=3, units={"image": 5})
-    assert price_from_json(price_json(rich)) == shop_price()
-    assert cost(rich, USAGE) == cost(shop_price(), USAGE) == COST
+    rich = replace(PRICE, image_input=7, batch_prompt=3, units={"image": 5})
+    assert price_from_json(price_json(rich)) == PRICE
+    assert cost(rich, USAGE) == cost(PRICE, USAGE) == COST
 
 
 ids = st.text("ab:23", min_size=1, max_size=6)
@@ -620,6 +612,14 @@ def run(work: Awaitable[list[Unmatched]]) -> list[Unmatched]:
     except StopIteration as done:
         return list(done.value)
     raise AssertionError("it waited")
+
+
+def test_a_charge_may_be_an_attempt_of_an_attempt_by_name() -> None:
+    """`a` was tried twice, and so was a request that its client named `a:2`: the charges pass their records on."""
+    assert judged([("a:2", 5), ("a:2:2", 5)], [("a", 5), ("a:2", 5)]) == []
+    assert judged([("a:2", 5), ("a:2:2", 7)], [("a", 5), ("a:2", 7)]) == []
+    (found,) = judged([("a:2", 5)], [("a", 6)])
+    assert (found.kind, found.id, found.charged, found.recorded) == ("record_differs", "7:a:2", 5, 6)
 
 
 @given(st.data(), st.lists(st.tuples(ids, st.integers(1, 3), st.integers(0, 2)), max_size=12))

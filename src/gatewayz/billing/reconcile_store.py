@@ -14,7 +14,8 @@ from gatewayz.catalog.tables import price_history
 from gatewayz.infra.db import Database
 from gatewayz.operations.tables import activity_log
 
-PAGE = 500
+# A page of charges takes about two milliseconds to judge, which is as long as other requests should wait.
+PAGE = 200
 # A client that left is charged for what was produced; every other failure that is charged costs something.
 _CLIENT_CLOSED = 499
 

@@ -73,7 +73,8 @@ class PostgresStore:
         except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             await self._drop()
             raise StoreAway(type(error).__name__, results) from error
-        except asyncio.CancelledError:
+        except BaseException:
+            # Whatever it was, the transaction ends with its connection and never leaks into the next batch.
             await self._drop()
             raise
         return results

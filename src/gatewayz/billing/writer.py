@@ -243,10 +243,10 @@ class Writer:
                     log.warning("journal_operation_known", operation=type(op).__name__, error=str(error))
 
     def _gone_away(self, error: StoreAway) -> None:
-        if not self._away:
-            log.error("ledger_unreachable", error=str(error), waiting=self.depth)
-        self._away = True
+        was_away, self._away = self._away, True
         self.failures += 1
+        if not was_away:
+            log.error("ledger_unreachable", error=str(error), waiting=self.depth)
 
     def _finish(self, entries: list[_Entry], results: list[Result]) -> None:
         if self._away:

@@ -126,9 +126,9 @@ def _ledger_parsers(
         "rerate", parents=[shared], help="what charges should have been at other prices; changes nothing by itself"
     )
     command.add_argument(
-        "--from", dest="from_us", type=moment, required=True, metavar="DATE", help="charges from then on"
+        "--from", dest="start", type=moment, required=True, metavar="DATE", help="charges from then on"
     )
-    command.add_argument("--to", dest="until_us", type=moment, required=True, metavar="DATE", help="until before then")
+    command.add_argument("--to", dest="end", type=moment, required=True, metavar="DATE", help="until before then")
     command.add_argument("--model", help="of one model only")
     command.add_argument("--provider", help="of one provider only")
     command.add_argument(

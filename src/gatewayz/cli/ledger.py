@@ -17,6 +17,7 @@ from gatewayz.core.money import usd_text
 from gatewayz.infra.changes import ChangeFeed
 from gatewayz.infra.clock import SystemClock, iso, parse_time_us
 from gatewayz.infra.db import Database
+from gatewayz.infra.telemetry import configure_logging
 from gatewayz.settings import read_environment
 from gatewayz.wiring.configuration import load_configuration
 from gatewayz.wiring.prepare import current_revision, newest_revision
@@ -33,6 +34,7 @@ _LEFT_ALONE = {
 
 def reconcile_books(options: argparse.Namespace) -> int:
     """Looks at everything, keeps the outcome for GET /admin/reconciliation, prints it; exit code 1 on drift."""
+    configure_logging("warning", as_json=False)
     return asyncio.run(_reconcile(options.since))
 
 
@@ -98,7 +100,7 @@ async def _verify() -> int:
 
 async def _rerate(options: argparse.Namespace) -> int:
     clock = SystemClock()
-    stretch = rerate.Stretch(options.from_us, options.until_us, options.model, options.provider)
+    stretch = rerate.Stretch(options.start, options.end, options.model, options.provider)
     async with _opened() as database:
         book = await _book(options.prices, database)
         if options.apply:

@@ -193,8 +193,8 @@ class Voice:
     include_usage: bool
 
 
-class Dialect(Protocol):
-    """Everything that the gateway asks of a dialect. Instances have no state."""
+class ClientDialect(Protocol):
+    """What the gateway asks of a dialect in which clients speak. Instances have no state."""
 
     name: str
 
@@ -206,19 +206,32 @@ class Dialect(Protocol):
         """The whole request in canonical form. Raises InvalidRequest naming the field."""
         ...
 
+    def write_answer(self, answer: ChatAnswer, voice: Voice, usage: Usage, cost_nano_usd: int) -> bytes:
+        """A plain answer for a client, with `usage.cost`."""
+        ...
+
+    def writer(self, voice: Voice, price: Price) -> StreamWriter:
+        """A fresh encoder for one stream to a client of this dialect."""
+        ...
+
+    def render_error(self, error: GatewayError, request_id: str) -> bytes:
+        """The error body in this dialect's envelope."""
+        ...
+
+
+class ProviderDialect(Protocol):
+    """What the gateway asks of a dialect in which providers are spoken to. Instances have no state."""
+
+    name: str
+
     def write_request(self, request: ChatRequest, target: Target) -> bytes:
         """The body for a provider. Raises InvalidRequest naming the field that cannot be said in this dialect."""
         ...
 
-    def forward_request(self, glance: Glance, target: Target) -> bytes:
-        """The client's own body: model name swapped, usage asked for, gateway fields removed, quirks applied."""
-        ...
-
-    def dropped(self, request: "Glance | ChatRequest", target: Target) -> tuple[str, ...]:
+    def dropped(self, request: ChatRequest, target: Target) -> tuple[str, ...]:
         """Names of the caller's parameters that this target will not receive, for the log.
 
-        A `Glance` is asked about before forwarding, a `ChatRequest` before it is written. What would change the
-        meaning is never in here: it is refused by `forward_request` / `write_request`.
+        What would change the meaning is never in here: it is refused by `write_request`.
         """
         ...
 
@@ -226,8 +239,24 @@ class Dialect(Protocol):
         """A plain answer in canonical form. Raises ValueError if these bytes are none (an error in HTTP 200)."""
         ...
 
-    def write_answer(self, answer: ChatAnswer, voice: Voice, usage: Usage, cost_nano_usd: int) -> bytes:
-        """A plain answer for a client, with `usage.cost`."""
+    def reader(self) -> StreamReader:
+        """A fresh decoder for one stream of this dialect."""
+        ...
+
+    def read_error(self, body: bytes) -> StreamError:
+        """What a provider's error body says, for the failure classifier. Never raises."""
+        ...
+
+
+class Dialect(ClientDialect, ProviderDialect, Protocol):
+    """A dialect that is spoken on both sides, so that what one side says can be forwarded to the other."""
+
+    def forward_request(self, glance: Glance, target: Target) -> bytes:
+        """The client's own body: model name swapped, usage asked for, gateway fields removed, quirks applied."""
+        ...
+
+    def dropped(self, request: "Glance | ChatRequest", target: Target) -> tuple[str, ...]:
+        """As of a `ProviderDialect`; a `Glance` is asked about before forwarding, a `ChatRequest` before it is written."""
         ...
 
     def glance_answer(self, body: bytes) -> AnswerFacts:
@@ -240,20 +269,4 @@ class Dialect(Protocol):
 
     def forwarder(self, voice: Voice, target: Target, price: Price) -> Bridge:
         """A bridge for a provider that speaks the same dialect."""
-        ...
-
-    def reader(self) -> StreamReader:
-        """A fresh decoder for one stream of this dialect."""
-        ...
-
-    def writer(self, voice: Voice, price: Price) -> StreamWriter:
-        """A fresh encoder for one stream to a client of this dialect."""
-        ...
-
-    def read_error(self, body: bytes) -> StreamError:
-        """What a provider's error body says, for the failure classifier. Never raises."""
-        ...
-
-    def render_error(self, error: GatewayError, request_id: str) -> bytes:
-        """The error body in this dialect's envelope."""
         ...

@@ -13,6 +13,12 @@ from gatewayz.core.chat import ChatRequest, Document, Message, Part, Text, ToolC
 from gatewayz.dialects.parameters import unsupported
 
 NO_RESULT = "No result was returned for this tool call."
+OPENING = "(The conversation starts here.)"  # the user's turn where a provider wants one first and there is none
+
+
+def system_tagged(text: str) -> str:
+    """A system message as it stands inside the user's turn, for providers that take none in mid-conversation."""
+    return f"<system>\n{text}\n</system>"
 
 
 def refuse_foreign_files(request: ChatRequest, dialect: str) -> None:

@@ -5,11 +5,12 @@ With several worker processes the figures of all of them are added up (prometheu
 """
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
 from datetime import UTC, datetime
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TextIO
 
 import msgspec
 import structlog
@@ -128,9 +129,27 @@ class Metrics:
         return encoder(registry), content_type
 
 
+class _CannotFail:
+    """A text file of which a full disk costs lines, never the work that wrote them."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> None:
+        """Writes what can be written."""
+        with contextlib.suppress(OSError):
+            self._file.write(text)
+
+    def flush(self) -> None:
+        """Flushes what can be flushed."""
+        with contextlib.suppress(OSError):
+            self._file.flush()
+
+
 def configure_logging(level: str, *, as_json: bool) -> None:
     """Logs to standard error: JSON lines, or readable lines on a terminal. May be called again."""
     number = getattr(logging, level.upper())
+    output: Any = _CannotFail(sys.stderr)
     renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)
     structlog.configure(
         processors=[
@@ -141,7 +160,7 @@ def configure_logging(level: str, *, as_json: bool) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=output),
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(
@@ -183,6 +202,9 @@ class RequestLog:
     def flush(self) -> None:
         """Writes what waits. May be called at any time."""
         lines, self._lines = self._lines, []
-        if lines:
+        if not lines:
+            return
+        # A full disk costs lines of the log, never the request that wrote them.
+        with contextlib.suppress(OSError):
             self._stream.write(b"\n".join(lines) + b"\n")
             self._stream.flush()

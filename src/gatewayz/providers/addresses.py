@@ -2,24 +2,29 @@
 
 import re
 from collections.abc import Mapping
-from urllib.parse import urlsplit, urlunsplit
+from types import MappingProxyType
+from urllib.parse import quote, urlsplit, urlunsplit
 
-from gatewayz.providers.profile import CHAT_PATHS, PLACEHOLDER, DialectName, Profile
+from gatewayz.providers.profile import CHAT_PATHS, PLACEHOLDER, DialectName, Profile, Provider
+from gatewayz.providers.service_accounts import AccountRules
 
 _VERSIONED = re.compile(r"/v\d+(?:beta)?$")
+_NAME = re.compile(r"[\w.-]+")
+_DEFAULT_PATHS: Mapping[str, str] = MappingProxyType({"openai": "/v1", "anthropic": "/v1", "gemini": "/v1beta"})
+_PLAIN, _STREAM = ":generateContent", ":streamGenerateContent"
 
 
-def chat_url(dialect: DialectName, base_url: str, *, default_path: str = "/v1") -> str:
+def chat_url(dialect: DialectName, base_url: str, *, default_path: str | None = None) -> str:
     """The chat endpoint under an operator's base URL; slashes at its end and a query are tolerated.
 
-    A base without any path gets `default_path` (the official variables differ in whether they hold it), and one that
-    already is the endpoint stays as it is.
+    A base without any path gets `default_path` (the official variables differ in whether they hold it; None: that of the
+    dialect), and one that already is the endpoint stays as it is.
     """
     parts = urlsplit(base_url.strip())
     path = parts.path.rstrip("/")
     tail = CHAT_PATHS[dialect]
     if not path.endswith(tail):
-        path = path or default_path
+        path = path or (_DEFAULT_PATHS[dialect] if default_path is None else default_path)
         if dialect == "anthropic" and not _VERSIONED.search(path):
             path += "/v1"  # ANTHROPIC_BASE_URL has no version, even behind a proxy's prefix
         path += tail
@@ -45,7 +50,7 @@ def profile_url(profile: Profile, env: Mapping[str, str]) -> tuple[str, None] | 
         filled = first_set(profile.variables[placeholder], env)
         if filled is None:
             return None, f"its address needs {_one_of(profile.variables[placeholder])}"
-        if not re.fullmatch(r"[\w.-]+", filled[1]):
+        if not _NAME.fullmatch(filled[1]):
             return None, f"{filled[0]} may hold letters, digits, dots and dashes only"
         base_url = base_url.replace(f"{{{placeholder}}}", filled[1])
     return base_url + profile.chat_path, None
@@ -53,9 +58,51 @@ def profile_url(profile: Profile, env: Mapping[str, str]) -> tuple[str, None] | 
 
 def configured_url(dialect: DialectName, base_url: str, profile: Profile | None) -> str:
     """The chat endpoint for a base URL of the configuration; the provider's official one keeps the profile's path."""
-    if profile is not None and profile.dialect == dialect and base_url.strip().rstrip("/") == profile.base_url:
-        return profile.base_url + profile.chat_path
+    base = base_url.strip().rstrip("/")
+    if profile is not None and profile.dialect == dialect and (base == profile.base_url or profile.account is not None):
+        return base + profile.chat_path
     return chat_url(dialect, base_url)
+
+
+def request_url(provider: Provider, native_id: str, *, stream: bool) -> str:
+    """Where one request is sent: where the address tells them, with the model's name and whether it is a stream."""
+    url = provider.url
+    if provider.dialect != "gemini":
+        return url
+    if stream:
+        url = url.replace(_PLAIN, _STREAM) + ("&" if "?" in url else "?") + "alt=sse"
+    return url.replace("{model}", quote(native_id, safe="@:"))
+
+
+def count_url(provider: Provider) -> str | None:
+    """Where tokens of a request in the provider's own dialect are counted; None if it has no such endpoint."""
+    parts = urlsplit(provider.url)
+    if provider.dialect != "anthropic" or not parts.path.endswith(CHAT_PATHS["anthropic"]):
+        return None
+    return urlunsplit((parts.scheme, parts.netloc, parts.path + "/count_tokens", parts.query, ""))
+
+
+def account_urls(
+    rules: AccountRules, env: Mapping[str, str], own_project: str | None, base_url: str | None, wanted: tuple[str, ...]
+) -> list[tuple[str, str]] | str:
+    """(location, chat endpoint) for a service account, best first; or why there is none.
+
+    `own_project` is the account's; `base_url` and the locations `wanted` are the operator's, if he has chosen any.
+    """
+    named = first_set(rules.project, env)
+    project = named[1] if named is not None else own_project
+    if project is None:
+        return f"its address needs {_one_of(rules.project)}"
+    stated = first_set(rules.location, env)
+    locations = wanted or tuple(part.strip() for part in (stated[1].split(",") if stated else ()) if part.strip())
+    locations = tuple(dict.fromkeys(locations)) or (rules.default_location,)
+    if not all(_NAME.fullmatch(name) for name in (project.replace(":", "."), *locations)):
+        return "its project and locations may hold letters, digits, dots and dashes only"
+    urls = []
+    for location in locations:
+        base = (base_url or rules.hosts.get(location) or rules.hosts["*"]).strip().rstrip("/")
+        urls.append((location, (base + rules.path).replace("{location}", location).replace("{project}", project)))
+    return urls
 
 
 def url_problem(url: str) -> str | None:

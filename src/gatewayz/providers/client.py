@@ -1,15 +1,19 @@
 """One call to a provider: its address, its headers, the dialect's own headers, and a reply."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Protocol
 
 from gatewayz.infra.http_client import Reply, Timeouts, Transport
+from gatewayz.providers.access_tokens import AccessTokens, TokenRefused
+from gatewayz.providers.addresses import count_url, request_url
 from gatewayz.providers.profile import Provider
+from gatewayz.providers.service_accounts import ServiceAccount
 
 # Headers of a client that its own dialect means for the model's maker. Nothing else of a client travels upstream.
 PASSED_HEADERS: Mapping[str, frozenset[str]] = MappingProxyType(
-    {"anthropic": frozenset({"anthropic-beta"}), "openai": frozenset()}
+    {"anthropic": frozenset({"anthropic-beta"}), "openai": frozenset(), "gemini": frozenset()}
 )
 _NONE: Mapping[str, str] = MappingProxyType({})
 # Errors of a stream come as JSON, and some servers insist that both are named.
@@ -24,14 +28,42 @@ class InProcess(Protocol):
         ...
 
 
+class Unsigned:
+    """The `Reply` in the place of a provider's when nobody would sign the request for it: a 401 without a call."""
+
+    status = 401
+    headers: Mapping[str, str] = _NONE
+
+    async def read(self) -> bytes:
+        """See `Reply.read`."""
+        return b'{"error":{"code":401,"status":"UNAUTHENTICATED","message":"no access token was issued"}}'
+
+    async def next_chunk(self) -> bytes:
+        """See `Reply.next_chunk`."""
+        return b""
+
+    def close(self) -> None:
+        """See `Reply.close`."""
+
+
 class Upstreams:
     """Sends chat requests to providers."""
 
-    def __init__(self, transport: Transport, simulated: InProcess | None, timeouts: Timeouts) -> None:
-        """`simulated` answers for providers that are marked so; None where there is none."""
+    def __init__(
+        self,
+        transport: Transport,
+        simulated: InProcess | None,
+        timeouts: Timeouts,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        """`simulated` answers for providers that are marked so; None where there is none.
+
+        `now_s` is seconds since the epoch, for access tokens.
+        """
         self._transport = transport
         self._simulated = simulated
         self._timeouts = timeouts
+        self._tokens = AccessTokens(transport, timeouts, now_s)
 
     async def open(
         self,
@@ -40,23 +72,48 @@ class Upstreams:
         *,
         stream: bool,
         request_id: str,
+        native_id: str = "",
         extra_headers: Mapping[str, str] = _NONE,
     ) -> Reply:
         """The provider's reply as soon as its headers are there; the caller closes it. Raises TransportError.
 
-        `extra_headers` are the client's, to be given only if it speaks the provider's dialect; those are passed on that
-        this dialect means for providers (`PASSED_HEADERS`).
+        `native_id` is the provider's name of the model, for those who want it in the address. `extra_headers` are the
+        client's, to be given only if it speaks the provider's dialect; those are passed on that this dialect means for
+        providers (`PASSED_HEADERS`).
         """
         if provider.simulated and self._simulated is not None:
             return self._simulated.answer(body, stream=stream, request_id=request_id)
-        headers = {
-            **provider.headers,
-            "Accept": _ACCEPT_STREAM if stream else "application/json",
-            "X-Request-ID": request_id,
-        }
-        if extra_headers:
-            passed = PASSED_HEADERS[provider.dialect]
-            for name, value in extra_headers.items():
-                if name.lower() in passed:
-                    headers[name.lower()] = value
-        return await self._transport.post(provider.url, headers, body, self._timeouts)
+        headers = _headers(provider, _ACCEPT_STREAM if stream else "application/json", request_id, extra_headers)
+        url = request_url(provider, native_id, stream=stream)
+        if provider.account is not None:
+            return await self._signed(provider.account, url, headers, body)
+        return await self._transport.post(url, headers, body, self._timeouts)
+
+    async def count_tokens(
+        self, provider: Provider, body: bytes, *, request_id: str, extra_headers: Mapping[str, str] = _NONE
+    ) -> Reply | None:
+        """The reply of the provider's own counter of tokens; None if it has none. Raises TransportError."""
+        url = count_url(provider)
+        if url is None or provider.simulated:
+            return None
+        headers = _headers(provider, "application/json", request_id, extra_headers)
+        return await self._transport.post(url, headers, body, self._timeouts)
+
+    async def _signed(self, account: ServiceAccount, url: str, headers: dict[str, str], body: bytes) -> Reply:
+        try:
+            token = await self._tokens.token(account)
+        except TokenRefused:
+            return Unsigned()
+        headers["authorization"] = f"Bearer {token}"
+        reply = await self._transport.post(url, headers, body, self._timeouts)
+        if reply.status == 401:
+            self._tokens.forget(account, token)
+        return reply
+
+
+def _headers(provider: Provider, accept: str, request_id: str, extra: Mapping[str, str]) -> dict[str, str]:
+    headers = {**provider.headers, "Accept": accept, "X-Request-ID": request_id}
+    if extra:
+        passed = PASSED_HEADERS[provider.dialect]
+        headers.update({name.lower(): value for name, value in extra.items() if name.lower() in passed})
+    return headers

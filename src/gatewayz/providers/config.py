@@ -157,12 +157,9 @@ class _Reader:
         dialect = self._text(table, path, "dialect", label)
         if dialect is None or dialect in CHAT_PATHS:
             return dialect
-        if dialect == "gemini":
-            problem = "dialect 'gemini' is not available in this version; use openai or anthropic"
-        else:
-            problem = (
-                f"dialect must be one of {', '.join(CHAT_PATHS)}, not {dialect!r}{near(dialect, frozenset(CHAT_PATHS))}"
-            )
+        problem = (
+            f"dialect must be one of {', '.join(CHAT_PATHS)}, not {dialect!r}{near(dialect, frozenset(CHAT_PATHS))}"
+        )
         self.wrong((*path, "dialect"), f"{label}: {problem}")
         return None
 

@@ -16,9 +16,12 @@ from urllib.parse import urlsplit
 
 from gatewayz.dialects.base import Quirks
 from gatewayz.providers.quirks import QUIRK_NAMES, near, quirk_value
+from gatewayz.providers.service_accounts import AccountRules, ServiceAccount
 
-DialectName = Literal["openai", "anthropic"]
-CHAT_PATHS: Mapping[str, str] = MappingProxyType({"openai": "/chat/completions", "anthropic": "/messages"})
+DialectName = Literal["openai", "anthropic", "gemini"]
+CHAT_PATHS: Mapping[str, str] = MappingProxyType(
+    {"openai": "/chat/completions", "anthropic": "/messages", "gemini": "/models/{model}:generateContent"}
+)
 SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
@@ -49,6 +52,8 @@ class Profile:
     address. `variables` names, for each `{placeholder}` of `base_url`, the variables that fill it. A profile without
     `needs_key` is a local server: it is switched on by one of `base_url_env`. `quirk_reasons` gives for each quirk why
     it is there, with its source.
+    `chat_path` may hold `{model}`. `account` says how the provider is used with a service account, None if it is not.
+    `models` matches the provider's names of the models that can be spoken to in `dialect`; None: all.
     """
 
     slug: str
@@ -66,6 +71,8 @@ class Profile:
     quirk_reasons: Mapping[str, str] = field(default_factory=dict)
     regions: tuple[str, ...] = ()
     needs_key: bool = True
+    account: AccountRules | None = None
+    models: re.Pattern[str] | None = None
     site_url: str | None = None
     color: str | None = None
     sources: tuple[str, ...] = ()
@@ -76,6 +83,8 @@ class Profile:
 class Provider:
     """An active provider. `headers` hold the credential: never logged, never rendered. `url` is where chats are sent.
 
+    `url` may hold `{model}`. `account` signs each request with a token, if there is one. `elsewhere` is the same provider at
+    its other locations, to be tried in this order when this one fails; `location` is where this one is.
     `configured`: it stands in the operator's configuration file, rather than being switched on by a variable.
     """
 
@@ -91,8 +100,17 @@ class Provider:
     simulated: bool = False
     local: bool = False
     configured: bool = False
+    account: ServiceAccount | None = field(default=None, repr=False)
+    location: str | None = None
+    elsewhere: "tuple[Provider, ...]" = ()
     site_url: str | None = None
     color: str | None = None
+
+
+def serves(slug: str, native_id: str) -> bool:
+    """Whether a provider can be spoken to about a model of its own name; True for providers without a profile."""
+    profile = load_profiles().get(slug)
+    return profile is None or profile.models is None or profile.models.fullmatch(native_id) is not None
 
 
 @cache
@@ -146,6 +164,8 @@ def parse_profile(text: str, file_name: str) -> Profile:
         quirk_reasons=reasons,
         regions=reader.names("regions"),
         needs_key=reader.flag("needs_key", default=True),
+        account=reader.account(),
+        models=reader.pattern("models"),
         site_url=reader.text("site_url", "") or None,
         color=reader.text("color", "") or None,
         sources=reader.names("sources"),
@@ -156,9 +176,10 @@ def parse_profile(text: str, file_name: str) -> Profile:
 _MEMBERS = frozenset(
     {
         "slug", "name", "dialect", "base_url", "chat_path", "env", "auth", "base_url_env", "variables", "headers",
-        "quirks", "regions", "needs_key", "site_url", "color", "sources", "notes",
+        "quirks", "regions", "needs_key", "account", "models", "site_url", "color", "sources", "notes",
     }
 )  # fmt: skip
+_ACCOUNT_MEMBERS = frozenset({"json", "file", "scope", "path", "project", "location", "default_location", "hosts"})
 _QUIRK_MEMBERS = frozenset({"value", "reason", "source"})
 
 
@@ -199,6 +220,25 @@ class _Reader:
         if member != "variables" and not all(isinstance(part, str) for part in value.values()):
             self.refuse(member, "must hold texts")
         return dict(value)
+
+    def pattern(self, member: str) -> re.Pattern[str] | None:
+        text = self.text(member, "")
+        try:
+            return re.compile(text) if text else None
+        except re.error:
+            self.refuse(member, "must be a regular expression")
+        return None
+
+    def account(self) -> AccountRules | None:
+        value = self._table.get("account")
+        if value is None:
+            return None
+        if not isinstance(value, dict) or set(value) != _ACCOUNT_MEMBERS:
+            self.refuse("account", f"must be a table of {', '.join(sorted(_ACCOUNT_MEMBERS))}")
+        inner = _Reader(f"{self._file_name}: account", value)
+        lists = {name: inner.names(name) for name in ("json", "file", "project", "location")}
+        texts = {name: inner.text(name) for name in ("scope", "path", "default_location")}
+        return AccountRules(**lists, **texts, hosts=inner.table("hosts"))  # type: ignore[arg-type]  # as the names say
 
     def quirks(self) -> tuple[Quirks, dict[str, str]]:
         """Each quirk is a table of its own with `value`, `reason` and `source`: none may stand without its reason."""

@@ -1,14 +1,15 @@
 """Who can be called? Profiles, environment and configuration put together: the providers of this deployment."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from gatewayz.dialects.base import Quirks
-from gatewayz.providers.addresses import configured_url, first_set, profile_url
+from gatewayz.providers.addresses import account_urls, configured_url, first_set, profile_url
 from gatewayz.providers.config import SIMULATED_SLUG, ConfiguredProvider, fit_for_header
 from gatewayz.providers.profile import DialectName, Profile, Provider
 from gatewayz.providers.quirks import with_quirks
+from gatewayz.providers.service_accounts import ServiceAccount, account_in
 
 # The chain in which providers are tried where nothing else tells them apart; 10 is the first.
 DEFAULT_CHAIN = (
@@ -23,10 +24,12 @@ _SIMULATED_PRIORITY = 1000
 _ANTHROPIC_VERSION = "2023-06-01"  # the version whose shapes the dialect reads
 # How a provider without a profile wants its key, by dialect: (header, scheme).
 _AUTH: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {"openai": ("Authorization", "Bearer"), "anthropic": ("x-api-key", "")}
+    {"openai": ("Authorization", "Bearer"), "anthropic": ("x-api-key", ""), "gemini": ("x-goog-api-key", "")}
 )
 # What any provider of a dialect is taken to be, unless its profile or the operator says otherwise.
-_QUIRKS: Mapping[str, Quirks] = MappingProxyType({"openai": Quirks(), "anthropic": Quirks(max_temperature=1.0)})
+_QUIRKS: Mapping[str, Quirks] = MappingProxyType(
+    {"openai": Quirks(), "anthropic": Quirks(max_temperature=1.0), "gemini": Quirks()}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,15 +111,18 @@ def _sort(found: Provider | str, slug: str, active: list[Provider], inactive: li
 
 def _from_profile(profile: Profile, env: Mapping[str, str]) -> Provider | str:
     """The provider, or why it is inactive."""
-    key = _key_from(profile, env)
-    if profile.needs_key and key is None:
-        return f"no key: set {' or '.join(profile.env)}"
+    account = account_in(profile.account, env) if profile.account is not None else None
+    if isinstance(account, str):
+        return account
+    key = _key_from(profile, env) if account is None else None
+    if profile.needs_key and key is None and account is None:
+        return f"no key: set {' or '.join(_credentials_of(profile))}"
     if key is not None and not fit_for_header(key[1]):
         return f"{key[0]} holds characters that no header can carry"
     url, problem = profile_url(profile, env)
     if url is None:
         return str(problem)
-    return Provider(
+    provider = Provider(
         slug=profile.slug,
         name=profile.name,
         dialect=profile.dialect,
@@ -129,6 +135,31 @@ def _from_profile(profile: Profile, env: Mapping[str, str]) -> Provider | str:
         site_url=profile.site_url,
         color=profile.color,
     )
+    return provider if account is None else _at_locations(provider, account, profile, env, None, ())
+
+
+def _at_locations(
+    provider: Provider,
+    account: ServiceAccount,
+    profile: Profile,
+    env: Mapping[str, str],
+    base_url: str | None,
+    wanted: tuple[str, ...],
+) -> Provider | str:
+    """The provider signed for by a service account, at the first of its locations, the others beside it."""
+    if profile.account is None:
+        raise ValueError(f"{profile.slug} takes no service account")
+    urls = account_urls(profile.account, env, account.project, base_url, wanted)
+    if isinstance(urls, str):
+        return urls
+    places = [
+        replace(provider, url=url, account=account, location=location, regions=(location,)) for location, url in urls
+    ]
+    return replace(places[0], elsewhere=tuple(places[1:]))
+
+
+def _credentials_of(profile: Profile) -> tuple[str, ...]:
+    return (*(profile.account.names if profile.account is not None else ()), *profile.env)
 
 
 def _from_config(wanted: ConfiguredProvider, profile: Profile | None, env: Mapping[str, str]) -> Provider | str:
@@ -136,14 +167,19 @@ def _from_config(wanted: ConfiguredProvider, profile: Profile | None, env: Mappi
     dialect: DialectName = wanted.dialect or (profile.dialect if profile else "openai")
     # Under another dialect the profile's way of signing and its quirks mean nothing.
     spoken = profile if profile is not None and profile.dialect == dialect else None
+    account = None
+    if spoken is not None and spoken.account is not None and wanted.api_key is None:
+        account = account_in(spoken.account, env)
+        if isinstance(account, str):
+            return account
     key = wanted.api_key
-    if key is None and profile is not None:
+    if key is None and profile is not None and account is None:
         found = _key_from(profile, env)
         if found is not None and not fit_for_header(found[1]):
             return f"{found[0]} holds characters that no header can carry"
         key = found[1] if found else None
         if key is None and profile.needs_key and wanted.base_url is None:
-            return f"no key: set api_key, api_key_env or {' or '.join(profile.env)}"
+            return f"no key: set api_key, api_key_env or {' or '.join(_credentials_of(profile))}"
     if wanted.base_url is not None:
         url = configured_url(dialect, wanted.base_url, profile)
     elif profile is None or spoken is None:
@@ -154,7 +190,7 @@ def _from_config(wanted: ConfiguredProvider, profile: Profile | None, env: Mappi
             return str(problem)
         # Standing in the file switches a local server on at its usual address.
         url = stated or profile.base_url + profile.chat_path
-    return Provider(
+    provider = Provider(
         slug=wanted.slug,
         name=wanted.name or (profile.name if profile else wanted.slug),
         dialect=dialect,
@@ -169,6 +205,9 @@ def _from_config(wanted: ConfiguredProvider, profile: Profile | None, env: Mappi
         site_url=profile.site_url if profile else None,
         color=profile.color if profile else None,
     )
+    if account is None or spoken is None:
+        return provider
+    return _at_locations(provider, account, spoken, env, wanted.base_url, wanted.regions)
 
 
 def _regions_of(profile: Profile | None, wanted: ConfiguredProvider) -> tuple[str, ...]:

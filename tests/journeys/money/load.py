@@ -144,7 +144,10 @@ def only_good(dice: random.Random, customers: Sequence[Customer]) -> Ask:
 
 
 class Load(Aside):
-    """Clients that ask without pause. `told` grows while they run; a cut request with an own id is sent again."""
+    """Clients that ask without pause; a request with an own id that is cut off is sent again.
+
+    `told` grows while they run, `answered` is how many answers were received in full.
+    """
 
     def __init__(
         self,
@@ -158,6 +161,7 @@ class Load(Aside):
         """Without `keep_alive` every request may reach another process. Without customers only `ask` sends anything."""
         super().__init__()
         self.told: list[Told] = []
+        self.answered = 0
         self._customers = customers
         self._clients = clients if customers else 0
         self._keep_alive = keep_alive
@@ -191,18 +195,17 @@ class Load(Aside):
         self._running = True
         self.run(self._begin_clients())
 
-    def wait_for(self, answers: int, timeout_s: float = 30.0) -> None:
-        """Returns when so many more answers have been received in full. Fails when that takes too long."""
-        wanted = self.answered + answers
+    def wait_until(self, reached: Callable[[], bool], timeout_s: float = 60.0) -> None:
+        """Returns when `reached` says so. Fails when that takes too long."""
         until = time.monotonic() + timeout_s
-        while self.answered < wanted:
-            assert time.monotonic() < until, f"only {self.answered} of {wanted} answers: {self.told[-5:]}"
+        while not reached():
+            assert time.monotonic() < until, f"waited in vain: {self.told[-5:]}"
             time.sleep(0.005)
 
-    @property
-    def answered(self) -> int:
-        """Answers received in full so far."""
-        return sum(told.complete for told in list(self.told))
+    def wait_for(self, answers: int) -> None:
+        """Returns when so many more answers have been received in full."""
+        wanted = self.answered + answers
+        self.wait_until(lambda: self.answered >= wanted)
 
     def ask(self, asks: Sequence[Ask]) -> list[Told]:
         """These requests, all at once, beside the load; they are noted in `told` too."""
@@ -213,8 +216,7 @@ class Load(Aside):
         told: list[Told] = []
 
         async def one(ask: Ask) -> None:
-            told.append(await tell(self._session, ask))
-            self.told.append(told[-1])
+            told.append(await self._tell(ask))
 
         async def begin() -> None:
             self._beside |= {asyncio.create_task(one(ask)) for ask in asks}
@@ -231,9 +233,13 @@ class Load(Aside):
         self._beside.clear()
 
     async def _all(self, asks: Sequence[Ask]) -> list[Told]:
-        told = await asyncio.gather(*(tell(self._session, ask) for ask in asks))
-        self.told += told
-        return list(told)
+        return await asyncio.gather(*(self._tell(ask) for ask in asks))
+
+    async def _tell(self, ask: Ask) -> Told:
+        told = await tell(self._session, ask)
+        self.told.append(told)
+        self.answered += told.complete
+        return told
 
     async def _begin_clients(self) -> None:
         self._tasks = [asyncio.create_task(self._client()) for _ in range(self._clients)]
@@ -244,8 +250,7 @@ class Load(Aside):
     async def _client(self) -> None:
         while self._running:
             ask = self._again.popleft() if self._again else self._mix(self._dice, self._customers)
-            told = await tell(self._session, ask)
-            self.told.append(told)
+            told = await self._tell(ask)
             if told.cut and ask.own_id is not None and ask.tries < _MOST_TRIES:
                 self._again.append(replace(ask, tries=ask.tries + 1))
             if told.status is None or told.status >= 500:

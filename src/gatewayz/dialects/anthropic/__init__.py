@@ -45,6 +45,8 @@ class AnthropicMessages:
         return request_write.write_request(request, target)
 
     def forward_request(self, glance: Glance, target: Target) -> bytes:
+        if forward_request.has_foreign_thinking(glance):
+            return request_write.write_request(request_read.read_request(glance), target)
         return forward_request.forward_request(glance, target)
 
     def dropped(self, request: Glance | ChatRequest, target: Target) -> tuple[str, ...]:

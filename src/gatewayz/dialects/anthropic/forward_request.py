@@ -1,15 +1,18 @@
 """Forwarding a Messages request to an Anthropic-like provider: the caller's own bytes, few members changed."""
 
+import re
 from typing import Any
 
 import msgspec
 
-from gatewayz.dialects import json_text
+from gatewayz.dialects import json_text, signatures
 from gatewayz.dialects.base import Glance, Target
 from gatewayz.dialects.parameters import unsupported
 
 GATEWAY_FIELDS = frozenset({"provider"})  # the gateway's own; never sent upstream
 _NULL = msgspec.Raw(b"null")
+_SEALED = signatures.SEALED_BY_GEMINI.encode()
+_UNSIGNED = re.compile(rb'"signature"\s*:\s*""')
 
 
 def forward_request(glance: Glance, target: Target) -> bytes:
@@ -38,6 +41,15 @@ def forward_request(glance: Glance, target: Target) -> bytes:
     if not any(glance.fields.get(name, _NULL) != _NULL for name in target.force_unless):
         fields.update(target.force_params)
     return json_text.dump(fields)
+
+
+def has_foreign_thinking(glance: Glance) -> bool:
+    """Whether another family has taken part in the conversation: its thinking is unsigned, or signed by itself.
+
+    Anthropic refuses such blocks, so these conversations are written anew instead of forwarded.
+    """
+    text = bytes(glance.fields["messages"])
+    return _SEALED in text or _UNSIGNED.search(text) is not None
 
 
 def dropped(glance: Glance, target: Target) -> tuple[str, ...]:

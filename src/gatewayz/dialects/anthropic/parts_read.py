@@ -16,7 +16,7 @@ from gatewayz.core.chat import (
     ToolCall,
     ToolResult,
 )
-from gatewayz.dialects import json_text
+from gatewayz.dialects import json_text, signatures
 from gatewayz.dialects.anthropic.wire import NAME
 from gatewayz.dialects.parameters import missing, wrong_type
 
@@ -71,9 +71,11 @@ def read_block(block: dict[str, Any], param: str) -> Part:
     if kind == "thinking":
         signature = block.get("signature")
         text = block.get("thinking")
-        return Thinking(text if isinstance(text, str) else "", signature if isinstance(signature, str) else None)
+        signature = signature if isinstance(signature, str) and signature else None
+        return Thinking(text if isinstance(text, str) else "", signature, signatures.family(signature))
     if kind == "redacted_thinking":
-        return RedactedThinking(_string(block, "data", param))
+        data = _string(block, "data", param)
+        return RedactedThinking(data, signatures.family(data))
     if kind == "tool_use":
         arguments = json_text.dump(block.get("input") or {}).decode()
         return ToolCall(_string(block, "id", param), _string(block, "name", param), arguments, cache_mark(block))

@@ -14,8 +14,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
 from gatewayz.core.chat import (
     Audio,
     CacheMark,
@@ -30,14 +28,13 @@ from gatewayz.core.chat import (
     ToolCall,
     ToolResult,
 )
-from gatewayz.dialects import citations, json_text
+from gatewayz.dialects import citations
 from gatewayz.dialects.anthropic.wire import NAME
 from gatewayz.dialects.base import Quirks
-from gatewayz.dialects.conversation import with_results_paired
+from gatewayz.dialects.call_input import call_input
+from gatewayz.dialects.conversation import OPENING, system_tagged, with_results_paired
 from gatewayz.dialects.parameters import unsupported
 
-OPENING = "(The conversation starts here.)"
-INVALID_ARGUMENTS = "invalid_arguments"  # member that holds tool arguments which are no JSON object
 _NOT_IN_IDS = re.compile(r"[^a-zA-Z0-9_-]")
 _PDF = "application/pdf"
 
@@ -99,19 +96,6 @@ def call_id(given: str) -> str:
     return _NOT_IN_IDS.sub("_", given) or "call"
 
 
-def call_input(arguments: str) -> Any:
-    """Tool arguments as `input` object; what is no JSON object is kept as text under `invalid_arguments`."""
-    text = arguments.strip()
-    if not text:
-        return {}
-    try:
-        if isinstance(json_text.load(text.encode()), dict):
-            return msgspec.Raw(text.encode())
-    except (ValueError, UnicodeEncodeError):
-        pass
-    return {INVALID_ARGUMENTS: arguments}
-
-
 def _add(turns: list[Turn], role: str, blocks: list[dict[str, Any]]) -> None:
     if not blocks:
         return
@@ -144,7 +128,7 @@ def _text(part: Text) -> dict[str, Any]:
 
 
 def _tagged(block: dict[str, Any]) -> dict[str, Any]:
-    return {**block, "text": f"<system>\n{block['text']}\n</system>"}
+    return {**block, "text": system_tagged(block["text"])}
 
 
 def _blocks(message: Message, param: str) -> list[dict[str, Any]]:

@@ -40,7 +40,9 @@ def document_part(document: Document) -> dict[str, Any]:
         context = f"{document.context}\n\n" if document.context else ""
         return {"text": head + context + document.text}
     if document.url is not None:
-        return {"fileData": {"mimeType": document.media_type or _type_of(document.url) or _PDF, "fileUri": document.url}}
+        return {
+            "fileData": {"mimeType": document.media_type or _type_of(document.url) or _PDF, "fileUri": document.url}
+        }
     return _inline(document.media_type or _PDF, document.data or "")
 
 

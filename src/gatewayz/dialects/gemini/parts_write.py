@@ -89,7 +89,7 @@ class _Writer:
         calls = 0
         for part in message.parts:
             if isinstance(part, (Thinking, RedactedThinking)):
-                written += _thought(part)
+                written += _thought(part, bool(signed))
             elif isinstance(part, ToolCall):
                 call = self._call(part, signed.get(signatures.call_place(calls)), first=calls == 0)
                 written.append(call)
@@ -160,15 +160,17 @@ def _signatures(message: Message) -> dict[str, str]:
     return dict(found for part in thoughts if (found := signatures.gemini_signature(part, calls)) is not None)
 
 
-def _thought(part: Thinking | RedactedThinking) -> list[dict[str, Any]]:
-    """A thought of Gemini's own; those of others, and signatures alone, are no parts."""
+def _thought(part: Thinking | RedactedThinking, ours: bool) -> list[dict[str, Any]]:
+    """A thought of Gemini's own; those of others, and signatures of other parts alone, are no parts.
+
+    `ours`: Gemini signed something in this message, so that its unsigned thoughts are Gemini's, too.
+    """
     found = signatures.gemini_signature(part, [])
-    if found is None or isinstance(part, RedactedThinking) or not part.text:
-        return []
-    thought: dict[str, Any] = {"text": part.text, "thought": True}
-    if found[0] == signatures.THOUGHT:
-        thought["thoughtSignature"] = found[1]
-    return [thought]
+    text = part.text if isinstance(part, Thinking) else ""
+    if found is not None and found[0] == signatures.THOUGHT:
+        return [{"text": text, "thought": True, "thoughtSignature": found[1]}]
+    unsigned = isinstance(part, Thinking) and part.signature is None
+    return [{"text": text, "thought": True}] if text and (found is not None or (ours and unsigned)) else []
 
 
 def _media(part: Part, param: str) -> dict[str, Any]:

@@ -17,7 +17,9 @@ What it lacks is converted where another form says the same, else told in the de
 | `items` missing or of any kind | texts |
 | boolean schemas, schemas without a type | the type that its other members imply, else a text |
 | `required` names without a property | removed |
-| `additionalProperties`, `patternProperties`, `propertyNames`, `not`, `if`/`then`/`else`, `dependent…`, `unevaluated…`, `contains`, `$schema`, `$id`, `$comment`, `readOnly`, `writeOnly`, `deprecated`, `content…`, unknown keywords | removed |
+| `additionalProperties`, `patternProperties`, `propertyNames`, `contains`, `not`, `if`/`then`/`else` | removed |
+| `dependent…`, `unevaluated…`, `content…`, `$schema`, `$id`, `$comment`, unknown keywords | removed |
+| `readOnly`, `writeOnly`, `deprecated` | removed |
 """
 
 from typing import Any
@@ -34,6 +36,7 @@ _TYPES = frozenset({"string", "number", "integer", "boolean", "array", "object"}
 _FORMATS = frozenset({"date-time", "enum", "float", "double", "int32", "int64"})
 _ANY_OBJECT: dict[str, Any] = {"type": "object"}
 MOST_NODES = 5_000  # references may multiply; no tool needs more
+MOST_LEVELS = 100
 
 
 def convert_schema(schema: dict[str, Any], param: str) -> dict[str, Any]:
@@ -48,17 +51,27 @@ class _Converter:
         self._root = root
         self._param = param
         self._nodes = 0
+        self._level = 0
 
     def convert(self, schema: Any, inside: tuple[str, ...]) -> dict[str, Any]:
         """`inside` are the references that led here."""
-        self._nodes += 1
-        if self._nodes > MOST_NODES:
-            raise unsupported(self._param, f"describes more than {MOST_NODES} values once its references are resolved")
+        self._count()
         if not isinstance(schema, dict):
             return {"type": "string"}
-        schema, inside, recursive = self._resolved(schema, inside)
-        if recursive:
-            return schema
+        self._level += 1
+        resolved, inside, recursive = self._resolved(schema, inside)
+        result = resolved if recursive else self._converted(resolved, inside)
+        self._level -= 1
+        return result
+
+    def _count(self) -> None:
+        self._nodes += 1
+        if self._nodes > MOST_NODES or self._level > MOST_LEVELS:
+            raise unsupported(
+                self._param, f"describes more than {MOST_NODES} values or {MOST_LEVELS} levels, its references resolved"
+            )
+
+    def _converted(self, schema: dict[str, Any], inside: tuple[str, ...]) -> dict[str, Any]:
         notes: list[str] = []
         result = {name: value for name, value in schema.items() if name in _KEPT and value is not None}
         self._type(schema, result, inside, notes)
@@ -73,6 +86,7 @@ class _Converter:
     ) -> tuple[dict[str, Any], tuple[str, ...], bool]:
         """The schema with its reference and `allOf` put in place, and whether it would contain itself for ever."""
         while isinstance(schema.get("$ref"), str):
+            self._count()
             reference = schema["$ref"]
             if reference in inside:
                 return {**_ANY_OBJECT, "description": f"As {reference.rpartition('/')[2]} above."}, inside, True
@@ -83,9 +97,10 @@ class _Converter:
         if isinstance(parts, list):
             merged: dict[str, Any] = {}
             for part in [*parts, {name: value for name, value in schema.items() if name != "allOf"}]:
-                self._nodes += 1
-                if self._nodes <= MOST_NODES and isinstance(part, dict):
+                if isinstance(part, dict):
+                    self._level += 1
                     resolved, inside, _ = self._resolved(part, inside)
+                    self._level -= 1
                     _merge(merged, resolved)
             schema = merged
         return schema, inside, False
@@ -94,7 +109,8 @@ class _Converter:
         found: Any = self._root if reference.startswith("#") else None
         for step in reference.split("/")[1:]:
             found = found.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(found, dict) else None
-        return found if isinstance(found, dict) else _ANY_OBJECT
+        definition: dict[str, Any] = found if isinstance(found, dict) else _ANY_OBJECT
+        return definition
 
     def _type(self, schema: dict[str, Any], result: dict[str, Any], inside: tuple[str, ...], notes: list[str]) -> None:
         """`type`, `nullable` and `anyOf`."""
@@ -162,7 +178,7 @@ class _Converter:
             properties = schema.get("properties")
             if isinstance(properties, dict) and properties:
                 result["properties"] = {name: self.convert(each, inside) for name, each in properties.items()}
-                required = [name for name in _list(schema.get("required")) if name in properties]
+                required = [name for name in properties if name in _list(schema.get("required"))]
                 if required:
                     result["required"] = required
         elif result.get("type") == "array" and "items" not in result:
@@ -178,10 +194,11 @@ class _Converter:
 
 def _merge(into: dict[str, Any], part: dict[str, Any]) -> None:
     for name, value in part.items():
-        if name == "properties" and isinstance(value, dict):
-            into[name] = {**into.get(name, {}), **value}
+        known = into.get(name)
+        if name == "properties" and isinstance(value, dict) and isinstance(known, dict):
+            into[name] = {**known, **value}
         elif name == "required":
-            into[name] = list(dict.fromkeys([*_list(into.get(name)), *_list(value)]))
+            into[name] = _list(known) + _list(value)
         else:
             into[name] = value
 

@@ -25,14 +25,16 @@ def tool_members(request: ChatRequest) -> dict[str, Any]:
 def _declaration(tool: Tool | OpaqueTool, index: int) -> dict[str, Any]:
     param = f"tools[{index}]"
     if isinstance(tool, OpaqueTool):
-        raise unsupported("tools", f"holds a tool of type '{tool.kind}', which the provider of this model does not have")
+        raise unsupported(
+            "tools", f"holds a tool of type '{tool.kind}', which the provider of this model does not have"
+        )
     if not _FUNCTION_NAME.fullmatch(tool.name):
         raise unsupported(param, f"has the name '{tool.name}', which this provider does not accept for functions")
     declaration: dict[str, Any] = {"name": tool.name}
     if tool.description is not None:
         declaration["description"] = tool.description
     parameters = convert_schema(tool.parameters, param)
-    if parameters.get("properties"):
+    if parameters.get("properties") or parameters.get("type") != "object":  # of an empty object nothing is said
         declaration["parameters"] = parameters
     return declaration
 
@@ -42,5 +44,3 @@ def _calling(choice: ToolChoice) -> dict[str, Any]:
     if choice.mode == "named":
         config["allowedFunctionNames"] = [choice.name]
     return config
-
-

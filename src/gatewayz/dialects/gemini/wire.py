@@ -105,20 +105,16 @@ def _leniently(data: bytes) -> Body:
         raise ValueError("not an answer") from error
 
 
-def raw_part(data: bytes, candidate: int, part: int) -> Any:
-    """A part as JSON value; for those of a kind that `Part` does not know. `data` has been read as `Body`."""
-    return json_text.load(data)["candidates"][candidate]["content"]["parts"][part]
+def other_kind(part: Part, data: bytes, candidate: int, number: int) -> tuple[str, Any] | None:
+    """(kind, JSON value) of a part that holds something else than text, a thought or a call; None for those.
 
-
-def is_other_kind(part: Part) -> bool:
-    """Whether a part holds something else than text, a thought or a call."""
-    return part.function_call is None and not isinstance(part.text, str)
-
-
-def kind_of(raw: Any) -> str:
-    """The name of the member by which a part of another kind is known."""
-    names = [name for name in raw if name not in ("thought", "thoughtSignature")] if isinstance(raw, dict) else []
-    return names[0] if names else "empty part"
+    `data` are the bytes that were read as `Body`, in which this is part `number` of candidate `candidate`.
+    """
+    if part.function_call is not None or isinstance(part.text, str):
+        return None
+    raw = json_text.load(data)["candidates"][candidate]["content"]["parts"][number]
+    names = [name for name in raw if name not in ("thought", "thoughtSignature", "text", "functionCall")]
+    return (names[0], raw) if names else None
 
 
 def native_finish(reason: Any) -> str | None:

@@ -17,6 +17,7 @@ from gatewayz.core.chat import (
     ToolCall,
     ToolResult,
 )
+from gatewayz.dialects import signatures
 from gatewayz.dialects.data_uri import split_data_uri
 from gatewayz.dialects.openai_chat.normal import arguments_text
 from gatewayz.dialects.parameters import missing, unsupported, wrong_type
@@ -106,10 +107,11 @@ def read_reasoning(message: dict[str, Any]) -> list[Part]:
         family = detail.get("format")
         family = family if isinstance(family, str) else None
         if kind == "reasoning.encrypted" and isinstance(detail.get("data"), str):
-            parts.append(RedactedThinking(detail["data"], family))
+            parts.append(RedactedThinking(detail["data"], family or signatures.family(detail["data"])))
         elif kind in ("reasoning.text", "reasoning.summary"):
             text, signature = detail.get("text") or detail.get("summary"), detail.get("signature")
             signature = signature if isinstance(signature, str) and signature else None
+            family = family or signatures.family(signature)
             piece = Thinking(text if isinstance(text, str) else "", signature, family)
             _add_thinking(parts, piece, same_block=index is not None and index == last_index)
         last_index = index

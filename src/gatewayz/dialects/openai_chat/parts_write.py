@@ -18,6 +18,7 @@ from gatewayz.core.chat import (
     ToolCall,
     ToolResult,
 )
+from gatewayz.dialects import signatures
 from gatewayz.dialects.base import Quirks
 from gatewayz.dialects.conversation import with_results_paired
 from gatewayz.dialects.data_uri import data_uri
@@ -101,13 +102,29 @@ def _assistant(message: Message, quirks: Quirks, param: str) -> list[dict[str, A
     thoughts = [part.text for part in message.parts if isinstance(part, Thinking) and part.text]
     if thoughts and quirks.reasoning_field:
         written[quirks.reasoning_field] = "\n\n".join(thoughts)
-    details = reasoning_details(message.parts)
+    details = reasoning_details(_unsealed(message.parts))
     if details and quirks.reasoning_details:
         written["reasoning_details"] = details
     if calls or opaque:
         written["tool_calls"] = [tool_call(call, _call_id(call.id, quirks)) for call in calls] + opaque
     empty = not content and not calls and not opaque and not refusals
     return [] if empty else [_named(written, message)]
+
+
+def _unsealed(parts: Iterable[Part]) -> list[Part]:
+    """The parts as other gateways know them: their providers want Gemini's signatures bare."""
+    calls = [part for part in parts if isinstance(part, ToolCall)]
+    found: list[Part] = []
+    for part in parts:
+        if isinstance(part, (Thinking, RedactedThinking)) and part.format == signatures.GEMINI:
+            signed = signatures.gemini_signature(part, calls)
+            if isinstance(part, Thinking) and part.text:
+                found.append(Thinking(part.text, format=part.format))
+            if signed is not None:
+                found.append(RedactedThinking(signed[1], part.format))
+        else:
+            found.append(part)
+    return found
 
 
 def _opaque(part: Opaque, param: str) -> Any:
