@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= auto
 
-.PHONY: run test quick check bench docs lock clean help
+.PHONY: run test quick soak check bench docs lock clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/ -/'
@@ -17,6 +17,9 @@ test: $(VENV)/.test  ## the whole suite, with real PostgreSQL and Redis servers 
 
 quick: $(VENV)/.test  ## the part of the suite that takes seconds
 	@$(BIN)/python -m pytest tests/unit tests/dialects -n $(WORKERS) --dist loadfile -m 'not slow'
+
+soak: $(VENV)/.test  ## the journeys of money many times over: hundreds of kills and outages, most of an hour
+	@GATEWAYZ_SOAK=1 $(BIN)/python -m pytest tests/journeys/money -n $(WORKERS) --dist loadfile --require-servers
 
 check: $(VENV)/.test  ## linters, types, import contract, size limits
 	@$(BIN)/ruff check src tests scripts bench

@@ -20,7 +20,7 @@ from gatewayz.catalog.seed import packaged_seed, seed_records
 from gatewayz.core.errors import GatewayError, InvalidRequest
 from gatewayz.dialects import DIALECTS
 from gatewayz.infra.telemetry import Metrics
-from gatewayz.providers.profile import Profile, load_profiles
+from gatewayz.providers.profile import Profile, load_profiles, serves
 from gatewayz.providers.registry import default_priority
 from gatewayz.settings import RESERVED_SETTINGS, SECRET_SETTINGS, setting_rows
 
@@ -66,7 +66,12 @@ _GUARDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 }
 _NO_GUARDS = frozenset({"current_caller", "_page"})
 _SPECIAL_GUARDS = {"/metrics": "anyone; with the scrape token if `metrics_token` is set"}
-_SPEAKS = {"openai": "OpenAI Chat Completions", "anthropic": "Anthropic Messages"}
+_SPEAKS = {
+    "openai": "OpenAI Chat Completions",
+    "openai_completions": "OpenAI Completions (legacy)",
+    "anthropic": "Anthropic Messages",
+    "gemini": "Gemini generateContent",
+}
 
 
 def pages() -> dict[str, str]:
@@ -158,8 +163,14 @@ def providers_page() -> str:
             profile.name,
             _SPEAKS[profile.dialect],
             f"`{profile.base_url}`",
-            _names(profile.env) if profile.needs_key else f"{_names(profile.env)} (optional)",
-            _names([*profile.base_url_env, *(name for names in profile.variables.values() for name in names)]),
+            _keys_of(profile),
+            _names(
+                [
+                    *profile.base_url_env,
+                    *(name for names in profile.variables.values() for name in names),
+                    *_places_of(profile),
+                ]
+            ),
             str(default_priority(profile.slug, known=True)),
             str(priced.get(profile.slug, 0)),
         )
@@ -179,10 +190,24 @@ def providers_page() -> str:
     )
 
 
+def _keys_of(profile: Profile) -> str:
+    account = f"{_names(profile.account.names)} (service account), " if profile.account is not None else ""
+    return f"{account}{_names(profile.env)}" + ("" if profile.needs_key else " (optional)")
+
+
+def _places_of(profile: Profile) -> tuple[str, ...]:
+    return (*profile.account.project, *profile.account.location) if profile.account is not None else ()
+
+
 def endpoints_page() -> str:
     """Every route with who may call it."""
     inference = [
-        ("POST", f"`{path}`", "a key with the scope `inference`; anyone for free models", _SPEAKS[route.dialect])
+        (
+            "POST",
+            f"`{path}`",
+            "a key with the scope `inference`" + ("" if route.counts else "; anyone for free models"),
+            _SPEAKS[route.dialect] + (": how many tokens a request has" if route.counts else ""),
+        )
         for path, route in ROUTES.items()
     ]
     groups: dict[str, list[tuple[str, ...]]] = {"public": [], "account": [], "admin": []}
@@ -338,7 +363,10 @@ def _priced_models() -> dict[str, int]:
 
 def _is_priced(offer: OfferRecord) -> bool:
     price = offer.price
-    return offer.active and not offer.suspect and price is not None and bool(price.prompt or price.completion)
+    spoken = serves(offer.provider, offer.native_id)
+    return (
+        spoken and offer.active and not offer.suspect and price is not None and bool(price.prompt or price.completion)
+    )
 
 
 def _quirks(profile: Profile) -> str:

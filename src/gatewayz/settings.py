@@ -114,7 +114,6 @@ class Settings:
     metrics_token: str = _setting("", "if set, /metrics wants this as a Bearer token")
     log_level: str = _setting("info", "debug, info, warning or error")
 
-
     @property
     def plain_wait_s(self) -> float:
         """Longest wait for an answer that is not streamed: it comes whole, after all of its tokens."""

@@ -1,11 +1,12 @@
-"""A fake provider in a process of its own: OpenAI Chat and Anthropic Messages, scripted over HTTP.
+"""A fake provider in a process of its own: OpenAI Chat, Anthropic Messages and Gemini, scripted over HTTP.
 
     python tests/fakes/upstream.py --port 0        prints the port, serves until stdin closes or it is killed
 
 One process plays many providers: `/p/{persona}/v1/chat/completions`, `/p/{persona}/v1/messages` (without `/p/…` the
 persona is "default"). `POST /_script` takes `{persona, model?, default?, queue?}` (see `behaviour.py`), `GET
 /_journal?persona=` tells what was asked, `POST /_reset` forgets both. Without a script: 200, "Hello from {persona}",
-usage 10/5. A further dialect is a module like `speak_openai.py` and a line in `SPEAKERS`.
+usage 10/5. Gemini's model and whether to stream stand in the path, `…/models/{model}:generateContent`; `/token` issues
+access tokens for signed claims. A further dialect is a module like `speak_openai.py` and a line in `SPEAKERS`.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import speak_anthropic
+import speak_gemini
 import speak_openai
 from behaviour import Behaviour, Scripts
 from delivery import Cut, Gone, Sender, as_body
@@ -70,7 +72,7 @@ class Upstream:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, entry: dict[str, Any]
     ) -> None:
         request = entry["body"] if isinstance(entry["body"], dict) else {}
-        model = request.get("model")
+        model = speak_gemini.model_in(path) or request.get("model")
         script = self.scripts.next(entry["persona"], model if isinstance(model, str) else None)
         sender = Sender(reader, writer, script)
         try:
@@ -86,12 +88,17 @@ class Upstream:
         if script.hang == "headers":
             await sender.hang()
         await sender.pause(script.delay_s)
-        speaker = SPEAKERS.get(path)
+        speaker = speak_gemini if speak_gemini.model_in(path) else SPEAKERS.get(path)
         entry["status"] = script.status
         if script.status == 0:  # no reply at all
             raise Cut
-        if speaker is None:
-            status, value = _other(path, entry["persona"], request)
+        if speaker is None and path == "/token" and script.status == 200:
+            entry["claims"] = speak_gemini.claims_of(entry["body"])
+            await sender.plain(200, as_body(script.body or speak_gemini.token(entry["number"])))
+        elif speaker is None:
+            status, value = (
+                _other(path, entry["persona"], request) if script.status == 200 else (script.status, script.error)
+            )
             entry["status"] = status
             await sender.plain(status, as_body(value))
         elif script.body is not None:
@@ -101,7 +108,7 @@ class Upstream:
         elif script.status != 200:
             error = speaker.default_error(script.status) if script.error is None else script.error
             await sender.plain(script.status, as_body(error))
-        elif request.get("stream") is True:
+        elif request.get("stream") is True or speak_gemini.streams(path):
             await sender.stream(_frames(speaker, request, script, entry))
         elif script.error_in_200 is not None:
             await sender.plain(200, as_body(script.error_in_200))
@@ -123,7 +130,8 @@ class Upstream:
             "headers": headers,
             "body": read,
             "body_bytes": len(body),
-            "model": read.get("model") if isinstance(read, dict) else None,
+            "model": speak_gemini.model_in(urlsplit(target).path)
+            or (read.get("model") if isinstance(read, dict) else None),
             "at_s": time.time(),
             "status": None,
             "done": False,

@@ -25,7 +25,7 @@ from gatewayz.core.errors import (
     UnsupportedFormat,
 )
 from gatewayz.dialects import DIALECTS
-from gatewayz.dialects.base import Dialect
+from gatewayz.dialects.base import ClientDialect
 
 log = structlog.get_logger(__name__)
 
@@ -44,9 +44,9 @@ _BY_STATUS: dict[int, type[GatewayError]] = {
 }
 
 
-def dialect_for(path: str, headers: Iterable[tuple[bytes, bytes]]) -> Dialect:
+def dialect_for(path: str, headers: Iterable[tuple[bytes, bytes]]) -> ClientDialect:
     """The dialect in which a caller of this path wants to be told of an error."""
-    if path.endswith("/chat/completions"):
+    if path.endswith("/completions"):
         return DIALECTS["openai"]
     if "/messages" in path or any(name == b"anthropic-version" for name, _ in headers):
         return DIALECTS["anthropic"]

@@ -61,6 +61,7 @@ class Slice:
     total: int = 0
     held: int = 0
     valid_until_s: float = 0.0
+    expires_at_us: int = 0
     used_at_s: float = 0.0
     growing: bool = False
     poor_until_s: float = 0.0
@@ -197,6 +198,9 @@ class Cashier:
         now_s = self._clock.monotonic_s()
         if part is None or part.free < amount or now_s >= part.valid_until_s:
             return None
+        if self._clock.now_us() >= part.expires_at_us:
+            # The wall clock was set forward: whoever sweeps by it may have freed this slice already.
+            return None
         part.held += amount
         part.used_at_s = now_s
         if part.free < self._lease_nano // 2 and not part.growing and now_s >= part.poor_until_s:
@@ -219,9 +223,8 @@ class Cashier:
         part.growing = True
         now_s = self._clock.monotonic_s()
         life_s = self._settings.lease_s
-        op = TakeLease(
-            part.lease_id, part.user_id, want, least, LEASE_SHARE, self._clock.now_us() + round(life_s * US_PER_S)
-        )
+        expires_at_us = self._clock.now_us() + round(life_s * US_PER_S)
+        op = TakeLease(part.lease_id, part.user_id, want, least, LEASE_SHARE, expires_at_us)
 
         def grown(result: Granted | Refused) -> None:
             part.growing = False
@@ -230,6 +233,7 @@ class Cashier:
                 part.balance_total, part.low = result.balance_total, result.low
                 # The row expires later than the memory believes, so a slice is never used after it was swept.
                 part.valid_until_s = now_s + 0.8 * life_s
+                part.expires_at_us = expires_at_us
             else:
                 part.total = 0
             if not isinstance(result, Granted) or part.free < want // 2:

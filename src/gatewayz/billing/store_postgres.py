@@ -34,6 +34,8 @@ BATCH_TIMEOUT_S = 5.0
 
 # The server or the driver refuses a value; the connection is well.
 _REFUSED = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError, *UNSTORABLE)
+# The driver's own confusion is among them: a server that says goodbye between two statements causes it.
+_AWAY = (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
 class PostgresStore:
@@ -44,9 +46,32 @@ class PostgresStore:
         self._dsn = dsn
         self._new_books = new_books
         self._connection: Any = None
+        # The journals of dead processes are posted beside the batches of this one; on one connection the statements of
+        # two batches would end up in one transaction.
+        self._turn = asyncio.Lock()
 
     async def apply(self, batch_id: str, batch: Sequence[Operation]) -> list[Result]:
         """See `Store.apply`."""
+        async with self._turn:
+            return await self._apply(batch_id, batch)
+
+    async def is_committed(self, batch_id: str) -> bool:
+        """See `Store.is_committed`."""
+        async with self._turn:
+            try:
+                connection = await self._open()
+                return await connection.fetchval(for_postgres(FIND_BATCH), batch_id) is not None
+            except _AWAY as error:
+                await self._drop()
+                raise StoreAway(type(error).__name__) from error
+
+    async def close(self) -> None:
+        """Closes the connection. May be called twice."""
+        connection, self._connection = self._connection, None
+        if connection is not None and not connection.is_closed():
+            await connection.close(timeout=2)
+
+    async def _apply(self, batch_id: str, batch: Sequence[Operation]) -> list[Result]:
         results: list[Result] | None = None
         try:
             async with asyncio.timeout(BATCH_TIMEOUT_S):
@@ -70,7 +95,7 @@ class PostgresStore:
             raise AlreadyPosted(error.constraint_name or "unique") from error
         except _REFUSED as error:
             raise BadOperation(f"{type(error).__name__}: {error}") from error
-        except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except _AWAY as error:
             await self._drop()
             raise StoreAway(type(error).__name__, results) from error
         except BaseException:
@@ -78,21 +103,6 @@ class PostgresStore:
             await self._drop()
             raise
         return results
-
-    async def is_committed(self, batch_id: str) -> bool:
-        """See `Store.is_committed`."""
-        try:
-            connection = await self._open()
-            return await connection.fetchval(for_postgres(FIND_BATCH), batch_id) is not None
-        except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            await self._drop()
-            raise StoreAway(type(error).__name__) from error
-
-    async def close(self) -> None:
-        """Closes the connection. May be called twice."""
-        connection, self._connection = self._connection, None
-        if connection is not None and not connection.is_closed():
-            await connection.close(timeout=2)
 
     async def _open(self) -> Any:
         if self._connection is None or self._connection.is_closed():

@@ -168,7 +168,10 @@ class Writer:
             return False
         except AlreadyPosted:
             return await self._after_conflict(batch)
-        except (BadOperation, LookupError):
+        except Exception as error:
+            # Expected of bad operations; of anything else too, since a writer that dies here leaves its answers hanging.
+            if not isinstance(error, (BadOperation, LookupError)):
+                log.exception("ledger_batch_failed", operations=len(batch.entries))
             return await self._one_by_one(batch)
         self._finish(batch.entries, results)
         return True
@@ -194,14 +197,18 @@ class Writer:
             entry = batch.entries[0]
             try:
                 results = await self._store.apply(new_batch_id(), [entry.op])
-            except (AlreadyPosted, BadOperation, LookupError) as error:
-                self.failures += 1
-                log.error("ledger_operation_refused", operation=type(entry.op).__name__, error=str(error))
-                _fail(entry, error)
             except StoreAway as error:
                 self._gone_away(error)
                 batch.batch_id, batch.saved, batch.conflicts = new_batch_id(), None, 0
                 return False
+            except (AlreadyPosted, BadOperation, LookupError) as error:
+                self.failures += 1
+                log.error("ledger_operation_refused", operation=type(entry.op).__name__, error=str(error))
+                _fail(entry, error)
+            except Exception as error:  # whatever is wrong with one operation, the others are posted
+                self.failures += 1
+                log.exception("ledger_operation_failed", operation=type(entry.op).__name__)
+                _fail(entry, error)
             else:
                 self._finish([entry], results)
             batch.entries.pop(0)

@@ -10,6 +10,7 @@ from gatewayz.catalog.detection import PROVIDER_SPELLINGS, preferred_provider
 from gatewayz.catalog.models import SERVED_KINDS, Model
 from gatewayz.catalog.offers import Offer
 from gatewayz.catalog.suggest import NearMatches
+from gatewayz.providers.profile import serves
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,9 @@ def build(models: Iterable[Model], offers: Iterable[Offer], tables: AliasTables 
     tables = packaged() if tables is None else tables
     grouped: dict[str, list[Offer]] = {}
     for offer in offers:
-        grouped.setdefault(offer.model_id.lower(), []).append(offer)
+        # What nobody here can say to a provider is not on offer there, unless the operator put it there himself.
+        if offer.source == "config" or serves(offer.provider, offer.native_id):
+            grouped.setdefault(offer.model_id.lower(), []).append(offer)
     by_id = {model.id.lower(): model for model in models}
     kept = {key: model for key, model in sorted(by_id.items()) if key in grouped and key not in tables.redirects}
     ordered = {

@@ -15,8 +15,8 @@ import structlog
 from gatewayz.core.chat import ChatRequest
 from gatewayz.core.errors import GatewayError, InvalidRequest, TimedOut, Unavailable
 from gatewayz.core.usage import Usage
-from gatewayz.dialects import DIALECTS, bridge
-from gatewayz.dialects.base import AnswerFacts, Bridge, Dialect, Glance, Target, Voice
+from gatewayz.dialects import PROVIDER_DIALECTS, bridge, shared
+from gatewayz.dialects.base import AnswerFacts, Bridge, Dialect, Glance, ProviderDialect, Target, Voice
 from gatewayz.gateway.ports import Call
 from gatewayz.infra.http_client import Reply, TransportError
 from gatewayz.providers.client import Upstreams
@@ -106,7 +106,7 @@ class Attempts:
         inexpressible: InvalidRequest | None = None
         tried: set[FailureKind] = set()
         called = 0
-        for candidate in plan.candidates:
+        for place, candidate in enumerate(plan.candidates):
             if called == self.settings.failover_attempts or (called and self._is_late()):
                 break
             try:
@@ -120,22 +120,27 @@ class Attempts:
                 self.trail.append(f"{candidate.provider.slug}:breaker_open")
                 continue
             called += 1
-            outcome = await self._with_retries(candidate, body, permit)
+            elsewhere = _is_followed_elsewhere(plan, place)
+            retries = 0 if elsewhere else self.settings.rate_limit_retries
+            outcome = await self._with_retries(candidate, body, permit, retries)
             if not isinstance(outcome, Failure):
                 return outcome
             last = outcome
             tried.add(outcome.kind)
-            if RULES[outcome.kind].step is not Step.NEXT:
+            step = RULES[outcome.kind].step
+            if step is not Step.NEXT and not (step is Step.RETRY and elsewhere):
                 break
         if last is None:
             raise GaveUp(inexpressible or _all_paused(self.glance.model), None)
         others = tried != {FailureKind.MODEL_GONE}
         raise GaveUp(final_error(last, self.glance.model, others, alternatives()), last)
 
-    async def _with_retries(self, candidate: Candidate, body: bytes, permit: Permit) -> Answer | OpenStream | Failure:
-        """One candidate, again after a 429 as often as allowed. The breaker is told on every way out but an open stream."""
+    async def _with_retries(
+        self, candidate: Candidate, body: bytes, permit: Permit, retries: int
+    ) -> Answer | OpenStream | Failure:
+        """One candidate, again after a 429 up to `retries` times. The breaker is told on every way out but an open stream."""
         try:
-            outcome = await self._again_while_busy(candidate, body, permit)
+            outcome = await self._again_while_busy(candidate, body, permit, retries)
         except BaseException:
             permit.neutral()
             raise
@@ -149,7 +154,7 @@ class Attempts:
         return outcome
 
     async def _again_while_busy(
-        self, candidate: Candidate, body: bytes, permit: Permit
+        self, candidate: Candidate, body: bytes, permit: Permit, retries: int
     ) -> Answer | OpenStream | Failure:
         slug = candidate.provider.slug
         retry = 0
@@ -163,11 +168,12 @@ class Attempts:
                 "attempt_failed",
                 request_id=self.call.request_id,
                 provider=slug,
+                location=candidate.provider.location,
                 kind=outcome.kind.value,
                 status=outcome.status,
                 reason=outcome.reason,
             )
-            if RULES[outcome.kind].step is not Step.RETRY or retry >= self.settings.rate_limit_retries:
+            if RULES[outcome.kind].step is not Step.RETRY or retry >= retries:
                 return outcome
             pause_s = backoff_s(retry, outcome.retry_after_s, random.random())  # noqa: S311
             if asyncio.get_running_loop().time() + pause_s >= self.deadline_s:
@@ -189,6 +195,7 @@ class Attempts:
                     body,
                     stream=self.glance.stream,
                     request_id=self.call.request_id,
+                    native_id=self.target_of(candidate).native_id,
                     extra_headers=self._extra_headers(candidate),
                 )
                 if reply.status != 200:
@@ -218,10 +225,11 @@ class Attempts:
 
     def _plain(self, candidate: Candidate, body: bytes) -> Answer | Failure:
         client, theirs = self.call.dialect, _dialect(candidate)
+        same = shared(client, theirs)
         try:
-            if client is theirs:
-                facts = client.glance_answer(body)
-                render = _forwarded(client, body, self.voice, candidate)
+            if same is not None:
+                facts = same.glance_answer(body)
+                render = _forwarded(same, body, self.voice, candidate)
             else:
                 answer, facts = theirs.read_answer(body)
 
@@ -258,13 +266,14 @@ class Attempts:
 
     def _body_for(self, candidate: Candidate) -> bytes:
         """The request in the candidate's dialect. Raises InvalidRequest naming what cannot be said there."""
-        client, theirs = self.call.dialect, _dialect(candidate)
+        theirs = _dialect(candidate)
         target = self.target_of(candidate)
-        if client is theirs:
-            self._note_dropped(candidate, client.dropped(self.glance, target))
-            return client.forward_request(self.glance, target)
+        same = shared(self.call.dialect, theirs)
+        if same is not None:
+            self._note_dropped(candidate, same.dropped(self.glance, target))
+            return same.forward_request(self.glance, target)
         if self._request is None:
-            self._request = client.read_request(self.glance)
+            self._request = self.call.dialect.read_request(self.glance)
         self._note_dropped(candidate, theirs.dropped(self._request, target))
         return theirs.write_request(self._request, target)
 
@@ -279,11 +288,17 @@ class Attempts:
             )
 
     def _extra_headers(self, candidate: Candidate) -> Mapping[str, str]:
-        return self.call.passthrough_headers if _dialect(candidate) is self.call.dialect else {}
+        return self.call.passthrough_headers if _dialect(candidate).name == self.call.dialect.name else {}
 
 
-def _dialect(candidate: Candidate) -> Dialect:
-    return DIALECTS[candidate.provider.dialect]
+def _is_followed_elsewhere(plan: Plan, place: int) -> bool:
+    """Whether the next candidate is the same provider at another location: a quota there has not been used up here."""
+    after = plan.candidates[place + 1 : place + 2]
+    return bool(after) and after[0].provider.slug == plan.candidates[place].provider.slug
+
+
+def _dialect(candidate: Candidate) -> ProviderDialect:
+    return PROVIDER_DIALECTS[candidate.provider.dialect]
 
 
 def _forwarded(dialect: Dialect, body: bytes, voice: Voice, candidate: Candidate) -> Callable[[Usage, int], bytes]:

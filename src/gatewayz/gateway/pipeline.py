@@ -17,9 +17,11 @@ from gatewayz.catalog.premium import guard
 from gatewayz.catalog.resolve import pin, resolve
 from gatewayz.catalog.snapshot import Resolved
 from gatewayz.core.errors import GatewayError, InternalError, InvalidRequest, Unavailable
+from gatewayz.dialects.anthropic.count_tokens import glance_count
 from gatewayz.dialects.base import Glance, Voice
 from gatewayz.gateway.attempts import Answer, Attempts, GaveUp, OpenStream, deadline_error
 from gatewayz.gateway.budget import Budget
+from gatewayz.gateway.counting import counted
 from gatewayz.gateway.entry import Doorkeeper, no_key
 from gatewayz.gateway.meter import partial_usage, settled_usage
 from gatewayz.gateway.ports import Call, Responder
@@ -89,6 +91,40 @@ class Gateway:
             await self._refuse(trip, out, InternalError("Something went wrong here. Nothing was charged; try again."))
         finally:
             self.in_flight -= 1
+
+    async def count_tokens(self, call: Call, out: Responder) -> None:
+        """Answers how many tokens a Messages request has. For known callers; nothing is held, charged or recorded."""
+        trip = Trip(call, self._rooms.clock.now_us())
+        self.in_flight += 1
+        try:
+            body = await self._count(trip)
+        except GatewayError as error:
+            await self._tell(trip, out, error)
+        except Exception:  # as in `serve`
+            log.exception("unexpected_failure", request_id=call.request_id)
+            await self._tell(trip, out, InternalError("Something went wrong here. Try again."))
+        else:
+            await out.answer(200, plain_headers(trip, None), body)
+        finally:
+            self.in_flight -= 1
+
+    async def _count(self, trip: Trip) -> bytes:
+        rooms, call = self._rooms, trip.call
+        caller = await rooms.doorkeeper.identify(trip)
+        glance = glance_count(call.body)
+        if caller is None:
+            raise no_key(glance.model[:200])
+        found = self._resolve(trip, glance)
+        await rooms.doorkeeper.permit(trip, found)
+        first = self._plan(glance, found).candidates[0]
+        target = target_for(first, found.model)
+        return await counted(rooms.upstreams, call, glance, first, target, rooms.settings.first_token_timeout_s)
+
+    @staticmethod
+    async def _tell(trip: Trip, out: Responder, error: GatewayError) -> None:
+        await out.answer(
+            error.status, error_headers(trip, error), trip.call.dialect.render_error(error, trip.call.request_id)
+        )
 
     async def _travel(self, trip: Trip, out: Responder) -> None:
         rooms, call = self._rooms, trip.call
@@ -250,7 +286,7 @@ class Gateway:
             voice = Voice(trip.model_id or trip.asked_for, request_id, trip.started_at_us // US_PER_S, False)
             await out.send(dialect.writer(voice, lambda _usage: 0).fail(told, request_id), last=True)
         else:
-            await out.answer(told.status, error_headers(trip, told), dialect.render_error(told, request_id))
+            await self._tell(trip, out, told)
         self._rooms.observe(trip, told.status, told.code)
 
     def _abandon(self, trip: Trip) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from gatewayz.dialects.base import Dialect
+from gatewayz.dialects.base import ClientDialect
 
 HeaderPairs = list[tuple[bytes, bytes]]
 
@@ -20,7 +20,7 @@ class Call:
     `credentials` are the distinct key values found (Authorization, x-api-key). `received_s` is monotonic.
     """
 
-    dialect: Dialect
+    dialect: ClientDialect
     endpoint: str
     body: bytes
     request_id: str

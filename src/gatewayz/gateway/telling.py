@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from gatewayz.core.errors import GatewayError
 from gatewayz.core.money import credits_number, usd_text
-from gatewayz.dialects.base import Dialect
+from gatewayz.dialects.base import ClientDialect
 from gatewayz.gateway.ports import HeaderPairs
 from gatewayz.gateway.trip import Trip
 
@@ -51,7 +51,7 @@ def error_headers(trip: Trip, error: GatewayError) -> HeaderPairs:
     return _common(trip, [_JSON, _FRESH, *own], None)
 
 
-def id_headers(dialect: Dialect, request_id: str) -> HeaderPairs:
+def id_headers(dialect: ClientDialect, request_id: str) -> HeaderPairs:
     """The request id under the names by which clients of this dialect look for it."""
     value = request_id.encode()
     names = (b"x-request-id", b"request-id") if dialect.name == "anthropic" else (b"x-request-id",)

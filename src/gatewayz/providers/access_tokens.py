@@ -13,7 +13,7 @@ from gatewayz.providers.service_accounts import ServiceAccount, assertion
 
 log = structlog.get_logger(__name__)
 
-RENEW_BEFORE_S = 300.0  # a token is renewed in the background this long before its end
+RENEW_BEFORE_S = 300.0  # a token is renewed in the background this long before its end, at the latest at half its life
 _MARGIN_S = 30.0  # and not used any more this long before it
 _PAUSE_S = 10.0  # between two tries to renew one that is still good
 _GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -54,7 +54,7 @@ class AccessTokens:
     async def token(self, account: ServiceAccount) -> str:
         """A token that is good now. Raises TokenRefused, TransportError."""
         held, now_s = self._held.get(account), self._now_s()
-        if held is not None and now_s < held.renew_at_s:
+        if held is not None and now_s < min(held.renew_at_s, held.good_until_s):
             return held.token
         asking = self._asking.get(account)
         if asking is None:
@@ -87,8 +87,9 @@ class AccessTokens:
             issued = msgspec.json.decode(answer, type=_Issued)
         except msgspec.MsgspecError as error:
             raise Broken("the issuer of tokens gave an answer that is none") from error
-        end_s = now_s + issued.expires_in
-        self._held[account] = _Held(issued.access_token, end_s - RENEW_BEFORE_S, end_s - _MARGIN_S)
+        life_s = issued.expires_in
+        renew_s, good_s = max(life_s - RENEW_BEFORE_S, life_s / 2), max(life_s - _MARGIN_S, life_s * 0.9)
+        self._held[account] = _Held(issued.access_token, now_s + renew_s, now_s + good_s)
         return issued.access_token
 
     def _asked(self, account: ServiceAccount, task: "asyncio.Task[str]") -> None:

@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from gatewayz.providers.profile import CHAT_PATHS, PLACEHOLDER, DialectName, Profile, Provider
 from gatewayz.providers.service_accounts import AccountRules
 
-_VERSIONED = re.compile(r"/v\d+(?:beta)?$")
+_VERSIONED = re.compile(r"/v\d+(?:(?:alpha|beta)\d*)?$")
 _NAME = re.compile(r"[\w.-]+")
 _DEFAULT_PATHS: Mapping[str, str] = MappingProxyType({"openai": "/v1", "anthropic": "/v1", "gemini": "/v1beta"})
 _PLAIN, _STREAM = ":generateContent", ":streamGenerateContent"
@@ -25,8 +25,8 @@ def chat_url(dialect: DialectName, base_url: str, *, default_path: str | None = 
     tail = CHAT_PATHS[dialect]
     if not path.endswith(tail):
         path = path or (_DEFAULT_PATHS[dialect] if default_path is None else default_path)
-        if dialect == "anthropic" and not _VERSIONED.search(path):
-            path += "/v1"  # ANTHROPIC_BASE_URL has no version, even behind a proxy's prefix
+        if dialect != "openai" and not _VERSIONED.search(path):
+            path += _DEFAULT_PATHS[dialect]  # the official variables hold no version, even behind a proxy's prefix
         path += tail
     return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
 

@@ -164,6 +164,7 @@ _KEYS = (
     _say(_K.CREDENTIALS, "unsupported_country_region_territory", "OpenAI serves nobody from where we call"),
     _read(_K.CREDENTIALS, r"^(?:incorrect|invalid) api key", "xAI answers 400", (400, None)),
     _read(_K.CREDENTIALS, r"^api key not valid|^api key expired", "Google answers 400", (400, None)),
+    _read(_K.CREDENTIALS, r"^user location is not supported", "Google serves nobody from where we call", (400, None)),
 )
 
 _MODELS = (

@@ -167,11 +167,10 @@ def _from_config(wanted: ConfiguredProvider, profile: Profile | None, env: Mappi
     dialect: DialectName = wanted.dialect or (profile.dialect if profile else "openai")
     # Under another dialect the profile's way of signing and its quirks mean nothing.
     spoken = profile if profile is not None and profile.dialect == dialect else None
-    account = None
-    if spoken is not None and spoken.account is not None and wanted.api_key is None:
-        account = account_in(spoken.account, env)
-        if isinstance(account, str):
-            return account
+    signs = spoken is not None and spoken.account is not None and wanted.api_key is None
+    account = account_in(spoken.account, env) if signs and spoken and spoken.account else None
+    if isinstance(account, str):
+        return account
     key = wanted.api_key
     if key is None and profile is not None and account is None:
         found = _key_from(profile, env)

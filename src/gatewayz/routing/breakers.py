@@ -99,8 +99,7 @@ class Breakers:
         self._configs = dict(configs or {})
         # A probe that says nothing for longer than its first byte may take is lost: another one may go.
         self._probe_us = round(
-            (settings.connect_timeout_s + max(settings.first_token_timeout_s, settings.plain_wait_s))
-            * US_PER_S
+            (settings.connect_timeout_s + max(settings.first_token_timeout_s, settings.plain_wait_s)) * US_PER_S
         )
         self._clock = clock
         self._link = redis

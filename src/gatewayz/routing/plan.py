@@ -92,7 +92,7 @@ def plan(
             f"Every provider of {model.id} is paused after repeated failures. Try again in a minute or choose another model.",
             headers={"Retry-After": "30"},
         )
-    return Plan(tuple(closed), tuple(excluded))
+    return Plan(tuple(_with_locations(closed)), tuple(excluded))
 
 
 def _reason_against(
@@ -128,6 +128,15 @@ def _one_per_provider(candidates: list[Candidate]) -> list[Candidate]:
     for candidate in candidates:
         chosen.setdefault(candidate.provider.slug, candidate)
     return list(chosen.values())
+
+
+def _with_locations(candidates: list[Candidate]) -> list[Candidate]:
+    """Each candidate followed by the same provider at its other locations."""
+    return [
+        Candidate(candidate.offer, place)
+        for candidate in candidates
+        for place in (candidate.provider, *candidate.provider.elsewhere)
+    ]
 
 
 _WORDS = {

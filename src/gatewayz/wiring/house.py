@@ -264,6 +264,7 @@ def _rooms(house: House) -> Rooms:
                 settings.idle_timeout_s,
                 max(settings.first_token_timeout_s, settings.plain_wait_s),
             ),
+            lambda: house.clock.now_us() / 1e6,
         ),
         observe=observer.finished,
     )

@@ -19,8 +19,9 @@ from tests.live import Customer
 PATHS = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
 _TERMINATORS = {"openai": b"data: [DONE]\n\n", "anthropic": b'data: {"type":"message_stop"}\n\n'}
 _MOST_TRIES = 4
-# One client in so many hangs up in the middle of its stream.
+# One client in so many hangs up in the middle of its stream, or asks again for what it has already.
 _LEAVES = 12
+_FORGETS = 12
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ def only_good(dice: random.Random, customers: Sequence[Customer]) -> Ask:
 
 
 class Load(Aside):
-    """Clients that ask without pause; a request with an own id that is cut off is sent again.
+    """Clients that ask without pause; a request with an own id that is cut off is sent again, others sometimes are.
 
     `told` grows while they run, `answered` is how many answers were received in full.
     """
@@ -175,7 +176,7 @@ class Load(Aside):
     async def begin(self) -> None:
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, force_close=not self._keep_alive),
-            timeout=aiohttp.ClientTimeout(total=60)
+            timeout=aiohttp.ClientTimeout(total=60),
         )
         self._tasks = [asyncio.create_task(self._client()) for _ in range(self._clients)]
 
@@ -251,7 +252,8 @@ class Load(Aside):
         while self._running:
             ask = self._again.popleft() if self._again else self._mix(self._dice, self._customers)
             told = await self._tell(ask)
-            if told.cut and ask.own_id is not None and ask.tries < _MOST_TRIES:
+            forgets = told.complete and self._dice.randrange(_FORGETS) == 0
+            if ask.own_id is not None and ask.tries < _MOST_TRIES and (told.cut or forgets):
                 self._again.append(replace(ask, tries=ask.tries + 1))
             if told.status is None or told.status >= 500:
                 await asyncio.sleep(0.02)

@@ -18,6 +18,8 @@ HOLD_EXPIRY_S = 4
 LIFE_S = max(LEASE_S, HOLD_EXPIRY_S)
 # Between two sweeps; an orphan is gone after its life and one of these.
 SWEEP_S = 5
+# Between two looks for the journals of dead processes.
+ADOPT_S = 15
 
 PROMPT_TOKENS = 10
 COMPLETION_TOKENS = 5

@@ -12,7 +12,7 @@ from tests.journeys.money.scene import SOAK, stage
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600 if SOAK else 240)]
 
-CUTS = 500 if SOAK else 20
+CUTS = 500 if SOAK else 12
 
 
 def test_commits_of_unknown_outcome_are_neither_lost_nor_doubled(postgres_url: str, tmp_path: Path) -> None:

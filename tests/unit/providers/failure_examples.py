@@ -252,6 +252,11 @@ EXAMPLES: list[tuple[FailureKind, int | None, str]] = [
     ),
     (
         K.CREDENTIALS,
+        400,
+        '{"error":{"code":400,"message":"User location is not supported for the API use.","status":"FAILED_PRECONDITION"}}',
+    ),
+    (
+        K.CREDENTIALS,
         403,
         _openai(
             "Country, region, or territory not supported", "request_forbidden", "unsupported_country_region_territory"

@@ -54,8 +54,8 @@ def test_a_whole_entry() -> None:
         ({"slug": "acme", "base_url": "h:1"}, "base_url must be an address starting with http:// or https://"),
         ({"slug": "acme", "base_url": "http://u:p@h"}, "must not hold a user name or password"),
         ({"slug": "openai", "base_urll": "http://h"}, "unknown field 'base_urll'; did you mean base_url?"),
-        ({"slug": "openai", "dialect": "gemini"}, "dialect 'gemini' is not available in this version"),
-        ({"slug": "openai", "dialect": "opnai"}, "one of openai, anthropic, not 'opnai'; did you mean openai?"),
+        ({"slug": "openai", "dialect": "vertex"}, "one of openai, anthropic, gemini, not 'vertex'"),
+        ({"slug": "openai", "dialect": "opnai"}, "one of openai, anthropic, gemini, not 'opnai'; did you mean openai?"),
         ({"slug": "openai", "api_key": "a", "api_key_env": "MY_KEY"}, "give api_key or api_key_env, not both"),
         ({"slug": "openai", "api_key_env": "MISSING"}, "api_key_env names MISSING, which is not set"),
         ({"slug": "openai", "api_key_env": "BROKEN_KEY"}, "characters that no header can carry"),
@@ -85,7 +85,7 @@ def test_no_key_appears_in_a_mistake() -> None:
 
 
 def test_all_mistakes_come_at_once_with_their_lines() -> None:
-    tables = [{"slug": "acme", "priority": "x"}, {"slug": "openai", "dialect": "gemini"}, {"slug": "openai"}]
+    tables = [{"slug": "acme", "priority": "x"}, {"slug": "openai", "dialect": "vertex"}, {"slug": "openai"}]
     lines = {("providers", 0): 3, ("providers", 0, "priority"): 5, ("providers", 1, "dialect"): 9, ("providers", 2): 11}
     _, mistakes = read_providers(tables, lines.get, ENV, load_profiles(), where="g.toml")
     assert [str(mistake).split(": ")[0] for mistake in mistakes] == ["g.toml:3", "g.toml:5", "g.toml:9", "g.toml:11"]

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gatewayz.api.inference.routes import ROUTES
+from gatewayz.api.inference.routes import ROUTES, Route
 
 _BODIES: dict[str, dict[str, Any]] = {
     "openai": {
@@ -13,6 +13,16 @@ _BODIES: dict[str, dict[str, Any]] = {
             "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}},
             "stream": {"type": "boolean"},
             "provider": {"type": "string", "description": "use this provider only"},
+        },
+        "additionalProperties": True,
+    },
+    "openai_completions": {
+        "type": "object",
+        "required": ["model", "prompt"],
+        "properties": {
+            "model": {"type": "string", "description": "canonical id, alias, or provider/model"},
+            "prompt": {"type": "string", "minLength": 1},
+            "stream": {"type": "boolean"},
         },
         "additionalProperties": True,
     },
@@ -29,8 +39,16 @@ _BODIES: dict[str, dict[str, Any]] = {
     },
 }
 _WORDS = {
-    "openai": ("OpenAI Chat Completions, with any model", "A completion, or server-sent events ending in [DONE]"),
-    "anthropic": ("Anthropic Messages, with any model", "A message, or server-sent events ending in message_stop"),
+    "/v1/chat/completions": (
+        "OpenAI Chat Completions, with any model",
+        "A completion, or server-sent events ending in [DONE]",
+    ),
+    "/v1/completions": (
+        "OpenAI's legacy completions, with any chat model",
+        "Text, or server-sent events ending in [DONE]",
+    ),
+    "/v1/messages": ("Anthropic Messages, with any model", "A message, or server-sent events ending in message_stop"),
+    "/v1/messages/count_tokens": ("How many tokens a Messages request has; free", "The number of tokens"),
 }
 _REFUSALS = {
     "400": "invalid request", "401": "no or wrong key", "402": "cannot pay", "403": "not allowed", "404": "unknown model",
@@ -41,14 +59,18 @@ _REFUSALS = {
 
 def inference_paths() -> dict[str, Any]:
     """Path items of all inference routes."""
-    return {path: {"post": _operation(path, route.dialect)} for path, route in ROUTES.items()}
+    return {path: {"post": _operation(path, route)} for path, route in ROUTES.items()}
 
 
-def _operation(path: str, dialect: str) -> dict[str, Any]:
-    summary, answer = _WORDS[dialect]
-    responses: dict[str, Any] = {
-        "200": {"description": answer, "content": {"application/json": {}, "text/event-stream": {}}}
-    }
+def _operation(path: str, route: Route) -> dict[str, Any]:
+    summary, answer = _WORDS[route.endpoint]
+    forms: dict[str, Any] = (
+        {"application/json": {}} if route.counts else {"application/json": {}, "text/event-stream": {}}
+    )
+    responses: dict[str, Any] = {"200": {"description": answer, "content": forms}}
+    body = _BODIES[route.dialect]
+    if route.counts:
+        body = {**body, "required": [name for name in body["required"] if name != "max_tokens"]}
     responses.update({status: {"description": text} for status, text in _REFUSALS.items()})
     return {
         "tags": ["inference"],
@@ -63,6 +85,6 @@ def _operation(path: str, dialect: str) -> dict[str, Any]:
                 "description": "the same id again gets the first answer, without a second charge",
             }
         ],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": _BODIES[dialect]}}},
+        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
         "responses": responses,
     }

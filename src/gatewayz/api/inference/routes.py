@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from gatewayz.api.inference.responder import AsgiResponder, ClientLeft, Receive, Scope, Send, read_body
 from gatewayz.core.errors import GatewayError, InvalidRequest
 from gatewayz.core.ids import REQUEST_ID_PATTERN
-from gatewayz.dialects import DIALECTS
-from gatewayz.dialects.base import Dialect
+from gatewayz.dialects import CLIENT_DIALECTS
+from gatewayz.dialects.base import ClientDialect
 from gatewayz.gateway.pipeline import Gateway
 from gatewayz.gateway.ports import Call, HeaderPairs
 from gatewayz.gateway.telling import HARDENING, id_headers
@@ -16,14 +16,20 @@ from gatewayz.gateway.telling import HARDENING, id_headers
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An inference route: the dialect it speaks and the name it has in records and metrics."""
+    """An inference route: the dialect it speaks and the name it has in records and metrics.
+
+    `counts`: it tells how many tokens a request has, instead of answering it.
+    """
 
     dialect: str
     endpoint: str
+    counts: bool = False
 
 
 _CHAT = Route("openai", "/v1/chat/completions")
 _MESSAGES = Route("anthropic", "/v1/messages")
+_COUNT = Route("anthropic", "/v1/messages/count_tokens", counts=True)
+_COMPLETIONS = Route("openai_completions", "/v1/completions")
 
 # The Anthropic SDK appends /v1/messages to its base URL, which may itself end in /v1.
 ROUTES: Mapping[str, Route] = {
@@ -31,6 +37,10 @@ ROUTES: Mapping[str, Route] = {
     "/chat/completions": _CHAT,
     "/v1/messages": _MESSAGES,
     "/v1/v1/messages": _MESSAGES,
+    "/v1/messages/count_tokens": _COUNT,
+    "/v1/v1/messages/count_tokens": _COUNT,
+    "/v1/completions": _COMPLETIONS,
+    "/completions": _COMPLETIONS,
 }
 _PASSED_ON = {b"anthropic-beta": "anthropic-beta", b"anthropic-version": "anthropic-version"}
 
@@ -56,7 +66,7 @@ class Inference:
 
     async def serve(self, route: Route, visit: Visit, scope: Scope, receive: Receive, send: Send) -> int:
         """Answers one POST; returns the status that was sent (499 if the client left before it was complete)."""
-        dialect = DIALECTS[route.dialect]
+        dialect = CLIENT_DIALECTS[route.dialect]
         out = AsgiResponder(receive, send, visit.extra)
         received_s = time.monotonic()
         try:
@@ -73,7 +83,10 @@ class Inference:
         call = _call(route, visit, scope, body, received_s)
         out.watch()
         try:
-            await self._gateway.serve(call, out)
+            if route.counts:
+                await self._gateway.count_tokens(call, out)
+            else:
+                await self._gateway.serve(call, out)
         finally:
             out.rest()
         return out.status or 499
@@ -103,7 +116,7 @@ def _call(route: Route, visit: Visit, scope: Scope, body: bytes, received_s: flo
         elif name in _PASSED_ON:
             passed[_PASSED_ON[name]] = value.decode("latin-1")
     return Call(
-        dialect=DIALECTS[route.dialect],
+        dialect=CLIENT_DIALECTS[route.dialect],
         endpoint=route.endpoint,
         body=body,
         request_id=visit.request_id,
@@ -118,7 +131,7 @@ def _call(route: Route, visit: Visit, scope: Scope, body: bytes, received_s: flo
     )
 
 
-def _refusal_headers(dialect: Dialect, visit: Visit, error: GatewayError) -> HeaderPairs:
+def _refusal_headers(dialect: ClientDialect, visit: Visit, error: GatewayError) -> HeaderPairs:
     own = [
         (name.lower().encode("latin-1"), value.encode("latin-1", "replace")) for name, value in error.headers.items()
     ]

@@ -82,12 +82,12 @@ class _Tool(msgspec.Struct):
 _TOOLS = msgspec.json.Decoder(list[_Tool])
 
 
-def glance(body: bytes) -> Glance:
-    """What a Messages body asks for. Raises InvalidRequest naming the field."""
+def glance(body: bytes, *, with_maximum: bool = True) -> Glance:
+    """What a Messages body asks for, with the `max_tokens` that answers need. Raises InvalidRequest naming the field."""
     fields = json_text.request_members(body)
     values = check_all(fields, _CHECKS)
     model = read_model(fields)
-    if "max_tokens" not in values:
+    if with_maximum and "max_tokens" not in values:
         raise missing("max_tokens")
     if "messages" not in fields:
         raise missing("messages")
@@ -106,7 +106,7 @@ def glance(body: bytes) -> Glance:
         fields=fields,
         model=model,
         stream=values.get("stream", False),
-        max_tokens=values["max_tokens"],
+        max_tokens=values.get("max_tokens"),
         prompt_tokens=tokens,
         needs=frozenset(needs),
         include_usage=True,

@@ -1,0 +1,40 @@
+"""Counting the tokens of a Messages request without answering it."""
+
+import msgspec
+
+from gatewayz.dialects import json_text
+from gatewayz.dialects.anthropic import glance
+from gatewayz.dialects.base import Glance
+
+# What an answer would need and a count must not have.
+_OF_ANSWERS = frozenset(
+    {"max_tokens", "stream", "temperature", "top_p", "top_k", "stop_sequences", "metadata", "service_tier", "provider"}
+)
+
+
+class _Count(msgspec.Struct):
+    input_tokens: int
+
+
+def glance_count(body: bytes) -> Glance:
+    """What a body to be counted holds; `max_tokens` need not be there. Raises InvalidRequest naming the field."""
+    return glance.glance(body, with_maximum=False)
+
+
+def write_count_request(seen: Glance, native_id: str) -> bytes:
+    """The body for a provider's own counter: the caller's bytes, without what only an answer needs."""
+    fields: dict[str, object] = {name: raw for name, raw in seen.fields.items() if name not in _OF_ANSWERS}
+    return json_text.dump({**fields, "model": native_id})
+
+
+def read_count(body: bytes) -> int:
+    """The number that a provider's counter gave. Raises ValueError if these bytes are none."""
+    try:
+        return msgspec.json.decode(body, type=_Count).input_tokens
+    except msgspec.MsgspecError as error:
+        raise ValueError("not a count of tokens") from error
+
+
+def write_count(tokens: int, *, estimated: bool) -> bytes:
+    """The answer for a client; `estimated` says that the gateway counted by rule of thumb."""
+    return json_text.dump({"input_tokens": tokens, **({"estimated": True} if estimated else {})})
