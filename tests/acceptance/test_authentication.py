@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -275,6 +276,10 @@ def test_the_second_call_is_answered_from_memory(gateway: LiveGateway) -> None:
     assert (after["hit"] - before["hit"], after["miss"] - before["miss"]) == (10, 0)
 
 
+# A fresh key is announced, and what was remembered of it is dropped once more when the announcement is heard.
+HEARD_S = 0.7
+
+
 @pytest.mark.ac("AC-1.1.9")
 def test_memory_holds_the_keys_used_last(upstream: FakeUpstream, tmp_path: Path) -> None:
     with LiveGateway(tmp_path, config_of(upstream, auth_cache_entries=3)) as live:
@@ -287,9 +292,12 @@ def test_memory_holds_the_keys_used_last(upstream: FakeUpstream, tmp_path: Path)
                 assert live.call("GET", "/user/profile", key=key).status_code == 200
             return look_ups(live)["miss"] - before
 
+        time.sleep(HEARD_S)
         misses(one, two)
         assert misses(one, two, one) == 0
         third, fourth = live.customer(0).key, live.customer(0).key
+        time.sleep(HEARD_S)
+        misses(one)
         assert misses(one, third, fourth) == 2
         assert misses(third, fourth, one) == 0
         assert misses(two) == 1
@@ -344,7 +352,7 @@ def test_a_change_takes_effect_in_every_process(fleet: LiveGateway, how: str) ->
         answer = owner.call("PUT" if off else "DELETE", path, {"is_active": False} if off else None)
         assert answer.status_code == 200
     refused = 403 if how == "suspended" else 401
-    soon(lambda: set(statuses(fleet, key, 8)) == {refused}, within_s=1.0)
+    soon(lambda: set(statuses(fleet, key, 30)) == {refused}, within_s=3.0)
     assert set(statuses(fleet, key, 60)) == {refused}
 
 

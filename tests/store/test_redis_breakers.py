@@ -225,7 +225,7 @@ async def test_places_of_lost_and_cancelled_probes_become_free(fleet: Fleet, pro
     lost = await one.borrow(provider)
     assert lost is not None
     assert await two.borrow(provider) is None
-    fleet.clock.advance(65)
+    fleet.clock.advance(305)
     assert await two.borrow(provider) is not None
 
 
