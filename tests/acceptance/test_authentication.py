@@ -267,6 +267,7 @@ def look_ups(gateway: LiveGateway) -> dict[str, int]:
 @pytest.mark.ac("AC-1.1.9")
 def test_the_second_call_is_answered_from_memory(gateway: LiveGateway) -> None:
     customer = gateway.customer()
+    time.sleep(HEARD_S)
     with visitor(gateway, customer.key) as user:
         auth_ms(user.infer(CHAT))
         before = look_ups(gateway)
