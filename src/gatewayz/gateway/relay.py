@@ -112,7 +112,8 @@ async def _pump(
         # A provider may keep the connection open after its terminator; the client does not wait for that.
         if facts.ended or out.gone:
             return None
-        if budget is not None and not await budget.allows(facts):
+        # An answer whose end is known costs what it costs: stopping it now would save nothing.
+        if budget is not None and facts.finish is None and not await budget.allows(facts):
             return used_up(model)
         try:
             chunk = await reply.next_chunk()

@@ -1,5 +1,6 @@
 """The disk under SQLite is full: what was begun is kept or waits, new requests are refused, nothing is doubled."""
 
+import os
 import resource
 import subprocess
 import time
@@ -102,6 +103,9 @@ def filled(disk: Path) -> Iterator[None]:
         ballast.unlink()
 
 
+@pytest.mark.skipif(
+    not os.environ.get("GATEWAYZ_SOAK"), reason="needs a quiet machine to recover in its time; part of `make soak`"
+)
 def test_a_disk_without_space_under_load(small_disk: Path) -> None:
     """As an operator meets it; the write-ahead log has room of its own for a while, then nothing has."""
     with (
