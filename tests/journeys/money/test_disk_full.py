@@ -1,20 +1,19 @@
 """The disk under SQLite is full: what was begun is kept or waits, new requests are refused, nothing is doubled."""
 
-import os
 import resource
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.journeys.money.judge import judge
-from tests.journeys.money.load import Load
+from tests.journeys.money.load import Ask, Load, Told
 from tests.journeys.money.outage import HOLD_EXPIRY_S, LONG_S, begin_long_streams, refused_without_a_call
-from tests.journeys.money.scene import LEASE_S, SOAK, Stage, stage
+from tests.journeys.money.scene import LEASE_S, QUICK, SOAK, Stage, stage
+from tests.live import Customer
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600 if SOAK else 240)]
 
@@ -103,30 +102,27 @@ def filled(disk: Path) -> Iterator[None]:
         ballast.unlink()
 
 
-@pytest.mark.skipif(
-    not os.environ.get("GATEWAYZ_SOAK"), reason="needs a quiet machine to recover in its time; part of `make soak`"
-)
 def test_a_disk_without_space_under_load(small_disk: Path) -> None:
     """As an operator meets it; the write-ahead log has room of its own for a while, then nothing has."""
-    with (
-        stage(small_disk, hold_expiry_s=HOLD_EXPIRY_S, log_level='"info"') as scene,
-        Load(scene.customers(), seed=7) as load,
-    ):
-        for _ in range(REPEATS):
-            load.wait_for(50)
-            before = refusals(load)
-            with filled(small_disk):
-                load.wait_until(partial(has_more_refusals, load, before))
-                time.sleep(1)
-            load.wait_for(20)
-        load.pause_until_idle()
-        judge(scene, load.told, life_s=HOLD_EXPIRY_S)
+    with stage(small_disk, hold_expiry_s=HOLD_EXPIRY_S, log_level='"info"') as scene:
+        customers = scene.customers()
+        with Load(customers, seed=7) as load:
+            for _ in range(REPEATS):
+                load.wait_for(50)
+                with filled(small_disk):
+                    wait_for_a_refusal(load, customers[0])
+                    time.sleep(1)
+                load.wait_beside()
+                load.wait_for(20)
+            load.pause_until_idle()
+            judge(scene, load.told, life_s=HOLD_EXPIRY_S)
 
 
-def refusals(load: Load) -> int:
-    """How many requests were refused because money cannot be written."""
-    return sum(told.code == "billing_unavailable" for told in list(load.told))
-
-
-def has_more_refusals(load: Load, before: int) -> bool:
-    return refusals(load) > before
+def wait_for_a_refusal(load: Load, customer: Customer) -> None:
+    """Returns when a new request is refused since money cannot be written; those before it may wait for their answers."""
+    until = time.monotonic() + 60
+    asked: list[list[Told]] = []
+    while not any(told.code == "billing_unavailable" for part in asked for told in part):
+        assert time.monotonic() < until, "the disk never filled"
+        asked.append(load.ask_beside([Ask(customer, QUICK, stream=False)]))
+        time.sleep(0.1)
