@@ -19,7 +19,7 @@ quick: $(VENV)/.test  ## the part of the suite that takes seconds
 	@$(BIN)/python -m pytest tests/unit tests/dialects -n $(WORKERS) --dist loadfile -m 'not slow'
 
 soak: $(VENV)/.test  ## the journeys of money many times over: hundreds of kills and outages, most of an hour
-	@GATEWAYZ_SOAK=1 $(BIN)/python -m pytest tests/journeys/money -n $(WORKERS) --dist loadfile --require-servers
+	@GATEWAYZ_SOAK=1 $(BIN)/python -m pytest tests/journeys/money tests/store/test_money_machine.py -n $(WORKERS) --dist loadfile --require-servers
 
 check: $(VENV)/.test  ## linters, types, import contract, size limits
 	@$(BIN)/ruff check src tests scripts bench

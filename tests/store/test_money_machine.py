@@ -266,6 +266,7 @@ class Money(RuleBasedStateMachine):
         if one is None:
             return
         process = self.processes[one.process]
+        process.wire.faults = []  # a journal would take it and find out later
         self.run(self._adopt(process))
         again = data.draw(st.sampled_from(paid))
         with pytest.raises(AlreadyPosted):
