@@ -1,9 +1,9 @@
 """A small shop over a real database: accounts that are funded, answered, failed and refunded as the gateway does it."""
 
-from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
+from msgspec import structs
 
 from gatewayz.billing import grants
 from gatewayz.billing.books import Books
@@ -91,7 +91,7 @@ class Shop:
         charge = Charge(
             amount, model, provider, usage.prompt_tokens, usage.completion_tokens, usage_json(usage), price_json(price)
         )
-        record = replace(self.record(user_id, request_id, status), cost_nano_usd=amount)
+        record = structs.replace(self.record(user_id, request_id, status), cost_nano_usd=amount)
         await self.cashier.capture(hold, ledger_id, charge, record)
         return amount
 

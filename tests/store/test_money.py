@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from msgspec import structs
 
 from gatewayz.billing import grants, ledger
 from gatewayz.billing.books import Books
@@ -621,8 +622,8 @@ async def test_a_value_that_no_database_holds_fails_alone(
     await fund(database, clock, USD)
     one = till()
     held = [await one.cashier.hold(CALLER, f"7:b{number}", CENT) for number in range(3)]
-    bad = replace(record("b1"), latency_us=wrong) if isinstance(wrong, int) else record("b1")
-    cut = replace(charge(1), usage_json=wrong) if isinstance(wrong, str) else charge(1)
+    bad = structs.replace(record("b1"), latency_us=wrong) if isinstance(wrong, int) else record("b1")
+    cut = structs.replace(charge(1), usage_json=wrong) if isinstance(wrong, str) else charge(1)
     outcomes = await asyncio.gather(
         one.cashier.capture(held[0], "7:b0", charge(1), record("b0")),
         one.cashier.capture(held[1], "7:b1", cut, bad),

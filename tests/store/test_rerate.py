@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from gatewayz.accounts import audit
 from gatewayz.billing import grants
@@ -219,7 +220,7 @@ async def test_a_wrong_charge_is_put_right_and_reconciles_then(shop: Shop) -> No
     hold = await shop.cashier.hold(caller_of(RICH), "7:wrong", CENT)
     charge = Charge(COST + 77, "acme/chat", "first", 100, 50, usage_json(USAGE), price_json(PRICE))
     await shop.cashier.capture(
-        hold, "7:wrong", charge, replace(shop.record(RICH, "wrong", 200), cost_nano_usd=COST + 77)
+        hold, "7:wrong", charge, structs.replace(shop.record(RICH, "wrong", 200), cost_nano_usd=COST + 77)
     )
     assert (await shop.check()).kinds == {"price": 1}
     assert (await change(shop, PinnedPrices())).credited == 77

@@ -85,31 +85,23 @@ class Dispatcher:
         return found
 
     def _visit(self, scope: Scope) -> tuple[Visit, bytes | None]:
-        claimed = trace_id = None
-        agent = language = encoding = b""
-        origin: bytes | None = None
-        for name, value in scope["headers"]:
-            if name == b"x-request-id" or (name == b"idempotency-key" and claimed is None):
-                claimed = value.decode("latin-1").strip() or None
-            elif name == b"traceparent":
-                trace_id = _trace_id(value)
-            elif name == b"user-agent":
-                agent = value
-            elif name == b"accept-language":
-                language = value
-            elif name == b"accept-encoding":
-                encoding = value
-            elif name == b"origin":
-                origin = value
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        said = headers.get
+        own_id = said(b"x-request-id") or said(b"idempotency-key")
+        claimed = own_id.decode("latin-1").strip() or None if own_id else None
+        parent = said(b"traceparent")
         peer = scope["client"][0] if scope.get("client") else None
         request_id = claimed if claimed and REQUEST_ID_PATTERN.fullmatch(claimed) else new_request_id()
-        trace_id = trace_id or new_trace_id()
+        trace_id = (_trace_id(parent) if parent else None) or new_trace_id()
         extra: HeaderPairs = [(b"x-trace-id", trace_id.encode())]
+        origin = said(b"origin")
         if origin is not None:
             extra += self._cors(origin)
         address = client_address(peer, scope["headers"], self._proxies)
-        fingerprint = header_fingerprint(agent, language, encoding)
-        return Visit(request_id, claimed, trace_id, address, fingerprint, extra), origin
+        fingerprint = header_fingerprint(
+            said(b"user-agent", b""), said(b"accept-language", b""), said(b"accept-encoding", b"")
+        )
+        return Visit(request_id, claimed, trace_id, address, fingerprint, extra, headers), origin
 
     async def _page(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> tuple[int, str]:
         """A page outside inference: the strangers' limit first, then the application."""

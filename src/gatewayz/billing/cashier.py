@@ -144,9 +144,8 @@ class Cashier:
         """Charges the actual and releases the rest; returns after the commit. Never lost: waits while the database is away."""
         _close(hold)
         op = Capture(ledger_id, hold.ref, charge, record, claim, answer, partial)
-        receipt: Receipt = await asyncio.shield(
-            self._writer.submit(op, lambda result: self._settled(hold.ref, charge.amount, result))
-        )
+        # Whoever stops waiting only gives up the future; the writer posts what was submitted.
+        receipt: Receipt = await self._writer.submit(op, lambda result: self._settled(hold.ref, charge.amount, result))
         return receipt
 
     async def void(
@@ -155,9 +154,7 @@ class Cashier:
         """Gives everything back with a hold row and a refund row; returns after the commit."""
         _close(hold)
         op = Void(ledger_id, hold.ref, reason, record, claim)
-        receipt: Receipt = await asyncio.shield(
-            self._writer.submit(op, lambda result: self._settled(hold.ref, 0, result))
-        )
+        receipt: Receipt = await self._writer.submit(op, lambda result: self._settled(hold.ref, 0, result))
         return receipt
 
     def release(

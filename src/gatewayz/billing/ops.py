@@ -2,15 +2,18 @@
 
 Ids of the ledger and of holds are namespaced by account (`{user_id}:{request_id}`), so that equal request ids of two
 customers never meet. A retry after a refunded failure carries its attempt (`…:2`).
+
+What every answer needs is a `msgspec.Struct`: a frozen dataclass of the same fields takes several times as long to make.
 """
 
 from dataclasses import dataclass
 
+import msgspec
+
 from gatewayz.operations.records import RequestRecord
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(msgspec.Struct, frozen=True, gc=False):
     """What one answer costs and why: amount in nano-USD, token counts, and the pinned price, as JSON text."""
 
     amount: int
@@ -94,8 +97,7 @@ class PlaceHold:
     expires_at_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class HoldRef:
+class HoldRef(msgspec.Struct, frozen=True, gc=False):
     """Which promise is being settled: a direct hold or an amount inside a lease; both None for free requests."""
 
     user_id: int
@@ -105,8 +107,7 @@ class HoldRef:
     lease_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Capture:
+class Capture(msgspec.Struct, frozen=True, gc=False):
     """The answer was produced: charge the actual, release the rest, keep the record.
 
     A `partial` answer does not fulfil its claim: the same request id may be tried again, as a further attempt.
@@ -183,8 +184,7 @@ class Refused:
     blocked_by: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """What a settlement did: amount charged (>= 0), balance afterwards, what is available, whether that is low."""
 
     amount: int

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 import msgspec
 
-from gatewayz.catalog.prices import PriceSnapshot
+from gatewayz.catalog.prices import PriceSnapshot, PriceTier
 from gatewayz.core.money import TOKENS_PER_PRICE_UNIT, divide_half_even
 from gatewayz.core.usage import Usage
 
@@ -94,18 +94,18 @@ def price_json(price: PriceSnapshot) -> str:
 
 def usage_json(usage: Usage) -> str:
     """The metered usage as it is kept with the ledger row; zero counts are left out."""
-    fields = {
-        "prompt": usage.prompt_tokens,
-        "completion": usage.completion_tokens,
-        "cached": usage.cached_tokens,
-        "cache_write_5m": usage.cache_write_5m_tokens,
-        "cache_write_1h": usage.cache_write_1h_tokens,
-        "reasoning": usage.reasoning_tokens,
-        "audio_input": usage.audio_input_tokens,
-        "audio_output": usage.audio_output_tokens,
-        "estimated": usage.estimated,
-    }
-    return json.dumps({name: value for name, value in fields.items() if value}, separators=(",", ":"))
+    kept = _KeptUsage(
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.cached_tokens,
+        usage.cache_write_5m_tokens,
+        usage.cache_write_1h_tokens,
+        usage.reasoning_tokens,
+        usage.audio_input_tokens,
+        usage.audio_output_tokens,
+        usage.estimated,
+    )
+    return _encode(kept).decode()
 
 
 @lru_cache(maxsize=4096)
@@ -131,7 +131,7 @@ def usage_from_json(text: str) -> Usage:
 
 
 # A member that this version does not know would be left out of the sum, so it is refused instead.
-class _KeptUsage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _KeptUsage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     prompt: int = 0
     completion: int = 0
     cached: int = 0
@@ -145,11 +145,27 @@ class _KeptUsage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 _PRICES = msgspec.json.Decoder(PriceSnapshot)
 _USAGES = msgspec.json.Decoder(_KeptUsage)
+_encode = msgspec.json.Encoder().encode
+
+# Rates by the identity of the price and by tier. The price is kept beside them, so that no other takes its identity.
+_known_rates: dict[tuple[int, int], tuple[PriceSnapshot, _Rates]] = {}
+_MAX_KNOWN = 8192
 
 
 def _rates(price: PriceSnapshot, prompt_tokens: int) -> _Rates:
-    """The rates of the tier that the prompt falls into; a kind without its own price costs what its base kind costs."""
-    tier = price.tier_for(prompt_tokens)
+    """The rates of the tier that the prompt falls into; worked out once for each price object."""
+    tier = price.tier_for(prompt_tokens) if price.tiers else None
+    key = (id(price), tier.above_prompt_tokens if tier is not None else -1)
+    known = _known_rates.get(key)
+    if known is None:
+        if len(_known_rates) >= _MAX_KNOWN:
+            _known_rates.clear()
+        known = _known_rates[key] = (price, _rates_in(price, tier))
+    return known[1]
+
+
+def _rates_in(price: PriceSnapshot, tier: PriceTier | None) -> _Rates:
+    """The rates of a tier (None: the base prices); a kind without its own price costs what its base kind costs."""
     if tier is None:
         write_5m = _or(price.cache_write_5m, price.prompt)
         return _Rates(

@@ -1,10 +1,9 @@
 """What an answer consumed, in tokens; one normal form for all dialects."""
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(msgspec.Struct, frozen=True, gc=False):
     """Token counts of one answer.
 
     `prompt_tokens` counts all input, cached and cache-written tokens included; `completion_tokens` counts all output,

@@ -95,8 +95,7 @@ class Target:
     force_unless: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerFacts:
+class AnswerFacts(msgspec.Struct, frozen=True):
     """What a plain answer said, for metering and records."""
 
     usage: Usage | None
@@ -183,8 +182,7 @@ class StreamWriter(Protocol):
     def fail(self, error: GatewayError, request_id: str) -> bytes: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Voice:
+class Voice(msgspec.Struct, frozen=True):
     """How the answer must look to this client: the model name it is shown, and what it asked for."""
 
     model: str

@@ -1,6 +1,6 @@
 """What was consumed? The provider's word if it gave one; otherwise the gateway counts and says so."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from gatewayz.core.usage import NOTHING, Usage
 

@@ -69,6 +69,7 @@ class Gateway:
 
     def __init__(self, rooms: Rooms) -> None:
         self._rooms = rooms
+        self._now = rooms.clock.monotonic_s
         self._settlement = Settlement(rooms.cashier)
         self.in_flight = 0
 
@@ -303,9 +304,6 @@ class Gateway:
 
     def _is_paused(self, slug: str) -> bool:
         return self._rooms.breakers.state(slug) is BreakerState.OPEN
-
-    def _now(self) -> float:
-        return self._rooms.clock.monotonic_s()
 
 
 def _open_early(trip: Trip, out: Responder) -> None:

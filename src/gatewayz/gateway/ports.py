@@ -5,16 +5,16 @@ Whoever wants an inference (the HTTP routes, later batch, evaluations and the pl
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from gatewayz.dialects.base import ClientDialect
 
 HeaderPairs = list[tuple[bytes, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One request as it arrived. `claimed_id` is the client's own X-Request-ID or Idempotency-Key, None without one.
 
     `credentials` are the distinct key values found (Authorization, x-api-key). `received_s` is monotonic.

@@ -1,10 +1,9 @@
 """The record of one request: written once, in the transaction of its settlement."""
 
-from dataclasses import dataclass, fields
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRecord:
+class RequestRecord(msgspec.Struct, frozen=True, gc=False):
     """One row of `activity_log`. Times in microseconds, money in nano-USD.
 
     `request_id` is the id as the client knows it. `attempts` tells the way through the providers
@@ -38,7 +37,7 @@ class RequestRecord:
     user_tag: str | None = None
 
 
-RECORD_COLUMNS: tuple[str, ...] = tuple(item.name for item in fields(RequestRecord))
+RECORD_COLUMNS: tuple[str, ...] = RequestRecord.__struct_fields__
 
 
 def row(record: RequestRecord) -> tuple[object, ...]:

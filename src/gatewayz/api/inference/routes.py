@@ -1,8 +1,10 @@
 """Which path speaks which dialect, and how an HTTP request becomes a call."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+import msgspec
 
 from gatewayz.api.inference.responder import AsgiResponder, ClientLeft, Receive, Scope, Send, read_body
 from gatewayz.core.errors import GatewayError, InvalidRequest
@@ -45,9 +47,11 @@ ROUTES: Mapping[str, Route] = {
 _PASSED_ON = {b"anthropic-beta": "anthropic-beta", b"anthropic-version": "anthropic-version"}
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """What the dispatcher knows of a request before its body: ids and where it comes from."""
+class Visit(msgspec.Struct, frozen=True):
+    """What the dispatcher knows of a request before its body: ids and where it comes from.
+
+    `headers` holds the last of each name, in lower case.
+    """
 
     request_id: str
     claimed_id: str | None
@@ -55,6 +59,7 @@ class Visit:
     client_ip: str
     fingerprint: object
     extra: HeaderPairs
+    headers: Mapping[bytes, bytes] = {}
 
 
 class Inference:
@@ -100,35 +105,37 @@ def bad_request_id() -> InvalidRequest:
 
 
 def _call(route: Route, visit: Visit, scope: Scope, body: bytes, received_s: float) -> Call:
-    keys: list[str] = []
-    referer = origin = None
-    passed: dict[str, str] = {}
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            if value[:7].lower() == b"bearer ":
-                keys.append(value[7:].strip().decode("latin-1"))
-        elif name == b"x-api-key":
-            keys.append(value.strip().decode("latin-1"))
-        elif name == b"referer":
-            referer = value.decode("latin-1")
-        elif name == b"origin":
-            origin = value.decode("latin-1")
-        elif name in _PASSED_ON:
-            passed[_PASSED_ON[name]] = value.decode("latin-1")
+    said = visit.headers.get
+    referer, origin = said(b"referer"), said(b"origin")
     return Call(
         dialect=CLIENT_DIALECTS[route.dialect],
         endpoint=route.endpoint,
         body=body,
         request_id=visit.request_id,
         claimed_id=visit.claimed_id,
-        credentials=tuple(dict.fromkeys(key for key in keys if key)),
+        credentials=_credentials(scope["headers"]),
         client_ip=visit.client_ip,
         fingerprint=visit.fingerprint,
-        referer=referer,
-        origin=origin,
+        referer=referer.decode("latin-1") if referer is not None else None,
+        origin=origin.decode("latin-1") if origin is not None else None,
         received_s=received_s,
-        passthrough_headers=passed,
+        passthrough_headers={
+            own: visit.headers[name].decode("latin-1") for name, own in _PASSED_ON.items() if name in visit.headers
+        },
     )
+
+
+def _credentials(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, ...]:
+    """The distinct keys that were sent, under whatever name and however often."""
+    keys: dict[str, None] = {}
+    for name, value in headers:
+        if name == b"authorization":
+            if value[:7].lower() == b"bearer ":
+                keys[value[7:].strip().decode("latin-1")] = None
+        elif name == b"x-api-key":
+            keys[value.strip().decode("latin-1")] = None
+    keys.pop("", None)
+    return tuple(keys)
 
 
 def _refusal_headers(dialect: ClientDialect, visit: Visit, error: GatewayError) -> HeaderPairs:

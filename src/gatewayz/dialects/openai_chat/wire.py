@@ -3,7 +3,7 @@
 Members whose type varies between providers are `Any` and are checked where they are used.
 """
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
@@ -145,6 +145,39 @@ def _convert(data: bytes, kind: type[_T]) -> _T:
         raise ValueError("not a chunk") from error
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=_ABSURD)]
+
+
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: _Count | None = 0
+    audio_tokens: _Count | None = 0
+    cache_write_tokens: _Count | None = 0
+    cache_creation_tokens: _Count | None = 0
+
+
+class _CompletionDetails(msgspec.Struct):
+    reasoning_tokens: _Count | None = 0
+    audio_tokens: _Count | None = 0
+
+
+class _UsualUsage(msgspec.Struct):
+    """Usage as nearly all providers tell it: whole numbers under OpenAI's own names, and nothing that changes them."""
+
+    prompt_tokens: _Count
+    completion_tokens: _Count
+    total_tokens: _Count
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+    prompt_cache_hit_tokens: None = None
+    cached_tokens: None = None
+    cache_read_input_tokens: None = None
+    cache_creation_input_tokens: None = None
+    reasoning_tokens: None = None
+
+
+_NO_PROMPT_DETAILS, _NO_COMPLETION_DETAILS = _PromptDetails(), _CompletionDetails()
+
+
 def usage_of(raw: Any, x_groq: Any = None) -> Usage | None:
     """Token counts of a `usage` member (or Groq's own); None if there are none. All spellings seen so far are read.
 
@@ -155,6 +188,31 @@ def usage_of(raw: Any, x_groq: Any = None) -> Usage | None:
         raw = x_groq.get("usage") if isinstance(x_groq, dict) else None
         if not isinstance(raw, dict):
             return None
+    try:
+        usual = msgspec.convert(raw, _UsualUsage)
+    except msgspec.ValidationError:
+        return _odd_usage(raw)
+    prompt, completion = usual.prompt_tokens, usual.completion_tokens
+    inside = usual.prompt_tokens_details or _NO_PROMPT_DETAILS
+    outside = usual.completion_tokens_details or _NO_COMPLETION_DETAILS
+    cached = inside.cached_tokens or 0
+    if usual.total_tokens > prompt + completion or cached > prompt:
+        return _odd_usage(raw)
+    written = inside.cache_write_tokens or inside.cache_creation_tokens or 0
+    return Usage(
+        prompt,
+        completion,
+        cached,
+        min(written, prompt - cached),
+        0,
+        outside.reasoning_tokens or 0,
+        inside.audio_tokens or 0,
+        outside.audio_tokens or 0,
+    )
+
+
+def _odd_usage(raw: dict[str, Any]) -> Usage | None:
+    """Token counts in any other spelling; None if there are none."""
     if not isinstance(raw.get("prompt_tokens"), int) and not isinstance(raw.get("completion_tokens"), int):
         return None
     prompt_details = _details(raw, "prompt_tokens_details")
