@@ -18,6 +18,7 @@ from gatewayz.core.usage import Usage
 from gatewayz.dialects import PROVIDER_DIALECTS, bridge, shared
 from gatewayz.dialects.base import AnswerFacts, Bridge, Dialect, Glance, ProviderDialect, Target, Voice
 from gatewayz.gateway.ports import Call
+from gatewayz.infra.alarms import Alarms
 from gatewayz.infra.http_client import Reply, TransportError
 from gatewayz.providers.client import Upstreams
 from gatewayz.providers.failures import Failure, FailureKind, classify
@@ -82,6 +83,7 @@ class Attempts:
     target_of: TargetOf
     price_of: PriceOf
     deadline_s: float
+    alarms: Alarms
     on_slow_start: Callable[[], None]
     trail: list[str] = field(default_factory=list)
     _request: ChatRequest | None = None
@@ -95,11 +97,12 @@ class Attempts:
         """
         if not self.glance.stream:
             return await self._through(plan, alternatives)
-        gate = asyncio.get_running_loop().call_later(self.settings.commit_gate_s, self.on_slow_start)
+        begin_s = asyncio.get_running_loop().time() + self.settings.commit_gate_s
+        gate = self.alarms.set(begin_s, self.on_slow_start)
         try:
             return await self._through(plan, alternatives)
         finally:
-            gate.cancel()
+            self.alarms.clear(gate)
 
     async def _through(self, plan: Plan, alternatives: Callable[[], tuple[str, ...]]) -> Answer | OpenStream:
         last: Failure | None = None
@@ -189,7 +192,7 @@ class Attempts:
         reply: Reply | None = None
         kept = False
         try:
-            async with asyncio.timeout_at(until_s):
+            with self.alarms.until(until_s):
                 reply = await self.upstreams.open(
                     candidate.provider,
                     body,

@@ -31,6 +31,7 @@ from gatewayz.gateway.replay import MAX_STORED_BYTES, Replays
 from gatewayz.gateway.settlement import Settlement
 from gatewayz.gateway.telling import error_headers, plain_headers, replay_headers, stream_headers
 from gatewayz.gateway.trip import CLIENT_CLOSED, Trip
+from gatewayz.infra.alarms import Alarms
 from gatewayz.infra.clock import US_PER_S, Clock
 from gatewayz.providers.client import Upstreams
 from gatewayz.providers.failures import Failure, FailureKind
@@ -61,6 +62,7 @@ class Rooms:
     breakers: Breakers
     cashier: Cashier
     upstreams: Upstreams
+    alarms: Alarms
     observe: Callable[[Trip, int, str | None], None]
 
 
@@ -202,6 +204,7 @@ class Gateway:
             target_of=partial(target_for, model=found.model),
             price_of=self._settlement.price,
             deadline_s=loop.time() + rooms.settings.request_deadline_s,
+            alarms=rooms.alarms,
             on_slow_start=lambda: _open_early(trip, out),
         )
 
@@ -228,7 +231,7 @@ class Gateway:
         copy = Copy(MAX_STORED_BYTES) if trip.claim else None
         budget = self._budget(trip, glance, opened)
         try:
-            done = await relay(opened, out, trip.asked_for, deadline_s, copy, budget)
+            done = await relay(opened, out, trip.asked_for, self._rooms.alarms.until(deadline_s), copy, budget)
         finally:
             if budget is not None:
                 budget.close()

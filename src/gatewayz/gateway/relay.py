@@ -9,6 +9,7 @@ from gatewayz.dialects.base import StreamFacts
 from gatewayz.gateway.attempts import OpenStream
 from gatewayz.gateway.budget import Budget, used_up
 from gatewayz.gateway.ports import Responder
+from gatewayz.infra.alarms import Deadline
 from gatewayz.infra.http_client import TransportError, TransportTimeout
 
 
@@ -55,7 +56,7 @@ class Copy:
 
 
 async def relay(
-    opened: OpenStream, out: Responder, model: str, deadline_s: float, copy: Copy | None, budget: Budget | None
+    opened: OpenStream, out: Responder, model: str, deadline: Deadline, copy: Copy | None, budget: Budget | None
 ) -> Relayed:
     """Relays until the provider is done, breaks off, or the client leaves; tells the breaker; closes the upstream.
 
@@ -63,7 +64,7 @@ async def relay(
     """
     facts = opened.bridge.facts
     try:
-        async with asyncio.timeout_at(deadline_s):
+        with deadline:
             error = await _pump(opened, out, model, copy, budget)
     except TimeoutError:
         # The provider was answering all the while. A client that would not take its bytes pays for them like one that

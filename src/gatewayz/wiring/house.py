@@ -32,6 +32,7 @@ from gatewayz.core.money import nano_from_usd
 from gatewayz.gateway.entry import Doorkeeper
 from gatewayz.gateway.pipeline import Gateway, Rooms
 from gatewayz.gateway.replay import Replays
+from gatewayz.infra.alarms import Alarms
 from gatewayz.infra.changes import ChangeFeed
 from gatewayz.infra.clock import Clock, SystemClock
 from gatewayz.infra.crypto import KeyRing, derive_pepper
@@ -78,6 +79,7 @@ class House:
     nightly: Nightly
     transport: Transport
     local_models: LocalModels
+    alarms: Alarms
     metrics: Metrics
     requests: RequestLog
     started_at_us: int
@@ -233,6 +235,7 @@ def build_house(
         nightly=Nightly(database, clock, metrics.reconciliation_drifts.set),
         transport=transport,
         local_models=LocalModels(database, transport, clock),
+        alarms=Alarms(),
         metrics=metrics,
         requests=RequestLog(sys.stderr.buffer, settings.log_level, as_json=environment.app_env != "development"),
         started_at_us=clock.now_us(),
@@ -266,6 +269,7 @@ def _rooms(house: House) -> Rooms:
             ),
             lambda: house.clock.now_us() / 1e6,
         ),
+        alarms=house.alarms,
         observe=observer.finished,
     )
 

@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 
 from gatewayz.core.errors import InvalidRequest, TooLarge, UnsupportedFormat
 from gatewayz.gateway.ports import HeaderPairs
+from gatewayz.infra.alarms import Alarms
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -80,30 +81,31 @@ def limited(receive: Receive, limit_bytes: int) -> Receive:
 class AsgiResponder:
     """See `gateway.ports.Responder`. `extra` headers are put on whatever answer leaves."""
 
-    __slots__ = ("_ended", "_extra", "_receive", "_send", "_task", "_timer", "_watch", "gone", "started", "status")
+    __slots__ = ("_alarm", "_alarms", "_ended", "_extra", "_receive", "_send", "_task", "_watch", "gone", "started", "status")
 
     def __init__(self, receive: Receive, send: Send, extra: HeaderPairs) -> None:
         self._receive = receive
         self._send = send
         self._extra = extra
         self._task: asyncio.Task[Any] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._alarms: Alarms | None = None
+        self._alarm = (0, 0)
         self._watch: asyncio.Task[None] | None = None
         self._ended = False
         self.started = False
         self.gone = False
         self.status = 0
 
-    def watch(self) -> None:
+    def watch(self, alarms: Alarms) -> None:
         """Cancels the current task once the client leaves; call `rest` when the answer is over."""
         self._task = asyncio.current_task()
-        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._start_watching)
+        self._alarms = alarms
+        self._alarm = alarms.set(asyncio.get_running_loop().time() + WATCH_AFTER_S, self._start_watching)
 
     def rest(self) -> None:
         """Ends watching. May be called twice."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._alarms is not None:
+            self._alarms.clear(self._alarm)
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None

@@ -14,6 +14,7 @@ from gatewayz.dialects.base import ClientDialect
 from gatewayz.gateway.pipeline import Gateway
 from gatewayz.gateway.ports import Call, HeaderPairs
 from gatewayz.gateway.telling import HARDENING, id_headers
+from gatewayz.infra.alarms import Alarms
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +66,9 @@ class Visit(msgspec.Struct, frozen=True):
 class Inference:
     """Serves the inference routes."""
 
-    def __init__(self, gateway: Gateway, body_limit_bytes: int) -> None:
+    def __init__(self, gateway: Gateway, body_limit_bytes: int, alarms: Alarms) -> None:
         self._gateway = gateway
+        self._alarms = alarms
         self._body_limit_bytes = body_limit_bytes
 
     async def serve(self, route: Route, visit: Visit, scope: Scope, receive: Receive, send: Send) -> int:
@@ -86,7 +88,7 @@ class Inference:
         except ClientLeft:
             return 499
         call = _call(route, visit, scope, body, received_s)
-        out.watch()
+        out.watch(self._alarms)
         try:
             if route.counts:
                 await self._gateway.count_tokens(call, out)
