@@ -19,7 +19,7 @@ from gatewayz.catalog.records import OfferRecord
 from gatewayz.catalog.seed import packaged_seed, seed_records
 from gatewayz.core.errors import GatewayError, InvalidRequest
 from gatewayz.dialects import DIALECTS
-from gatewayz.infra.telemetry import Metrics
+from gatewayz.infra.telemetry import CACHE_RATE, Metrics
 from gatewayz.providers.profile import Profile, load_profiles, serves
 from gatewayz.providers.registry import default_priority
 from gatewayz.settings import RESERVED_SETTINGS, SECRET_SETTINGS, setting_rows
@@ -244,6 +244,7 @@ def metrics_page() -> str:
         )
         for metric in found
     ]
+    rows.append((f"`{CACHE_RATE.name}`", "gauge", _names(CACHE_RATE.labels), CACHE_RATE.meaning))
     return _page(
         "Metrics",
         "`GET /metrics` answers in Prometheus text, or OpenMetrics if that is accepted. With several workers the figures of all"

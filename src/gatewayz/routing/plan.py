@@ -37,6 +37,11 @@ class Plan:
     candidates: tuple[Candidate, ...]
     excluded: tuple[Excluded, ...] = ()
 
+    @property
+    def has_choice(self) -> bool:
+        """Whether somebody else could serve the request, too, now or when a breaker closes."""
+        return len(self.candidates) > 1 or any(each.reason == "breaker_open" for each in self.excluded)
+
 
 class Active(Protocol):
     """The providers that can be called."""

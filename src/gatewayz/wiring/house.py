@@ -32,6 +32,7 @@ from gatewayz.core.money import nano_from_usd
 from gatewayz.gateway.entry import Doorkeeper
 from gatewayz.gateway.pipeline import Gateway, Rooms
 from gatewayz.gateway.replay import Replays
+from gatewayz.gateway.staying import Staying
 from gatewayz.infra.changes import ChangeFeed
 from gatewayz.infra.clock import Clock, SystemClock
 from gatewayz.infra.crypto import KeyRing, derive_pepper
@@ -43,7 +44,7 @@ from gatewayz.policy.limits import Limiter
 from gatewayz.providers.client import Upstreams
 from gatewayz.providers.registry import Providers
 from gatewayz.providers.simulated import Simulated
-from gatewayz.routing.breaker_state import BreakerConfig
+from gatewayz.routing.breaker_state import BreakerConfig, BreakerState
 from gatewayz.routing.breakers import Breakers
 from gatewayz.settings import ConfigurationError, Settings
 from gatewayz.wiring.configuration import Configuration, load_configuration
@@ -255,6 +256,11 @@ def _rooms(house: House) -> Rooms:
         providers=lambda: house.providers,
         known_slugs=house.configuration.known_slugs,
         breakers=house.breakers,
+        staying=Staying(
+            settings.sticky_conversations,
+            house.clock,
+            lambda slug: house.breakers.state(slug) is BreakerState.CLOSED,
+        ),
         cashier=house.cashier,
         upstreams=Upstreams(
             house.transport,
