@@ -46,7 +46,7 @@ from gatewayz.providers.registry import Providers
 from gatewayz.providers.simulated import Simulated
 from gatewayz.routing.breaker_state import BreakerConfig, BreakerState
 from gatewayz.routing.breakers import Breakers
-from gatewayz.settings import ConfigurationError, Settings
+from gatewayz.settings import ConfigurationError, Environment, Settings
 from gatewayz.wiring.configuration import Configuration, load_configuration
 from gatewayz.wiring.local_models import LOOK_EVERY_S, LocalModels
 from gatewayz.wiring.observe import Observer
@@ -169,6 +169,11 @@ class House:
                 log.warning("background_act_failed", act=getattr(act, "__qualname__", "?"), error=type(error).__name__)
 
 
+def uses_proxy(environment: Environment) -> bool:
+    """Whether calls to providers go through a proxy of the environment."""
+    return any(environment.variables.get(name) for name in _PROXY_VARIABLES)
+
+
 def breaker_configs(providers: Providers, settings: Settings) -> dict[str, BreakerConfig]:
     """Thresholds of the providers that have their own."""
     default = BreakerConfig.from_settings(settings)
@@ -211,8 +216,7 @@ def build_house(
     cashier = Cashier(writer, settings, clock, process_id, Recall(database, clock))
     feed.on(LEASE_TOPIC, cashier.heard_recall)
     if transport is None:
-        proxied = any(environment.variables.get(name) for name in _PROXY_VARIABLES)
-        transport = AiohttpTransport(use_proxy_variables=proxied)
+        transport = AiohttpTransport(use_proxy_variables=uses_proxy(environment))
     metrics = Metrics()
     house = House(
         configuration=configuration,
