@@ -19,8 +19,8 @@ from gatewayz.catalog.records import OfferRecord
 from gatewayz.catalog.seed import packaged_seed, seed_records
 from gatewayz.core.errors import GatewayError, InvalidRequest
 from gatewayz.dialects import DIALECTS
-from gatewayz.infra.telemetry import Metrics
-from gatewayz.providers.profile import Profile, load_profiles, serves
+from gatewayz.infra.telemetry import CACHE_RATE, Metrics
+from gatewayz.providers.profile import Profile, load_profiles, speaker
 from gatewayz.providers.registry import default_priority
 from gatewayz.settings import RESERVED_SETTINGS, SECRET_SETTINGS, setting_rows
 
@@ -191,8 +191,10 @@ def providers_page() -> str:
 
 
 def _keys_of(profile: Profile) -> str:
-    account = f"{_names(profile.account.names)} (service account), " if profile.account is not None else ""
-    return f"{account}{_names(profile.env)}" + ("" if profile.needs_key else " (optional)")
+    account = f"{_names(profile.account.names)} (service account)" if profile.account is not None else ""
+    keys = ", ".join(part for part in (account, _names(profile.env) if profile.env else "") if part)
+    asked = " and an entry in the configuration" if profile.on_request else ""
+    return keys + asked + ("" if profile.needs_key else " (optional)")
 
 
 def _places_of(profile: Profile) -> tuple[str, ...]:
@@ -244,6 +246,7 @@ def metrics_page() -> str:
         )
         for metric in found
     ]
+    rows.append((f"`{CACHE_RATE.name}`", "gauge", _names(CACHE_RATE.labels), CACHE_RATE.meaning))
     return _page(
         "Metrics",
         "`GET /metrics` answers in Prometheus text, or OpenMetrics if that is accepted. With several workers the figures of all"
@@ -355,18 +358,16 @@ def _priced_models() -> dict[str, int]:
     """Provider -> chat models of the packaged seed with a price there."""
     counts: dict[str, int] = {}
     for model in seed_records(packaged_seed()):
-        if model.kind == "chat":
-            for slug in {offer.provider for offer in model.offers if _is_priced(offer)}:
+        priced = [offer for offer in model.offers if _is_priced(offer)] if model.kind == "chat" else []
+        for slug in {speaker(offer.provider, offer.native_id) for offer in priced}:
+            if slug is not None:
                 counts[slug] = counts.get(slug, 0) + 1
     return counts
 
 
 def _is_priced(offer: OfferRecord) -> bool:
     price = offer.price
-    spoken = serves(offer.provider, offer.native_id)
-    return (
-        spoken and offer.active and not offer.suspect and price is not None and bool(price.prompt or price.completion)
-    )
+    return offer.active and not offer.suspect and price is not None and bool(price.prompt or price.completion)
 
 
 def _quirks(profile: Profile) -> str:

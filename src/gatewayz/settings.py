@@ -67,6 +67,11 @@ class Settings:
     # failover
     failover_attempts: int = _setting(5, "providers tried for one request", low=1)
     rate_limit_retries: int = _setting(3, "tries again at the same provider after a 429", low=0)
+    sticky_conversations: int = _setting(
+        10_000,
+        "conversations per process that are kept at the provider which has their prompt cached; 0: none",
+        low=0,
+    )
     # limits
     ip_limit_per_min: int = _setting(300, "unauthenticated requests per minute and IP address", low=1)
     fingerprint_limit_per_min: int = _setting(

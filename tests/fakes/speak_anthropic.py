@@ -1,11 +1,28 @@
 """The fake's Anthropic Messages: plain answers, streams, token counts, errors."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
 
 from behaviour import Behaviour
 from speak_openai import arguments_of
+
+# Claude at a cloud: the address holds the model and says whether a stream is wanted.
+_AT_CLOUD = re.compile(r".*/publishers/anthropic/models/([^/:]+):(?:stream)?[rR]awPredict")
+COUNTER = "count-tokens"
+
+
+def model_in(path: str) -> str | None:
+    """The model that an address of a cloud names (`count-tokens` for the counter); None for other addresses."""
+    found = _AT_CLOUD.fullmatch(path)
+    return unquote(found[1]) if found else None
+
+
+def streams(path: str) -> bool:
+    """Whether an address asks for a stream."""
+    return path.endswith(":streamRawPredict")
 
 
 def default_error(status: int) -> dict[str, Any]:

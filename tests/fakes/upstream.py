@@ -5,7 +5,8 @@
 One process plays many providers: `/p/{persona}/v1/chat/completions`, `/p/{persona}/v1/messages` (without `/p/…` the
 persona is "default"). `POST /_script` takes `{persona, model?, default?, queue?}` (see `behaviour.py`), `GET
 /_journal?persona=` tells what was asked, `POST /_reset` forgets both. Without a script: 200, "Hello from {persona}",
-usage 10/5. Gemini's model and whether to stream stand in the path, `…/models/{model}:generateContent`; `/token` issues
+usage 10/5. Gemini's model and whether to stream stand in the path, `…/models/{model}:generateContent`, and so do Claude's at
+Vertex, `…/publishers/anthropic/models/{model}:rawPredict`; `/token` issues
 access tokens for signed claims. A further dialect is a module like `speak_openai.py` and a line in `SPEAKERS`.
 """
 
@@ -72,7 +73,7 @@ class Upstream:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, entry: dict[str, Any]
     ) -> None:
         request = entry["body"] if isinstance(entry["body"], dict) else {}
-        model = speak_gemini.model_in(path) or request.get("model")
+        model = _model_of(path, request)
         script = self.scripts.next(entry["persona"], model if isinstance(model, str) else None)
         sender = Sender(reader, writer, script)
         try:
@@ -88,7 +89,7 @@ class Upstream:
         if script.hang == "headers":
             await sender.hang()
         await sender.pause(script.delay_s)
-        speaker = speak_gemini if speak_gemini.model_in(path) else SPEAKERS.get(path)
+        speaker = _speaker(path)
         entry["status"] = script.status
         if script.status == 0:  # no reply at all
             raise Cut
@@ -108,7 +109,7 @@ class Upstream:
         elif script.status != 200:
             error = speaker.default_error(script.status) if script.error is None else script.error
             await sender.plain(script.status, as_body(error))
-        elif request.get("stream") is True or speak_gemini.streams(path):
+        elif _streams(path, request):
             await sender.stream(_frames(speaker, request, script, entry))
         elif script.error_in_200 is not None:
             await sender.plain(200, as_body(script.error_in_200))
@@ -130,8 +131,7 @@ class Upstream:
             "headers": headers,
             "body": read,
             "body_bytes": len(body),
-            "model": speak_gemini.model_in(urlsplit(target).path)
-            or (read.get("model") if isinstance(read, dict) else None),
+            "model": _model_of(urlsplit(target).path, read),
             "at_s": time.time(),
             "status": None,
             "done": False,
@@ -168,6 +168,29 @@ def _persona(path: str) -> tuple[str, str]:
     return "default", path
 
 
+def _speaker(path: str) -> Any:
+    """Who answers at this address; None for addresses that are no chat."""
+    if speak_gemini.model_in(path):
+        return speak_gemini
+    cloud_model = speak_anthropic.model_in(path)
+    if cloud_model:
+        return None if cloud_model == speak_anthropic.COUNTER else speak_anthropic
+    return SPEAKERS.get(path)
+
+
+def _model_of(path: str, request: Any) -> Any:
+    """The model that was asked for, in the address or in the body."""
+    named = speak_gemini.model_in(path) or speak_anthropic.model_in(path)
+    in_body = request.get("model") if isinstance(request, dict) else None
+    return in_body if named in (None, speak_anthropic.COUNTER) else named
+
+
+def _streams(path: str, request: dict[str, Any]) -> bool:
+    if speak_anthropic.model_in(path):
+        return speak_anthropic.streams(path)
+    return request.get("stream") is True or speak_gemini.streams(path)
+
+
 def _frames(speaker: Any, request: dict[str, Any], script: Behaviour, entry: dict[str, Any]) -> Any:
     """The stream that the script wants: given frames, an error at its place, or the regular one."""
     if script.frames is not None:
@@ -191,7 +214,7 @@ def _frames(speaker: Any, request: dict[str, Any], script: Behaviour, entry: dic
 def _other(path: str, persona: str, request: dict[str, Any]) -> tuple[int, Any]:
     if path == "/v1/models":
         return 200, speak_openai.models(persona)
-    if path == "/v1/messages/count_tokens":
+    if path == "/v1/messages/count_tokens" or speak_anthropic.model_in(path) == speak_anthropic.COUNTER:
         return 200, speak_anthropic.count_tokens(request)
     return 404, {"error": {"message": f"Invalid URL (POST {path})", "type": "invalid_request_error", "code": None}}
 

@@ -1,7 +1,7 @@
 """The catalog in memory: built once from the database, never changed, replaced as a whole."""
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Lock
 
@@ -10,7 +10,7 @@ from gatewayz.catalog.detection import PROVIDER_SPELLINGS, preferred_provider
 from gatewayz.catalog.models import SERVED_KINDS, Model
 from gatewayz.catalog.offers import Offer
 from gatewayz.catalog.suggest import NearMatches
-from gatewayz.providers.profile import serves
+from gatewayz.providers.profile import speaker
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +81,10 @@ def build(models: Iterable[Model], offers: Iterable[Offer], tables: AliasTables 
     grouped: dict[str, list[Offer]] = {}
     for offer in offers:
         # What nobody here can say to a provider is not on offer there, unless the operator put it there himself.
-        if offer.source == "config" or serves(offer.provider, offer.native_id):
-            grouped.setdefault(offer.model_id.lower(), []).append(offer)
+        slug = offer.provider if offer.source == "config" else speaker(offer.provider, offer.native_id)
+        if slug is not None:
+            spoken = offer if slug == offer.provider else replace(offer, provider=slug)
+            grouped.setdefault(offer.model_id.lower(), []).append(spoken)
     by_id = {model.id.lower(): model for model in models}
     kept = {key: model for key, model in sorted(by_id.items()) if key in grouped and key not in tables.redirects}
     ordered = {

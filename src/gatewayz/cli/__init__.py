@@ -1,4 +1,4 @@
-"""The command line: `gatewayz serve|migrate|keys|config|reconcile|ledger|doctor`."""
+"""The command line: `gatewayz serve|migrate|keys|providers|config|reconcile|ledger|doctor`."""
 
 import argparse
 import os
@@ -13,6 +13,7 @@ from gatewayz.cli.config import apply_config, check_config
 from gatewayz.cli.doctor import doctor
 from gatewayz.cli.keys import create_key, list_keys, new_secret, reencrypt, revoke_key
 from gatewayz.cli.ledger import moment, reconcile_books, rerate_ledger, verify_ledger
+from gatewayz.cli.providers import check_providers, list_providers
 from gatewayz.cli.serve import migrate, serve
 from gatewayz.core.errors import GatewayError
 from gatewayz.settings import ConfigurationError
@@ -62,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=migrate)
 
     _keys_parser(commands, with_config)
+    _providers_parser(commands, with_config)
 
     config = commands.add_parser("config", help="check or apply gatewayz.toml").add_subparsers(
         required=True, metavar="act"
@@ -108,6 +110,32 @@ def _keys_parser(
     command.set_defaults(run=reencrypt)
     command = keys.add_parser("new-secret", help="print a fresh value for GATEWAYZ_SECRET_KEY")
     command.set_defaults(run=new_secret)
+
+
+def _providers_parser(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", shared: argparse.ArgumentParser
+) -> None:
+    providers = commands.add_parser("providers", help="list providers, try them for real").add_subparsers(
+        required=True, metavar="act"
+    )
+    command = providers.add_parser("list", parents=[shared], help="who can be called, and why the others cannot")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(run=list_providers)
+    command = providers.add_parser(
+        "check",
+        parents=[shared],
+        help="try providers with two very small chats each, whose cost is told before; exit code 1 if any fails",
+    )
+    command.add_argument("slug", nargs="*", help="providers to try (default: all that can be called)")
+    command.add_argument(
+        "--model", help="model to ask, by id or by the provider's own name (default: a very cheap one)"
+    )
+    command.add_argument(
+        "--dry-run", action="store_true", help="print what would be sent and what it may cost, send nothing"
+    )
+    command.add_argument("--timeout", type=float, default=30.0, help="seconds for each step (default: 30)")
+    command.add_argument("--json", action="store_true", help="print JSON")
+    command.set_defaults(run=check_providers)
 
 
 def _ledger_parsers(

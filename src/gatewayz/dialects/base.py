@@ -59,7 +59,8 @@ class Quirks:
     call ids must be nine letters and digits; `tool_choice` whether anything but "auto" may be asked for;
     `max_temperature` is a ceiling (values above are lowered).
     Anthropic-like: `adaptive_thinking` for models that take an effort instead of a thinking budget; `system_messages`
-    for models that take system messages in the middle of a conversation.
+    for models that take system messages in the middle of a conversation; `model_in_body` whether the body names the model
+    (else the address alone does).
     All: `drop_params` are parameters that the provider refuses (dropped unless that changes the meaning),
     `add_params` are added unless the caller set them, `strip_answer_fields` are top-level members removed from answers.
     """
@@ -73,6 +74,7 @@ class Quirks:
     short_call_ids: bool = False
     adaptive_thinking: bool = False
     system_messages: bool = False
+    model_in_body: bool = True
     drop_params: frozenset[str] = frozenset()
     strip_answer_fields: frozenset[str] = frozenset()
     add_params: Mapping[str, Any] = field(default_factory=dict)

@@ -18,7 +18,7 @@ async def counted(
     upstreams: Upstreams, call: Call, glance: Glance, candidate: Candidate, target: Target, wait_s: float
 ) -> bytes:
     """The answer for the client. A counter that fails, or is silent for `wait_s`, is done without."""
-    tokens = await _asked(upstreams, call, write_count_request(glance, target.native_id), candidate, wait_s)
+    tokens = await _asked(upstreams, call, write_count_request(glance, target), candidate, wait_s)
     if tokens is None:
         return write_count(glance.prompt_tokens, estimated=True)
     return write_count(tokens, estimated=False)

@@ -29,6 +29,7 @@ from gatewayz.gateway.quote import cap_output, ceiling_of, target_for
 from gatewayz.gateway.relay import Copy, Ending, Relayed, relay
 from gatewayz.gateway.replay import MAX_STORED_BYTES, Replays
 from gatewayz.gateway.settlement import Settlement
+from gatewayz.gateway.staying import Staying
 from gatewayz.gateway.telling import error_headers, plain_headers, replay_headers, stream_headers
 from gatewayz.gateway.trip import CLIENT_CLOSED, Trip
 from gatewayz.infra.alarms import Alarms
@@ -60,6 +61,7 @@ class Rooms:
     providers: Callable[[], Providers]
     known_slugs: frozenset[str]
     breakers: Breakers
+    staying: Staying
     cashier: Cashier
     upstreams: Upstreams
     alarms: Alarms
@@ -143,7 +145,7 @@ class Gateway:
         await rooms.doorkeeper.permit(trip, found)
         if caller is None:
             cap_output(glance, rooms.settings.anonymous_max_tokens)
-        route = self._plan(glance, found)
+        route = rooms.staying.ordered(trip, glance, self._plan(glance, found))
         trip.mark("plan", self._now())
         if caller is not None:
             amount = ceiling_of(route, glance, found.model)
@@ -213,6 +215,7 @@ class Gateway:
         trip.usage = settled_usage(facts.usage, glance.prompt_tokens, facts.output_chars)
         trip.cost = self._settlement.price(answer.candidate, trip.usage)
         trip.finish, trip.upstream_id = facts.native_finish or facts.finish, facts.upstream_id
+        self._rooms.staying.served(trip, trip.usage)
         body = answer.render(trip.usage, trip.cost)
         stored = self._rooms.replays.stored(trip, "application/json", body)
         receipt = await self._settlement.charge(trip, 200, self._now(), stored)
@@ -263,6 +266,7 @@ class Gateway:
         facts = opened.bridge.facts
         trip.usage = settled_usage(facts.usage, glance.prompt_tokens, facts.output_chars)
         trip.cost = self._settlement.price(opened.candidate, trip.usage)
+        self._rooms.staying.served(trip, trip.usage)
         tail = opened.bridge.finish(trip.usage, trip.cost)
         whole = copy.whole(tail) if copy is not None else None
         stored = self._rooms.replays.stored(trip, "text/event-stream; charset=utf-8", whole)
@@ -274,6 +278,7 @@ class Gateway:
         self, trip: Trip, glance: Glance, opened: OpenStream, done: Relayed, status: int, code: str
     ) -> None:
         trip.usage = partial_usage(done.facts.usage, glance.prompt_tokens, done.facts.output_chars)
+        self._rooms.staying.served(trip, trip.usage)
         trip.cost = self._settlement.price(opened.candidate, trip.usage)
         await self._settlement.charge(trip, status, self._now(), code=code)
         self._rooms.observe(trip, status, code)

@@ -10,6 +10,7 @@ from gatewayz.dialects.base import Glance
 from gatewayz.gateway.ports import Call, HeaderPairs
 from gatewayz.operations.records import RequestRecord
 from gatewayz.routing.plan import Candidate
+from gatewayz.routing.sticky import Decision
 
 CLIENT_CLOSED = 499
 
@@ -27,6 +28,8 @@ class Trip:
     model_id: str | None = None
     hold: Hold | None = None
     limit_headers: HeaderPairs = field(default_factory=list)
+    conversation: bytes | None = None  # its digest, where staying at a provider could pay
+    sticking: Decision | None = None
     served_by: Candidate | None = None
     attempts: list[str] = field(default_factory=list)
     first_token_s: float | None = None

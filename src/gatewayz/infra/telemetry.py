@@ -9,16 +9,34 @@ import contextlib
 import logging
 import os
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any, BinaryIO, TextIO
+from typing import Any, BinaryIO, NamedTuple, TextIO
 
 import msgspec
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, multiprocess
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 
 _DURATIONS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _MAX_MODELS = 500
+_PROMPT, _CACHED = "prompt_tokens", "cached_prompt_tokens"
+
+
+class DerivedGauge(NamedTuple):
+    """A gauge that is taken from other families when somebody looks."""
+
+    name: str
+    meaning: str
+    labels: tuple[str, ...]
+
+
+CACHE_RATE = DerivedGauge(
+    "prompt_cache_hit_ratio",
+    "Share of prompt tokens read from providers' caches since the processes started, 0 to 1.",
+    ("model",),
+)
 
 
 class Metrics:
@@ -54,6 +72,18 @@ class Metrics:
             "time_to_first_token_seconds", "Until the first content.", ["provider"], buckets=_DURATIONS_S, registry=own
         )
         self.tokens = Counter("tokens", "Tokens by kind.", ["provider", "kind"], registry=own)
+        self.prompt_tokens = Counter(
+            _PROMPT, "Prompt tokens of answers whose usage was reported.", ["model", "provider"], registry=own
+        )
+        self.cached_prompt_tokens = Counter(
+            _CACHED, "Of these, tokens read from the provider's prompt cache.", ["model", "provider"], registry=own
+        )
+        self.sticking = Counter(
+            "conversation_placements",
+            "Turns of conversations by whether they stayed where they were served last.",
+            ["decision"],
+            registry=own,
+        )
         self.cost = Counter("gateway_cost_per_provider_usd", "Charged for answers, in USD.", ["provider"], registry=own)
         self.credits = Counter("credits_deducted_usd", "Charged to accounts, in USD.", registry=own)
         self.refunds = Counter(
@@ -126,7 +156,33 @@ class Metrics:
         if self._multiprocess:
             registry = CollectorRegistry()
             multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return encoder(registry), content_type
+        return encoder(_WithCacheRates(registry)), content_type
+
+
+class _WithCacheRates:
+    """A registry with one family more: the share of prompt tokens that came from caches, by model.
+
+    It is a quotient of sums, so it is taken when somebody looks: shares of several processes cannot be added up.
+    """
+
+    def __init__(self, registry: Any) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        """The families of the registry, then the rates."""
+        sums: dict[str, dict[str, float]] = {_PROMPT: {}, _CACHED: {}}
+        for family in self._registry.collect():
+            by_model = sums.get(family.name, {})
+            for sample in family.samples if family.name in sums else ():
+                if sample.name.endswith("_total"):
+                    model = sample.labels["model"]
+                    by_model[model] = by_model.get(model, 0.0) + sample.value
+            yield family
+        rates = GaugeMetricFamily(CACHE_RATE.name, CACHE_RATE.meaning, labels=CACHE_RATE.labels)
+        for model, prompt in sums[_PROMPT].items():
+            if prompt > 0:
+                rates.add_metric([model], sums[_CACHED].get(model, 0.0) / prompt)
+        yield rates
 
 
 class _CannotFail:

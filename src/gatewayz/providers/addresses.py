@@ -11,7 +11,9 @@ from gatewayz.providers.service_accounts import AccountRules
 _VERSIONED = re.compile(r"/v\d+(?:(?:alpha|beta)\d*)?$")
 _NAME = re.compile(r"[\w.-]+")
 _DEFAULT_PATHS: Mapping[str, str] = MappingProxyType({"openai": "/v1", "anthropic": "/v1", "gemini": "/v1beta"})
-_PLAIN, _STREAM = ":generateContent", ":streamGenerateContent"
+# How the end of an address with a model says whether a stream is wanted: (plain, streamed), and what asks for events.
+_ENDS = ((":generateContent", ":streamGenerateContent", "alt=sse"), (":rawPredict", ":streamRawPredict", ""))
+_COUNTED = "/models/{model}:rawPredict"
 
 
 def chat_url(dialect: DialectName, base_url: str, *, default_path: str | None = None) -> str:
@@ -67,19 +69,29 @@ def configured_url(dialect: DialectName, base_url: str, profile: Profile | None)
 def request_url(provider: Provider, native_id: str, *, stream: bool) -> str:
     """Where one request is sent: where the address tells them, with the model's name and whether it is a stream."""
     url = provider.url
-    if provider.dialect != "gemini":
+    if "{model}" not in url:
         return url
-    if stream:
-        url = url.replace(_PLAIN, _STREAM) + ("&" if "?" in url else "?") + "alt=sse"
+    for plain, streamed, query in _ENDS if stream else ():
+        if plain in url:
+            url = url.replace(plain, streamed)
+            if query:
+                url += ("&" if "?" in url else "?") + query
     return url.replace("{model}", quote(native_id, safe="@:"))
 
 
 def count_url(provider: Provider) -> str | None:
     """Where tokens of a request in the provider's own dialect are counted; None if it has no such endpoint."""
     parts = urlsplit(provider.url)
-    if provider.dialect != "anthropic" or not parts.path.endswith(CHAT_PATHS["anthropic"]):
+    path = parts.path
+    if provider.dialect != "anthropic":
         return None
-    return urlunsplit((parts.scheme, parts.netloc, parts.path + "/count_tokens", parts.query, ""))
+    if path.endswith(CHAT_PATHS["anthropic"]):
+        path += "/count_tokens"
+    elif path.endswith(_COUNTED):
+        path = path.replace("{model}", "count-tokens")
+    else:
+        return None
+    return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
 
 
 def account_urls(

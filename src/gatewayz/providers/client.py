@@ -97,6 +97,8 @@ class Upstreams:
         if url is None or provider.simulated:
             return None
         headers = _headers(provider, "application/json", request_id, extra_headers)
+        if provider.account is not None:
+            return await self._signed(provider.account, url, headers, body)
         return await self._transport.post(url, headers, body, self._timeouts)
 
     async def _signed(self, account: ServiceAccount, url: str, headers: dict[str, str], body: bytes) -> Reply:

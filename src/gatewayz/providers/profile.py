@@ -53,7 +53,9 @@ class Profile:
     `needs_key` is a local server: it is switched on by one of `base_url_env`. `quirk_reasons` gives for each quirk why
     it is there, with its source.
     `chat_path` may hold `{model}`. `account` says how the provider is used with a service account, None if it is not.
-    `models` matches the provider's names of the models that can be spoken to in `dialect`; None: all.
+    `models` matches the provider's names of the models that can be spoken to in `dialect`; None: all. `offers_of` is the
+    slug of the provider whose offers of such models are served here, where one provider has two ways to be spoken to.
+    `on_request`: credentials alone do not switch it on, only an entry in the operator's configuration.
     """
 
     slug: str
@@ -73,6 +75,8 @@ class Profile:
     needs_key: bool = True
     account: AccountRules | None = None
     models: re.Pattern[str] | None = None
+    offers_of: str | None = None
+    on_request: bool = False
     site_url: str | None = None
     color: str | None = None
     sources: tuple[str, ...] = ()
@@ -107,10 +111,23 @@ class Provider:
     color: str | None = None
 
 
-def serves(slug: str, native_id: str) -> bool:
-    """Whether a provider can be spoken to about a model of its own name; True for providers without a profile."""
+def speaker(slug: str, native_id: str) -> str | None:
+    """Who is spoken to about an offer, by its provider and that provider's name of the model; None: nobody can be.
+
+    That is the provider itself, unless its profile leaves such models to another one.
+    """
     profile = load_profiles().get(slug)
-    return profile is None or profile.models is None or profile.models.fullmatch(native_id) is not None
+    if profile is None or profile.models is None or profile.models.fullmatch(native_id) is not None:
+        return slug
+    for other in _speakers_for(slug):
+        if other.models is not None and other.models.fullmatch(native_id) is not None:
+            return other.slug
+    return None
+
+
+@cache
+def _speakers_for(slug: str) -> tuple[Profile, ...]:
+    return tuple(profile for profile in load_profiles().values() if profile.offers_of == slug)
 
 
 @cache
@@ -166,6 +183,8 @@ def parse_profile(text: str, file_name: str) -> Profile:
         needs_key=reader.flag("needs_key", default=True),
         account=reader.account(),
         models=reader.pattern("models"),
+        offers_of=reader.text("offers_of", "") or None,
+        on_request=reader.flag("on_request", default=False),
         site_url=reader.text("site_url", "") or None,
         color=reader.text("color", "") or None,
         sources=reader.names("sources"),
@@ -176,7 +195,8 @@ def parse_profile(text: str, file_name: str) -> Profile:
 _MEMBERS = frozenset(
     {
         "slug", "name", "dialect", "base_url", "chat_path", "env", "auth", "base_url_env", "variables", "headers",
-        "quirks", "regions", "needs_key", "account", "models", "site_url", "color", "sources", "notes",
+        "quirks", "regions", "needs_key", "account", "models", "offers_of", "on_request", "site_url", "color",
+        "sources", "notes",
     }
 )  # fmt: skip
 _ACCOUNT_MEMBERS = frozenset({"json", "file", "scope", "path", "project", "location", "default_location", "hosts"})

@@ -111,6 +111,8 @@ def _sort(found: Provider | str, slug: str, active: list[Provider], inactive: li
 
 def _from_profile(profile: Profile, env: Mapping[str, str]) -> Provider | str:
     """The provider, or why it is inactive."""
+    if profile.on_request:
+        return f'is used only where it is asked for: write [[providers]] slug = "{profile.slug}"'
     account = account_in(profile.account, env) if profile.account is not None else None
     if isinstance(account, str):
         return account

@@ -8,7 +8,7 @@ from gatewayz.catalog.models import Model
 from gatewayz.catalog.offers import Offer
 from gatewayz.core.errors import GatewayError, InvalidRequest, Unavailable
 from gatewayz.providers.profile import Provider
-from gatewayz.routing.chains import vendor_chain
+from gatewayz.routing.chains import is_cloud_of, vendor_chain
 
 # Without these the answer would mean something else; what is not here is dropped or answered with null.
 HARD_NEEDS = frozenset({"tools", "vision", "audio", "documents", "json_schema"})
@@ -36,6 +36,11 @@ class Plan:
 
     candidates: tuple[Candidate, ...]
     excluded: tuple[Excluded, ...] = ()
+
+    @property
+    def has_choice(self) -> bool:
+        """Whether somebody else could serve the request, too, now or when a breaker closes."""
+        return len(self.candidates) > 1 or any(each.reason == "breaker_open" for each in self.excluded)
 
 
 class Active(Protocol):
@@ -73,7 +78,8 @@ def plan(
     chain = vendor_chain(model.id, model.vendor)
     for offer in offers:
         provider = providers.get(offer.provider)
-        reason = _reason_against(offer, provider, chain, known_slugs, wish)
+        closed_to = known_slugs if chain is not None and not _joins(model, provider) else ()
+        reason = _reason_against(offer, provider, chain or (), closed_to, wish)
         if provider is not None and reason is None:
             missing = offer.lacks(wish.needs & HARD_NEEDS)
             if not missing:
@@ -98,8 +104,8 @@ def plan(
 def _reason_against(
     offer: Offer,
     provider: Provider | None,
-    chain: tuple[str, ...] | None,
-    known_slugs: Collection[str],
+    chain: tuple[str, ...],
+    closed_to: Collection[str],
     wish: Wish,
 ) -> str | None:
     if provider is None:
@@ -107,11 +113,16 @@ def _reason_against(
     if wish.pin is not None and offer.provider != wish.pin:
         return "other_provider_pinned"
     # A provider that only this operator knows was put beside the model on purpose.
-    if chain is not None and offer.provider not in chain and offer.provider in known_slugs:
+    if offer.provider in closed_to and offer.provider not in chain:
         return "not_in_vendor_chain"
     if offer.status == "retired":
         return "retired"
     return None
+
+
+def _joins(model: Model, provider: Provider | None) -> bool:
+    """Whether the operator has put this provider behind the vendor's own chain."""
+    return provider is not None and provider.configured and is_cloud_of(model.vendor, provider.slug)
 
 
 def _rank(candidate: Candidate, preferred_slug: str | None) -> tuple[int, int, int, int, int, str]:

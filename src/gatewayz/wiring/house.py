@@ -32,6 +32,7 @@ from gatewayz.core.money import nano_from_usd
 from gatewayz.gateway.entry import Doorkeeper
 from gatewayz.gateway.pipeline import Gateway, Rooms
 from gatewayz.gateway.replay import Replays
+from gatewayz.gateway.staying import Staying
 from gatewayz.infra.alarms import Alarms
 from gatewayz.infra.changes import ChangeFeed
 from gatewayz.infra.clock import Clock, SystemClock
@@ -44,9 +45,9 @@ from gatewayz.policy.limits import Limiter
 from gatewayz.providers.client import Upstreams
 from gatewayz.providers.registry import Providers
 from gatewayz.providers.simulated import Simulated
-from gatewayz.routing.breaker_state import BreakerConfig
+from gatewayz.routing.breaker_state import BreakerConfig, BreakerState
 from gatewayz.routing.breakers import Breakers
-from gatewayz.settings import ConfigurationError, Settings
+from gatewayz.settings import ConfigurationError, Environment, Settings
 from gatewayz.wiring.configuration import Configuration, load_configuration
 from gatewayz.wiring.local_models import LOOK_EVERY_S, LocalModels
 from gatewayz.wiring.observe import Observer
@@ -170,6 +171,11 @@ class House:
                 log.warning("background_act_failed", act=getattr(act, "__qualname__", "?"), error=type(error).__name__)
 
 
+def uses_proxy(environment: Environment) -> bool:
+    """Whether calls to providers go through a proxy of the environment."""
+    return any(environment.variables.get(name) for name in _PROXY_VARIABLES)
+
+
 def breaker_configs(providers: Providers, settings: Settings) -> dict[str, BreakerConfig]:
     """Thresholds of the providers that have their own."""
     default = BreakerConfig.from_settings(settings)
@@ -212,8 +218,7 @@ def build_house(
     cashier = Cashier(writer, settings, clock, process_id, Recall(database, clock))
     feed.on(LEASE_TOPIC, cashier.heard_recall)
     if transport is None:
-        proxied = any(environment.variables.get(name) for name in _PROXY_VARIABLES)
-        transport = AiohttpTransport(use_proxy_variables=proxied)
+        transport = AiohttpTransport(use_proxy_variables=uses_proxy(environment))
     metrics = Metrics()
     house = House(
         configuration=configuration,
@@ -258,6 +263,11 @@ def _rooms(house: House) -> Rooms:
         providers=lambda: house.providers,
         known_slugs=house.configuration.known_slugs,
         breakers=house.breakers,
+        staying=Staying(
+            settings.sticky_conversations,
+            house.clock,
+            lambda slug: house.breakers.state(slug) is BreakerState.CLOSED,
+        ),
         cashier=house.cashier,
         upstreams=Upstreams(
             house.transport,

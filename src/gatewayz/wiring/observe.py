@@ -47,6 +47,11 @@ class Observer:
         if trip.usage.total_tokens:
             self._child(metrics.tokens, provider, "prompt").inc(trip.usage.prompt_tokens)
             self._child(metrics.tokens, provider, "completion").inc(trip.usage.completion_tokens)
+            if not trip.usage.estimated:  # a guess about the prompt says nothing about a cache
+                self._child(metrics.prompt_tokens, model, provider).inc(trip.usage.prompt_tokens)
+                self._child(metrics.cached_prompt_tokens, model, provider).inc(trip.usage.cached_tokens)
+        if trip.sticking is not None:
+            self._child(metrics.sticking, trip.sticking).inc()
         if trip.hold is not None and error_code is not None and status >= 500:
             metrics.refunds.inc()
         if trip.unknown_events:

@@ -330,17 +330,57 @@ def test_the_locations_of_a_provider_are_further_attempts() -> None:
 
 
 @pytest.mark.ac("AC-CC.13.2")
-def test_what_vertex_serves_on_other_paths_is_not_on_offer() -> None:
+def test_what_vertex_serves_on_other_paths_is_served_by_who_speaks_to_them() -> None:
     price = PriceSnapshot(1, "t", 0, 5, 5)
 
-    def served(native_id: str, **more: Any) -> bool:
+    def at(native_id: str, **more: Any) -> list[str]:
         model = Model("m/x", "x", "m", "chat", 1000, 100, "text->text", frozenset(), 0)
         offer = Offer(1, model.id, "google-vertex", native_id, price, 1000, 100, frozenset(), **more)
-        return bool(build([model], [offer]).offers_of(model.id))
+        return [offer.provider for offer in build([model], [offer]).offers_of(model.id)]
 
-    assert served("gemini-2.5-flash")
-    assert not served("claude-sonnet-4-5@20250929") and not served("meta/llama-3.1-8b-instruct-maas")
-    assert served("my-tuned-endpoint", source="config"), "what the operator puts there is there"
+    assert at("gemini-2.5-flash") == ["google-vertex"]
+    assert at("claude-sonnet-4-5@20250929") == ["google-vertex-anthropic"]
+    assert at("meta/llama-3.1-8b-instruct-maas") == [], "nobody here speaks to it"
+    assert at("my-tuned-endpoint", source="config") == ["google-vertex"], "what the operator puts there is there"
+
+
+CLAUDE = "google-vertex-anthropic"
+
+
+def test_claude_at_vertex_is_there_only_where_it_is_asked_for() -> None:
+    providers = build_providers(load_profiles(), {JSON: key_file()}, (), simulated=False)
+    assert providers.get(CLAUDE) is None and providers.get("google-vertex") is not None
+    assert "[[providers]]" in dict(providers.inactive())[CLAUDE]
+    asked = build_providers(load_profiles(), {}, [ConfiguredProvider(CLAUDE)], simulated=False)
+    assert f"{JSON} or GOOGLE_APPLICATION_CREDENTIALS" in dict(asked.inactive())[CLAUDE]
+
+
+def test_claude_at_vertex_is_addressed_by_model_location_and_kind_of_answer() -> None:
+    env = {JSON: key_file(), "CLOUD_ML_REGION": "us-east5,global", "GOOGLE_VERTEX_LOCATION": "eu"}
+    found = build_providers(load_profiles(), env, [ConfiguredProvider(CLAUDE)], simulated=False).get(CLAUDE)
+    assert found is not None and found.dialect == "anthropic" and found.configured
+    base = "https://us-east5-aiplatform.googleapis.com/v1/projects/own-project/locations/us-east5/publishers/anthropic/models"
+    native = "claude-sonnet-4-5@20250929"
+    assert request_url(found, native, stream=False) == f"{base}/{native}:rawPredict"
+    assert request_url(found, native, stream=True) == f"{base}/{native}:streamRawPredict"
+    assert count_url(found) == f"{base}/count-tokens:rawPredict"
+    (other,) = found.elsewhere
+    assert other.url.startswith("https://aiplatform.googleapis.com/v1/projects/own-project/locations/global/")
+    assert not found.quirks.model_in_body and found.quirks.add_params == {"anthropic_version": "vertex-2023-10-16"}
+
+
+async def test_counting_at_vertex_is_signed() -> None:
+    transport = issuer()
+    (provider,) = (
+        each
+        for each in build_providers(
+            load_profiles(), {JSON: key_file()}, [ConfiguredProvider(CLAUDE)], simulated=False
+        ).all()
+        if each.slug == CLAUDE
+    )
+    await Upstreams(transport, None, TIMEOUTS, Clock()).count_tokens(provider, b"{}", request_id="r")
+    url, headers, _ = transport.posts[-1]
+    assert url.endswith("/count-tokens:rawPredict") and headers["authorization"] == "Bearer t1"
 
 
 def test_accounts_are_values() -> None:

@@ -29,7 +29,7 @@ def test_local_servers_need_no_key_and_are_switched_on_by_an_address() -> None:
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=list(PROFILES))
 def test_each_profile_is_whole(profile: Profile) -> None:
-    assert profile.env and all(name.isupper() for name in (*profile.env, *profile.base_url_env))
+    assert (profile.env or profile.account) and all(name.isupper() for name in (*profile.env, *profile.base_url_env))
     assert profile.base_url.startswith("https://") or not profile.needs_key
     assert profile.chat_path.startswith("/")
     assert profile.sources or profile.quirk_reasons

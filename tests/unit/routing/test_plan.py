@@ -1,6 +1,7 @@
 """From offers to attempts: who may serve, in which order, and why the others may not."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -56,6 +57,21 @@ def test_vendor_chains_are_closed(vendor: str) -> None:
     found = planned(f"{vendor}/some-model", *EVERYWHERE, slugs=EVERYONE)
     assert set(order(found)) == {vendor, "openrouter"}
     assert {item.reason for item in found.excluded} == {"not_in_vendor_chain"}
+
+
+@pytest.mark.ac("AC-2.4.6")
+def test_a_cloud_joins_the_chain_where_the_operator_has_named_it() -> None:
+    slugs = ("anthropic", "openrouter", "google-vertex-anthropic", "groq")
+    offers = [offer(slug) for slug in slugs]
+
+    def served(name: str, *, configured: bool) -> list[str]:
+        providers = {slug: replace(each, configured=configured) for slug, each in active(*slugs).items()}
+        known = frozenset(slugs)
+        return order(plan(model(name), offers, providers, known, Wish(frozenset()), lambda _: False))
+
+    assert served("anthropic/claude-x", configured=False) == ["anthropic", "openrouter"]
+    assert served("anthropic/claude-x", configured=True) == ["anthropic", "openrouter", "google-vertex-anthropic"]
+    assert served("openai/gpt-x", configured=True) == ["openrouter"], "it is a cloud of Anthropic's models alone"
 
 
 @pytest.mark.ac("AC-2.4.7")

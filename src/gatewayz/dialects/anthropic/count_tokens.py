@@ -4,12 +4,13 @@ import msgspec
 
 from gatewayz.dialects import json_text
 from gatewayz.dialects.anthropic import glance
-from gatewayz.dialects.base import Glance
+from gatewayz.dialects.base import Glance, Target
 
 # What an answer would need and a count must not have.
 _OF_ANSWERS = frozenset(
     {"max_tokens", "stream", "temperature", "top_p", "top_k", "stop_sequences", "metadata", "service_tier", "provider"}
 )
+_VERSION = "anthropic_version"  # in the body where the provider has no header for it
 
 
 class _Count(msgspec.Struct):
@@ -21,10 +22,14 @@ def glance_count(body: bytes) -> Glance:
     return glance.glance(body, with_maximum=False)
 
 
-def write_count_request(seen: Glance, native_id: str) -> bytes:
+def write_count_request(seen: Glance, target: Target) -> bytes:
     """The body for a provider's own counter: the caller's bytes, without what only an answer needs."""
-    fields: dict[str, object] = {name: raw for name, raw in seen.fields.items() if name not in _OF_ANSWERS}
-    return json_text.dump({**fields, "model": native_id})
+    left_out = _OF_ANSWERS | target.quirks.drop_params
+    fields: dict[str, object] = {name: raw for name, raw in seen.fields.items() if name not in left_out}
+    added = target.quirks.add_params
+    version = {_VERSION: added[_VERSION]} if _VERSION in added else {}
+    # Counters want the model in the body, also where chats have it in their address.
+    return json_text.dump({**version, **fields, "model": target.native_id})
 
 
 def read_count(body: bytes) -> int:

@@ -31,7 +31,10 @@ def forward_request(glance: Glance, target: Target) -> bytes:
                 raise unsupported(name, "is not supported by the provider of this model")
             continue
         fields[name] = raw
-    fields["model"] = target.native_id
+    if quirks.model_in_body:
+        fields["model"] = target.native_id
+    else:
+        del fields["model"]
     fields["max_tokens"] = glance.max_tokens
     temperature = fields.get("temperature", _NULL)
     if quirks.max_temperature is not None and temperature != _NULL:

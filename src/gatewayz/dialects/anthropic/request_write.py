@@ -46,7 +46,8 @@ def _compose(request: ChatRequest, target: Target) -> tuple[dict[str, Any], list
     system, messages = write_messages(request.messages, target.quirks)
     if request.response_format is not None and request.response_format.kind == "json_object":
         system.append({"type": "text", "text": JSON_INSTRUCTION})
-    body: dict[str, Any] = {"model": target.native_id, "messages": messages}
+    named = {"model": target.native_id} if target.quirks.model_in_body else {}
+    body: dict[str, Any] = {**named, "messages": messages}
     if system:
         plain = len(system) == 1 and "cache_control" not in system[0]
         body["system"] = system[0]["text"] if plain else system
