@@ -18,6 +18,7 @@ from gatewayz.core.errors import Forbidden, GatewayError, Unauthenticated, Unava
 from gatewayz.core.ids import REQUEST_ID_PATTERN, new_request_id, new_trace_id
 from gatewayz.gateway.ports import HeaderPairs
 from gatewayz.gateway.telling import HARDENING, id_headers
+from gatewayz.infra.tally import Bins, Count
 from gatewayz.infra.telemetry import Metrics
 from gatewayz.policy.access import client_address
 from gatewayz.policy.limits import Limiter, header_fingerprint
@@ -50,7 +51,7 @@ class Dispatcher:
         self._proxies = house.settings.trusted_proxies
         self._body_limit_bytes = round(house.settings.body_limit_mb * 1_000_000)
         self._origins = frozenset(house.settings.cors_allow_origins)
-        self._held: dict[tuple[str, str, int], tuple[Any, Any]] = {}
+        self._held: dict[tuple[str, str, int], tuple[Count, Bins]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one ASGI connection (http only; lifespan is the process's own business)."""
@@ -70,19 +71,19 @@ class Dispatcher:
             status, endpoint = await self._refuse(error, visit, scope, receive, send), route.endpoint
         else:
             status, endpoint = await self._page(visit, scope, receive, send)
-        counted, timed = self._children(endpoint, method if method in _METHODS else "OTHER", status)
-        counted.inc()
-        timed.observe(time.monotonic() - started_s)
+        counted, timed = self._held.get((endpoint, method, status)) or self._hold(endpoint, method, status)
+        counted.value += 1
+        timed.add(time.monotonic() - started_s)
 
-    def _children(self, endpoint: str, method: str, status: int) -> tuple[Any, Any]:
-        """Counter and histogram of this kind of request, held: finding them by labels costs more than counting."""
-        key = (endpoint, method, status)
-        found = self._held.get(key)
-        if found is None:
-            metrics = self._house.metrics
-            counted = metrics.http_requests.labels(endpoint, method, str(status))
-            found = self._held[key] = (counted, metrics.http_duration.labels(endpoint))
-        return found
+    def _hold(self, endpoint: str, method: str, status: int) -> tuple[Count, Bins]:
+        """Where requests of this kind are counted and timed."""
+        metrics = self._house.metrics
+        known = method if method in _METHODS else "OTHER"
+        counted = metrics.tally.count(metrics.http_requests, endpoint, known, str(status))
+        held = (counted, metrics.tally.bins(metrics.http_duration, endpoint))
+        if known == method:  # other methods are made up by clients, and would be remembered without end
+            self._held[(endpoint, method, status)] = held
+        return held
 
     def _visit(self, scope: Scope) -> tuple[Visit, bytes | None]:
         headers: dict[bytes, bytes] = dict(scope["headers"])

@@ -19,6 +19,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 
+from gatewayz.infra.tally import Tally
+
 _DURATIONS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _MAX_MODELS = 500
 _PROMPT, _CACHED = "prompt_tokens", "cached_prompt_tokens"
@@ -48,6 +50,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._multiprocess = multiprocess_mode
         self._models: set[str] = set()
+        self.tally = Tally()
         self._count_requests(self.registry)
         self._count_providers(self.registry)
         self._show_state(self.registry)
@@ -151,6 +154,7 @@ class Metrics:
 
     def expose(self, accept: str | None) -> tuple[bytes, str]:
         """The exposition and its content type (Prometheus text, or OpenMetrics if accepted)."""
+        self.tally.flush()
         encoder, content_type = choose_encoder(accept or "")
         registry: Any = self.registry
         if self._multiprocess:

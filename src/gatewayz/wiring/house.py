@@ -131,6 +131,7 @@ class House:
         await self.redis.close()
         await self.database.close()
         self.requests.flush()
+        self.metrics.tally.flush()
 
     async def audit(
         self, action: str, *, resource: str, origin: Origin, before: Mapping[str, Any] | None = None

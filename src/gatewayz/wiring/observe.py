@@ -1,5 +1,6 @@
 """What is counted when a request ends, and when a breaker moves."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -7,6 +8,7 @@ import structlog
 from gatewayz.core.money import usd_number
 from gatewayz.gateway.trip import CLIENT_CLOSED, Trip
 from gatewayz.infra.clock import Clock
+from gatewayz.infra.tally import Bins, Count
 from gatewayz.infra.telemetry import Metrics, RequestLog
 from gatewayz.policy.limits import Limiter
 from gatewayz.routing.breaker_state import BreakerState
@@ -24,38 +26,50 @@ class Observer:
         self._metrics = metrics
         self._limiter = limiter
         self._clock = clock
-        self._children: dict[tuple[str, ...], Any] = {}
+        self._kinds: dict[tuple[str | None, str, int], _Kind] = {}
+        self._attempts: dict[str, Count] = {}
 
     def finished(self, trip: Trip, status: int, error_code: str | None) -> None:
         """Counts a request that has ended."""
         took_s = self._clock.monotonic_s() - trip.call.received_s
         self._limiter.velocity.observe(status, took_s if status == CLIENT_CLOSED else None)
-        metrics = self._metrics
         provider = trip.served_by.provider.slug if trip.served_by else "none"
-        model = metrics.model_label(trip.model_id)
-        self._child(metrics.inference, model, provider, str(status)).inc()
-        self._child(metrics.inference_duration, provider).observe(took_s)
+        kind = self._kinds.get((trip.model_id, provider, status)) or self._kind(trip.model_id, provider, status)
+        usage = trip.usage
+        kind.requests.value += 1
+        kind.took.add(took_s)
         for attempt in trip.attempts:
-            slug, _, outcome = attempt.rpartition(":")
-            self._child(metrics.attempts, slug, outcome).inc()
+            (self._attempts.get(attempt) or self._attempt(attempt)).value += 1
         if trip.first_token_s is not None:
-            self._child(metrics.first_token, provider).observe(trip.first_token_s - trip.call.received_s)
+            kind.first_token.add(trip.first_token_s - trip.call.received_s)
         if trip.cost:
             cost_usd = usd_number(trip.cost)
-            self._child(metrics.cost, provider).inc(cost_usd)
-            metrics.credits.inc(cost_usd)
-        if trip.usage.total_tokens:
-            self._child(metrics.tokens, provider, "prompt").inc(trip.usage.prompt_tokens)
-            self._child(metrics.tokens, provider, "completion").inc(trip.usage.completion_tokens)
-            if not trip.usage.estimated:  # a guess about the prompt says nothing about a cache
-                self._child(metrics.prompt_tokens, model, provider).inc(trip.usage.prompt_tokens)
-                self._child(metrics.cached_prompt_tokens, model, provider).inc(trip.usage.cached_tokens)
+            kind.cost.value += cost_usd
+            kind.credits.value += cost_usd
+        if usage.prompt_tokens or usage.completion_tokens:
+            kind.prompt.value += usage.prompt_tokens
+            kind.completion.value += usage.completion_tokens
+            if not usage.estimated:  # a guess about the prompt says nothing about a cache
+                kind.model_prompt.value += usage.prompt_tokens
+                kind.model_cached.value += usage.cached_tokens
+        self._seldom(trip, provider, status, error_code)
+        self._requests.write(trip.started_at_us, _line(trip, provider, status, error_code, took_s))
+
+    def breaker_moved(self, provider: str, before: BreakerState, after: BreakerState) -> None:
+        """Counts a breaker's move and shows its state."""
+        self._metrics.breaker_moves.labels(provider, before.value, after.value).inc()
+        self._metrics.breaker_state.labels(provider).set(_GAUGE[after])
+        log.warning("breaker_moved", provider=provider, before=before.value, after=after.value)
+
+    def _seldom(self, trip: Trip, provider: str, status: int, error_code: str | None) -> None:
+        """What most requests have nothing of."""
+        metrics = self._metrics
         if trip.sticking is not None:
-            self._child(metrics.sticking, trip.sticking).inc()
+            metrics.tally.count(metrics.sticking, trip.sticking).value += 1
         if trip.hold is not None and error_code is not None and status >= 500:
             metrics.refunds.inc()
         if trip.unknown_events:
-            self._child(metrics.unknown_chunks, provider).inc(trip.unknown_events)
+            metrics.tally.count(metrics.unknown_chunks, provider).value += trip.unknown_events
             log.warning(
                 "stream_chunks_unrecognized",
                 request_id=trip.call.request_id,
@@ -64,34 +78,59 @@ class Observer:
                 count=trip.unknown_events,
                 excerpt=trip.unknown_excerpt,
             )
-        self._requests.write(
-            trip.started_at_us,
-            {
-                "request_id": trip.call.request_id,
-                "endpoint": trip.call.endpoint,
-                "user_id": trip.caller.user_id if trip.caller else None,
-                "model": trip.model_id,
-                "provider": provider,
-                "status": status,
-                "code": error_code,
-                "stream": trip.stream,
-                "prompt_tokens": trip.usage.prompt_tokens,
-                "completion_tokens": trip.usage.completion_tokens,
-                "cost_nano_usd": trip.cost,
-                "took_ms": round(took_s * 1000, 2),
-            },
+
+    def _kind(self, model_id: str | None, provider: str, status: int) -> "_Kind":
+        metrics, tally = self._metrics, self._metrics.tally
+        model = metrics.model_label(model_id)
+        kind = _Kind(
+            requests=tally.count(metrics.inference, model, provider, str(status)),
+            took=tally.bins(metrics.inference_duration, provider),
+            first_token=tally.bins(metrics.first_token, provider),
+            cost=tally.count(metrics.cost, provider),
+            credits=tally.count(metrics.credits),
+            prompt=tally.count(metrics.tokens, provider, "prompt"),
+            completion=tally.count(metrics.tokens, provider, "completion"),
+            model_prompt=tally.count(metrics.prompt_tokens, model, provider),
+            model_cached=tally.count(metrics.cached_prompt_tokens, model, provider),
         )
+        if model == model_id:  # models that share a label are too many to be remembered one by one
+            self._kinds[(model_id, provider, status)] = kind
+        return kind
 
-    def breaker_moved(self, provider: str, before: BreakerState, after: BreakerState) -> None:
-        """Counts a breaker's move and shows its state."""
-        self._metrics.breaker_moves.labels(provider, before.value, after.value).inc()
-        self._metrics.breaker_state.labels(provider).set(_GAUGE[after])
-        log.warning("breaker_moved", provider=provider, before=before.value, after=after.value)
+    def _attempt(self, attempt: str) -> Count:
+        slug, _, outcome = attempt.rpartition(":")
+        count = self._attempts[attempt] = self._metrics.tally.count(self._metrics.attempts, slug, outcome)
+        return count
 
-    def _child(self, family: Any, *labels: str) -> Any:
-        """The family's child, held: looking it up by labels costs more than counting."""
-        key = (family._name, *labels)
-        child = self._children.get(key)
-        if child is None:
-            child = self._children[key] = family.labels(*labels)
-        return child
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """Where requests of one model, provider and status are counted; some of it is shared with other kinds."""
+
+    requests: Count
+    took: Bins
+    first_token: Bins
+    cost: Count
+    credits: Count
+    prompt: Count
+    completion: Count
+    model_prompt: Count
+    model_cached: Count
+
+
+def _line(trip: Trip, provider: str, status: int, error_code: str | None, took_s: float) -> dict[str, Any]:
+    """The log line of a request."""
+    return {
+        "request_id": trip.call.request_id,
+        "endpoint": trip.call.endpoint,
+        "user_id": trip.caller.user_id if trip.caller else None,
+        "model": trip.model_id,
+        "provider": provider,
+        "status": status,
+        "code": error_code,
+        "stream": trip.stream,
+        "prompt_tokens": trip.usage.prompt_tokens,
+        "completion_tokens": trip.usage.completion_tokens,
+        "cost_nano_usd": trip.cost,
+        "took_ms": round(took_s * 1000, 2),
+    }

@@ -81,7 +81,19 @@ def limited(receive: Receive, limit_bytes: int) -> Receive:
 class AsgiResponder:
     """See `gateway.ports.Responder`. `extra` headers are put on whatever answer leaves."""
 
-    __slots__ = ("_alarm", "_alarms", "_ended", "_extra", "_receive", "_send", "_task", "_watch", "gone", "started", "status")
+    __slots__ = (
+        "_alarm",
+        "_alarms",
+        "_ended",
+        "_extra",
+        "_receive",
+        "_send",
+        "_task",
+        "_watch",
+        "gone",
+        "started",
+        "status",
+    )
 
     def __init__(self, receive: Receive, send: Send, extra: HeaderPairs) -> None:
         self._receive = receive

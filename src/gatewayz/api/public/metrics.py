@@ -51,6 +51,7 @@ async def expose(request: Request) -> Response:
 def refresh(house: House) -> None:
     """Brings the gauges of this process up to date; called at each scrape and once a second in the background."""
     metrics = house.metrics
+    metrics.tally.flush()
     metrics.in_flight.set(house.gateway.in_flight)
     metrics.ledger_queue.set(house.writer.depth)
     metrics.ledger_batches.set(house.writer.batches)

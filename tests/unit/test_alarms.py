@@ -1,0 +1,89 @@
+"""Alarms: they ring late rather than early, cleared ones never, and a deadline behaves as asyncio's own."""
+
+import asyncio
+
+import pytest
+
+from gatewayz.infra.alarms import TICK_S, Alarms
+
+
+async def test_an_alarm_rings_after_its_time_and_once() -> None:
+    alarms, rang, loop = Alarms(), [], asyncio.get_running_loop()
+    at_s = loop.time() + 0.12
+    alarms.set(at_s, lambda: rang.append(loop.time()))
+    while not rang:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(3 * TICK_S)
+    (rung_s,) = rang
+    assert rung_s >= at_s
+
+
+async def test_a_cleared_alarm_never_rings_and_leaves_nothing_behind() -> None:
+    alarms, rang, loop = Alarms(), [], asyncio.get_running_loop()
+    alarm = alarms.set(loop.time() + 0.06, lambda: rang.append("cleared"))
+    alarms.set(loop.time() + 0.06, lambda: rang.append("kept"))
+    alarms.clear(alarm)
+    alarms.clear(alarm)
+    while not rang:
+        await asyncio.sleep(0.01)
+    assert rang == ["kept"]
+    await asyncio.sleep(3 * TICK_S)
+    assert alarms._timer is None, "nothing ticks while nothing is set"
+
+
+async def test_alarms_of_the_past_ring_at_the_next_tick() -> None:
+    alarms, rang = Alarms(), asyncio.Event()
+    alarms.set(0.0, rang.set)
+    async with asyncio.timeout(10):
+        await rang.wait()
+
+
+async def test_an_alarm_may_set_another() -> None:
+    alarms, loop, rang = Alarms(), asyncio.get_running_loop(), asyncio.Event()
+    alarms.set(loop.time(), lambda: alarms.set(loop.time(), rang.set) and None)
+    async with asyncio.timeout(10):
+        await rang.wait()
+
+
+async def test_a_deadline_ends_what_takes_too_long() -> None:
+    alarms, loop = Alarms(), asyncio.get_running_loop()
+    with pytest.raises(TimeoutError), alarms.until(loop.time() + 0.05):
+        await asyncio.sleep(30)
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+
+
+async def test_a_deadline_that_is_met_changes_nothing() -> None:
+    alarms, loop = Alarms(), asyncio.get_running_loop()
+    with alarms.until(loop.time() + 30):
+        await asyncio.sleep(0)
+    with pytest.raises(KeyError), alarms.until(loop.time() + 30):
+        raise KeyError
+    await asyncio.sleep(0)
+    assert alarms._rings == {}
+
+
+async def test_who_is_cancelled_by_somebody_else_is_cancelled() -> None:
+    alarms, loop = Alarms(), asyncio.get_running_loop()
+
+    async def work() -> None:
+        with alarms.until(loop.time() + 30):
+            await asyncio.sleep(30)
+
+    working = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    working.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await working
+
+
+async def test_of_two_deadlines_the_nearer_one_ends_only_its_own_part() -> None:
+    alarms, loop = Alarms(), asyncio.get_running_loop()
+    reached = False
+    with alarms.until(loop.time() + 30):
+        with pytest.raises(TimeoutError), alarms.until(loop.time() + 0.05):
+            await asyncio.sleep(30)
+        await asyncio.sleep(0)
+        reached = True
+    assert reached
