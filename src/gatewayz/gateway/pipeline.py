@@ -13,10 +13,9 @@ import structlog
 
 from gatewayz.billing.cashier import Cashier
 from gatewayz.catalog.keeper import CatalogKeeper
-from gatewayz.catalog.premium import guard
 from gatewayz.catalog.resolve import pin, resolve
 from gatewayz.catalog.snapshot import Resolved
-from gatewayz.core.errors import GatewayError, InternalError, InvalidRequest, Unavailable
+from gatewayz.core.errors import GatewayError, InternalError, InvalidRequest
 from gatewayz.dialects.anthropic.count_tokens import glance_count
 from gatewayz.dialects.base import Glance, Voice
 from gatewayz.gateway.attempts import Answer, Attempts, GaveUp, OpenStream, deadline_error
@@ -24,8 +23,9 @@ from gatewayz.gateway.budget import Budget
 from gatewayz.gateway.counting import counted
 from gatewayz.gateway.entry import Doorkeeper, no_key
 from gatewayz.gateway.meter import partial_usage, settled_usage
+from gatewayz.gateway.planning import Planner
 from gatewayz.gateway.ports import Call, Responder
-from gatewayz.gateway.quote import cap_output, ceiling_of, target_for
+from gatewayz.gateway.quote import cap_output, ceiling_of
 from gatewayz.gateway.relay import Copy, Ending, Relayed, relay
 from gatewayz.gateway.replay import MAX_STORED_BYTES, Replays
 from gatewayz.gateway.settlement import Settlement
@@ -40,7 +40,6 @@ from gatewayz.providers.registry import Providers
 from gatewayz.routing.alternatives import alternatives
 from gatewayz.routing.breaker_state import BreakerState
 from gatewayz.routing.breakers import Breakers
-from gatewayz.routing.plan import Plan, Wish, plan
 from gatewayz.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -75,6 +74,7 @@ class Gateway:
         self._rooms = rooms
         self._now = rooms.clock.monotonic_s
         self._settlement = Settlement(rooms.cashier)
+        self._planner = Planner(rooms.catalog, rooms.providers, rooms.known_slugs, self._is_paused)
         self.in_flight = 0
 
     async def serve(self, call: Call, out: Responder) -> None:
@@ -121,8 +121,8 @@ class Gateway:
             raise no_key(glance.model[:200])
         found = self._resolve(trip, glance)
         await rooms.doorkeeper.permit(trip, found)
-        first = self._plan(glance, found).candidates[0]
-        target = target_for(first, found.model)
+        first = self._planner.plan(found, glance.needs).candidates[0]
+        target = self._planner.target(first, found)
         return await counted(rooms.upstreams, call, glance, first, target, rooms.settings.first_token_timeout_s)
 
     @staticmethod
@@ -145,7 +145,7 @@ class Gateway:
         await rooms.doorkeeper.permit(trip, found)
         if caller is None:
             cap_output(glance, rooms.settings.anonymous_max_tokens)
-        route = rooms.staying.ordered(trip, glance, self._plan(glance, found))
+        route = rooms.staying.ordered(trip, glance, self._planner.plan(found, glance.needs))
         trip.mark("plan", self._now())
         if caller is not None:
             amount = ceiling_of(route, glance, found.model)
@@ -178,19 +178,6 @@ class Gateway:
         wanted = _pin_of(glance)
         return pin(catalog, found, wanted, glance.model) if wanted else found
 
-    def _plan(self, glance: Glance, found: Resolved) -> Plan:
-        rooms = self._rooms
-        providers = rooms.providers()
-        reachable = [offer for offer in found.offers if providers.get(offer.provider) is not None]
-        if not reachable:
-            raise Unavailable(
-                f"No configured provider serves {found.model.id}. Set the key of one that does, or choose another"
-                " model; GET /v1/models lists what can be used now."
-            )
-        wish = Wish(frozenset(glance.needs), found.provider_pin, found.preferred_provider)
-        priced = guard(found.model, reachable)
-        return plan(found.model, priced, providers, rooms.known_slugs, wish, self._is_paused)
-
     def _attempts(self, trip: Trip, out: Responder, glance: Glance, found: Resolved) -> Attempts:
         rooms = self._rooms
         loop = asyncio.get_running_loop()
@@ -203,7 +190,7 @@ class Gateway:
             call=trip.call,
             glance=glance,
             voice=voice,
-            target_of=partial(target_for, model=found.model),
+            target_of=partial(self._planner.target, found=found),
             price_of=self._settlement.price,
             deadline_s=loop.time() + rooms.settings.request_deadline_s,
             alarms=rooms.alarms,

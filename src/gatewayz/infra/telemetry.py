@@ -242,13 +242,19 @@ class RequestLog:
         self._enabled = level in ("debug", "info")
         self._as_json = as_json
         self._lines: list[bytes] = []
+        self._second = -1  # the second whose text is at hand: many requests share it
+        self._prefix = ""
         self._encode = msgspec.json.Encoder().encode
 
     def write(self, at_us: int, fields: dict[str, Any]) -> None:
         """Notes a request; `fields` are values that JSON has."""
         if not self._enabled:
             return
-        time = datetime.fromtimestamp(at_us / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        second, micro = divmod(at_us, 1_000_000)
+        if second != self._second:
+            self._second = second
+            self._prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+        time = f"{self._prefix}{micro // 1000:03d}Z"
         if self._as_json:
             line = self._encode({"event": "request", "level": "info", "timestamp": time, **fields})
         else:

@@ -66,11 +66,15 @@ def plan(
     wish: Wish,
     is_open: Callable[[str], bool],
 ) -> Plan:
-    """The ordered attempts for one request.
+    """The ordered attempts for one request: `ranked`, then `passable`."""
+    return passable(model, ranked(model, offers, providers, known_slugs, wish), is_open)
 
-    `providers` are the active ones, `known_slugs` all that the gateway has facts about, `is_open` tells whether a
-    provider's breaker lets nothing through. Raises InvalidRequest if no offer can do what is asked (the caller's choice of
-    model), Unavailable if offers exist but none can be used now.
+
+def ranked(model: Model, offers: Sequence[Offer], providers: Active, known_slugs: Collection[str], wish: Wish) -> Plan:
+    """Every way to fulfil the wish, best first, whatever breakers say: the same for all requests with this wish.
+
+    `providers` are the active ones, `known_slugs` all that the gateway has facts about. Raises InvalidRequest if no
+    offer can do what is asked (the caller's choice of model), Unavailable if there are offers and nobody to be asked.
     """
     excluded: list[Excluded] = []
     able: list[Candidate] = []
@@ -91,14 +95,22 @@ def plan(
     if not able:
         raise _nobody(model, lacking, wish, excluded)
     ordered = _one_per_provider(sorted(able, key=lambda candidate: _rank(candidate, wish.preferred)))
-    closed = [candidate for candidate in ordered if not is_open(candidate.provider.slug)]
-    excluded += [Excluded(c.provider.slug, "breaker_open") for c in ordered if c not in closed]
-    if not closed:
+    return Plan(tuple(_with_locations(ordered)), tuple(excluded))
+
+
+def passable(model: Model, plan: Plan, is_open: Callable[[str], bool]) -> Plan:
+    """The plan without providers whose breaker lets nothing through (`is_open`). Raises Unavailable if none is left."""
+    paused = {slug for slug in {candidate.provider.slug for candidate in plan.candidates} if is_open(slug)}
+    if not paused:
+        return plan
+    left = tuple(candidate for candidate in plan.candidates if candidate.provider.slug not in paused)
+    if not left:
         raise Unavailable(
             f"Every provider of {model.id} is paused after repeated failures. Try again in a minute or choose another model.",
             headers={"Retry-After": "30"},
         )
-    return Plan(tuple(_with_locations(closed)), tuple(excluded))
+    order = dict.fromkeys(candidate.provider.slug for candidate in plan.candidates)
+    return Plan(left, (*plan.excluded, *(Excluded(slug, "breaker_open") for slug in order if slug in paused)))
 
 
 def _reason_against(

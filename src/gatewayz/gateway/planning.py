@@ -1,0 +1,80 @@
+"""Plans that are made once: requests for the same model with the same wish go the same ways until something changes.
+
+What a plan rests on is replaced as a whole when it changes: the catalog, the providers. Breakers move by themselves and are
+asked every time.
+"""
+
+from collections.abc import Callable
+
+from gatewayz.catalog.keeper import CatalogKeeper
+from gatewayz.catalog.premium import guard
+from gatewayz.catalog.snapshot import Catalog, Resolved
+from gatewayz.core.errors import Unavailable
+from gatewayz.dialects.base import Target
+from gatewayz.gateway.quote import target_for
+from gatewayz.providers.registry import Providers
+from gatewayz.routing.plan import Candidate, Plan, Wish, passable, ranked
+
+_MAX_PLANS = 4096
+
+
+class Planner:
+    """The plans of one process."""
+
+    def __init__(
+        self,
+        catalog: CatalogKeeper,
+        providers: Callable[[], Providers],
+        known_slugs: frozenset[str],
+        is_paused: Callable[[str], bool],
+    ) -> None:
+        """`is_paused` tells whether a provider's breaker lets nothing through."""
+        self._catalog = catalog
+        self._providers = providers
+        self._known_slugs = known_slugs
+        self._is_paused = is_paused
+        self._made_for: tuple[Catalog | None, Providers | None] = (None, None)
+        self._plans: dict[tuple[str, Wish], Plan] = {}
+        # By identity of the candidate, which is kept beside it so that no other takes its identity.
+        self._targets: dict[int, tuple[Candidate, Target]] = {}
+
+    def plan(self, found: Resolved, needs: frozenset[str]) -> Plan:
+        """The ordered attempts for a request.
+
+        Raises InvalidRequest if no offer can do what is asked; Unavailable if nobody can be asked now, or no offer has a
+        price (`pricing_unavailable`).
+        """
+        wish = Wish(needs, found.provider_pin, found.preferred_provider)
+        catalog, providers = self._made_for
+        if catalog is not self._catalog.current or providers is not self._providers():
+            self._forget()
+        plan = self._plans.get((found.model.id, wish))
+        if plan is None:
+            plan = self._plans[(found.model.id, wish)] = self._ranked(found, wish)
+        return passable(found.model, plan, self._is_paused)
+
+    def target(self, candidate: Candidate, found: Resolved) -> Target:
+        """How a request for this model is put to the candidate."""
+        known = self._targets.get(id(candidate))
+        if known is None:
+            if len(self._targets) >= _MAX_PLANS:
+                self._targets.clear()
+            known = self._targets[id(candidate)] = (candidate, target_for(candidate, found.model))
+        return known[1]
+
+    def _ranked(self, found: Resolved, wish: Wish) -> Plan:
+        providers = self._providers()
+        reachable = [offer for offer in found.offers if providers.get(offer.provider) is not None]
+        if not reachable:
+            raise Unavailable(
+                f"No configured provider serves {found.model.id}. Set the key of one that does, or choose another"
+                " model; GET /v1/models lists what can be used now."
+            )
+        if len(self._plans) >= _MAX_PLANS:
+            self._forget()
+        return ranked(found.model, guard(found.model, reachable), providers, self._known_slugs, wish)
+
+    def _forget(self) -> None:
+        self._plans.clear()
+        self._targets.clear()
+        self._made_for = (self._catalog.current, self._providers())
