@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance import spine
 from tests.acceptance.access_helpers import CHAT, MESSAGES, error_of
 from tests.acceptance.conftest import SETTINGS
 from tests.fakes.handle import FakeUpstream
@@ -96,7 +97,9 @@ def asked(upstream: FakeUpstream, answer: Any) -> tuple[str, str, str]:
         ("grok-2", "x-ai/grok-3", "xai", "grok-3"),
         ("grok-2-1212", "x-ai/grok-3", "xai", "grok-3"),
         ("xai/grok-2", "x-ai/grok-3", "xai", "grok-3"),
+        ("x-ai/grok-2", "x-ai/grok-3", "xai", "grok-3"),
         ("x-ai/grok-2-1212", "x-ai/grok-3", "xai", "grok-3"),
+        ("xai/grok-2-1212", "x-ai/grok-3", "xai", "grok-3"),
         ("openai/gpt-4o:fast", "openai/gpt-4o", "openai", "gpt-4o"),
     ],
 )
@@ -121,6 +124,21 @@ def test_a_redirect_is_silent_and_logged(gateway: LiveGateway, customer: Custome
     assert answer.json()["model"] == "x-ai/grok-3"
     log = gateway.log_path.read_text()
     assert '"model_redirected"' in log and "grok-2-1212" in log
+
+
+@pytest.mark.parametrize("typed", ["gpt-4o", "grok-2-1212", "openrouter/deepseek-chat-v3", "  R1 "])
+def test_a_model_that_is_gone_at_its_providers_is_named_as_it_was_asked_for(
+    customer: Customer, upstream: FakeUpstream, typed: str
+) -> None:
+    gone = {"status": 404, "error": {"error": {"message": "unknown model native-x", "code": "model_not_found"}}}
+    for slug in SLUGS:
+        upstream.script(slug, default=gone)
+    for dialect in ("openai", "anthropic"):
+        answer = spine.ask(customer, dialect, typed)
+        told = error_of(answer, 404, "model_not_found")["message"]
+        assert typed.strip() in told and "unknown" not in told and "native" not in told
+        assert "grok-3" not in told and "0324" not in told
+    upstream.reset()
 
 
 @pytest.mark.parametrize(

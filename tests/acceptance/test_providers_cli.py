@@ -139,13 +139,14 @@ def test_what_is_wrong_is_said_in_words(command: Command, upstream: FakeUpstream
     ran = command("check", config="".join(texts))
     assert ran.returncode == 1 and f"{len(FAILURES)} of {len(FAILURES) + 2} failed" in ran.stdout, ran.stdout
     parts = {part.split(None, 1)[0]: part.splitlines() for part in ran.stdout.split("\n\n")}
-    for number, (_, words) in enumerate(FAILURES.values()):
+    for number, (name, (_, words)) in enumerate(FAILURES.items()):
         (at,) = [at for at, line in enumerate(parts[f"p{number}"]) if "WRONG" in line]
         wrong, remedy = parts[f"p{number}"][at : at + 2]
         assert "plain" in wrong and words in wrong, ran.stdout
         assert remedy.strip().startswith("-> ")
         methods = [entry["method"] for entry in upstream.journal(f"p{number}")]
-        assert methods.count("POST") == 1, "no second chat"
+        # A kept-alive connection that ends at once is replaced; there is no second chat in any case.
+        assert methods.count("POST") == (2 if name == "cut" else 1)
     assert "Incorrect API key provided: ***" in "".join(parts["p0"])
     assert "ok    stream" in "".join(parts["acme"])
 

@@ -167,6 +167,23 @@ def test_the_next_location_helps(customer: Customer, upstream: FakeUpstream, sta
     assert upstream.journal("europe-west1")[0]["path"] == address("europe-west1", "rawPredict")
 
 
+def test_a_conversation_stays_at_the_location_that_has_its_prompt(customer: Customer, upstream: FakeUpstream) -> None:
+    system = [{"type": "text", "text": "Be brief. " * 700, "cache_control": {"type": "ephemeral"}}]
+    cached = {"usage": {"prompt": 1800, "completion": 5, "cache_write": 1700}}
+    upstream.script("europe-west1", default=cached)
+    upstream.script("us-east5", {"status": 429})
+    served = []
+    messages = [{"role": "user", "content": "One?"}]
+    for question in ("Two?", "Three?", "Four?"):
+        body = {"model": MODEL, "max_tokens": 9, "system": system, "messages": messages}
+        served.append(spine.text_of("anthropic", customer.call("POST", "/v1/messages", body)))
+        messages += [{"role": "assistant", "content": "Yes."}, {"role": "user", "content": question}]
+    assert served == ["Hello from europe-west1"] * 3
+    assert spine.asked(upstream)[-4:] == ["us-east5"] + ["europe-west1"] * 3
+    other = {"model": MODEL, "max_tokens": 9, "system": system, "messages": [{"role": "user", "content": "Else?"}]}
+    assert spine.text_of("anthropic", customer.call("POST", "/v1/messages", other)) == "Hello from us-east5"
+
+
 def test_what_vertex_refuses_is_not_sent(customer: Customer, upstream: FakeUpstream) -> None:
     assert ask(customer, "anthropic", MODEL, output_config={"effort": "low"}).status_code == 200
     assert "output_config" not in upstream.journal("us-east5")[0]["body"]

@@ -141,12 +141,20 @@ async def current_caller(request: Request) -> Caller:
 
 CurrentCaller = Annotated[Caller, Depends(current_caller)]
 Guard = Callable[..., Awaitable[Caller]]
+# Everything that may stand between a caller and a page; all of them take (request, response, caller).
+GUARDS: set[Guard] = set()
+
+
+def _guard(function: Guard) -> Guard:
+    GUARDS.add(function)
+    return function
 
 
 @cache
 def needs(scope: Scope) -> Guard:
     """A dependency: the caller, if the key holds the scope and is within its rate limit."""
 
+    @_guard
     async def scoped_caller(request: Request, response: Response, caller: CurrentCaller) -> Caller:
         access.check_scope(caller.scopes, scope)
         await _admit(request, response, caller)
@@ -155,6 +163,7 @@ def needs(scope: Scope) -> Guard:
     return scoped_caller
 
 
+@_guard
 async def admin_caller(request: Request, response: Response, caller: CurrentCaller) -> Caller:
     """The caller, if an administrator. Raises Forbidden admin_required and leaves a security event otherwise."""
     await _admit(request, response, caller)
@@ -167,6 +176,7 @@ async def admin_caller(request: Request, response: Response, caller: CurrentCall
 def staff(permission: str) -> Guard:
     """A dependency: the caller, if an administrator or of a role that holds the permission; else as `admin_caller`."""
 
+    @_guard
     async def permitted_caller(request: Request, response: Response, caller: CurrentCaller) -> Caller:
         await _admit(request, response, caller)
         by_role = caller.role != "admin" and roles.allows(caller.role, permission) and "account:read" in caller.scopes

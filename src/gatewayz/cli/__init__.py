@@ -133,9 +133,16 @@ def _providers_parser(
     command.add_argument(
         "--dry-run", action="store_true", help="print what would be sent and what it may cost, send nothing"
     )
-    command.add_argument("--timeout", type=float, default=30.0, help="seconds for each step (default: 30)")
+    command.add_argument("--timeout", type=_seconds, default=30.0, help="seconds for each step (default: 30)")
     command.add_argument("--json", action="store_true", help="print JSON")
     command.set_defaults(run=check_providers)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 3600:
+        raise argparse.ArgumentTypeError("must be seconds, above 0 and at most 3600")
+    return value
 
 
 def _ledger_parsers(

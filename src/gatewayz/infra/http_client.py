@@ -5,12 +5,14 @@ to its end is closed, which closes the connection, so the provider stops generat
 """
 
 import asyncio
+import errno
 import io
 import ssl
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import aiohttp
 import certifi
@@ -20,6 +22,8 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 _ONE_WRITE_BYTES = 2**20
 # A kept-alive connection that the provider closed meanwhile fails at once; a slower failure is the provider's own.
 _STALE_WINDOW_S = 0.25
+_ENDED = (None, errno.ECONNRESET, errno.EPIPE)  # without a number: aiohttp itself saw the connection closing
+_is_fresh: ContextVar[bool] = ContextVar("_is_fresh", default=False)
 
 
 class TransportError(Exception):
@@ -90,14 +94,21 @@ class AiohttpTransport:
         self._timeouts: dict[Timeouts, aiohttp.ClientTimeout] = {}
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts) -> Reply:
-        """See `Transport.post`."""
+        """See `Transport.post`.
+
+        A request on a kept-alive connection that ends at once, before any byte of a reply, is sent once more: a server that
+        closes an idle connection crosses our bytes on the way and has not read them. It cannot be known that it has not, so
+        nothing else is repeated: not on a fresh connection, not after a pause, not twice.
+        """
         loop = asyncio.get_running_loop()
         started_s = loop.time()
+        _is_fresh.set(False)
         try:
             return await self._send("POST", url, headers, body, timeouts)
-        except aiohttp.ServerDisconnectedError as error:
-            if loop.time() - started_s > _STALE_WINDOW_S:
-                raise Broken("connection closed before the answer") from error
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError) as error:
+            ended = isinstance(error, aiohttp.ServerDisconnectedError) or error.errno in _ENDED
+            if not ended or _is_fresh.get() or loop.time() - started_s > _STALE_WINDOW_S:
+                raise _named(error) from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise _named(error) from error
         try:
@@ -136,7 +147,7 @@ class AiohttpTransport:
             await session.close()
 
     def _open(self) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(
+        connector = _Connector(
             limit=0, ttl_dns_cache=60, keepalive_timeout=30, ssl=trust_store(), happy_eyeballs_delay=0.25
         )
         self._session = aiohttp.ClientSession(
@@ -151,6 +162,19 @@ class AiohttpTransport:
             trust_env=self._use_proxy_variables,
         )
         return self._session
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Notes in the context of a request that its connection was made for it."""
+
+    async def _create_connection(
+        self,
+        req: aiohttp.ClientRequest,
+        traces: list[Any],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 (the signature is aiohttp's)
+    ) -> Any:
+        _is_fresh.set(True)
+        return await super()._create_connection(req, traces, timeout)
 
 
 class AiohttpReply:

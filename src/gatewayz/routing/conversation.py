@@ -16,9 +16,9 @@ LOOKED_AT_BYTES = 32 * 1024
 _NAMED_BY = ("prompt_cache_key", "session_id")
 _NOTHING = frozenset({b"", b"null", b'""'})
 # Clients move their cache marks to the newest message at every turn, so the same message comes with and without one.
-_MARK = re.compile(
-    rb'\s*,\s*"cache_control"\s*:\s*(?:\{[^{}]*\}|null)|"cache_control"\s*:\s*(?:\{[^{}]*\}|null)\s*,\s*'
-)
+_MARKED = b'"cache_control"'
+_MARK = re.compile(rb'"cache_control"\s*:\s*(?:\{[^{}]*\}|null)')
+_COMMA = re.compile(rb"\s*,\s*")
 _MARKS_BYTES = 4096
 _BETWEEN = re.compile(r"[\s,]*")
 _READER = json.JSONDecoder(strict=False)
@@ -45,8 +45,20 @@ def conversation_key(account_id: int, model_id: str, fields: Mapping[str, Any], 
 
 
 def _unmarked(raw: Any) -> bytes:
-    """The beginning of a JSON text without cache marks."""
-    return _MARK.sub(b"", bytes(memoryview(raw)[: LOOKED_AT_BYTES + _MARKS_BYTES]))[:LOOKED_AT_BYTES]
+    """The beginning of a JSON text without cache marks, each with the comma that joined it to its neighbours."""
+    text = bytes(memoryview(raw)[: LOOKED_AT_BYTES + _MARKS_BYTES])
+    if _MARKED not in text:
+        return text[:LOOKED_AT_BYTES]
+    parts: list[bytes] = []
+    done = 0
+    for mark in _MARK.finditer(text):
+        before, done = text[done : mark.start()].rstrip(), mark.end()
+        if before.endswith(b","):
+            before = before[:-1].rstrip()
+        elif (comma := _COMMA.match(text, done)) is not None:
+            done = comma.end()
+        parts.append(before)
+    return b"".join((*parts, text[done:]))[:LOOKED_AT_BYTES]
 
 
 def _until_first_user(messages: bytes) -> bytes:

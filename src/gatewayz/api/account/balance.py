@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from gatewayz.accounts import audit
 from gatewayz.api.auth import needs, origin_of
+from gatewayz.api.guarded import GuardedRoute
 from gatewayz.api.models import Id
 from gatewayz.api.paging import Paging, listed
 from gatewayz.api.times import optional_time_us
@@ -38,7 +39,7 @@ Writer = Annotated[Caller, Depends(needs("account:write"))]
 
 def router() -> APIRouter:
     """GET /user/balance, /credits/balance, /credits/transactions; PUT /user/daily-cap."""
-    routes = APIRouter(tags=["account"])
+    routes = APIRouter(tags=["account"], route_class=GuardedRoute)
     routes.get("/user/balance", summary="What the account has and may spend now")(read_balance)
     routes.get("/credits/balance", summary="What the account has and may spend now")(read_balance)
     routes.put("/user/daily-cap", summary="Bound what the account may spend per UTC day")(set_daily_cap)

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from gatewayz.accounts import audit, keys, users
 from gatewayz.api.auth import House, house_of, needs, origin_of, show_limit
+from gatewayz.api.guarded import GuardedRoute
 from gatewayz.api.models import Host, ModelName, Name, Network, StrictBody, us_of
 from gatewayz.api.paging import Paging, listed
 from gatewayz.api.views import key_view, user_view
@@ -102,7 +103,7 @@ class Rotation(StrictBody):
 
 def router() -> APIRouter:
     """The routes of keys and profile."""
-    routes = APIRouter(tags=["Account"])
+    routes = APIRouter(tags=["Account"], route_class=GuardedRoute)
     routes.get("/user/profile")(profile)
     routes.post("/user/api-keys")(create_key)
     routes.get("/user/api-keys")(list_keys)

@@ -8,6 +8,7 @@ from pydantic import AliasChoices, Field
 
 from gatewayz.accounts import keys
 from gatewayz.api.auth import needs, origin_of
+from gatewayz.api.guarded import GuardedRoute
 from gatewayz.api.models import StrictBody
 from gatewayz.api.paging import Paging, listed
 from gatewayz.core.caller import Caller
@@ -55,7 +56,7 @@ class LimitChange(StrictBody):
 
 def router() -> APIRouter:
     """The routes of rate limits."""
-    routes = APIRouter(tags=["Account"])
+    routes = APIRouter(tags=["Account"], route_class=GuardedRoute)
     routes.get("/user/rate-limits")(list_limits)
     routes.put("/user/rate-limits/{key_id}")(change_limit)
     return routes

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from gatewayz.accounts import audit
 from gatewayz.api.auth import AdminCaller, origin_of
+from gatewayz.api.guarded import GuardedRoute
 from gatewayz.api.models import Id, Line, Reason, StrictBody
 from gatewayz.billing import grants
 from gatewayz.core.caller import Caller
@@ -56,7 +57,7 @@ class RefundBody(_Body):
 
 def router() -> APIRouter:
     """POST /credits/add, /credits/adjust, /credits/refund."""
-    routes = APIRouter(tags=["admin"])
+    routes = APIRouter(tags=["admin"], route_class=GuardedRoute)
     routes.post("/credits/add", summary="Add purchased credit to an account")(add)
     routes.post("/admin/add_credits", summary="Add purchased credit to an account")(add)
     routes.post("/credits/adjust", summary="Correct purchased credit up or down")(adjust)

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, StringConstraints, model_validator
 
 from gatewayz.accounts import allowlist, keys
 from gatewayz.api.auth import AdminCaller, house_of, origin_of
+from gatewayz.api.guarded import GuardedRoute
 from gatewayz.api.models import Id, Line, Network, StrictBody
 from gatewayz.api.paging import Paging, listed
 from gatewayz.infra.clock import iso
@@ -56,7 +57,7 @@ class Question(StrictBody):
 
 def router() -> APIRouter:
     """The routes of the allowlists."""
-    routes = APIRouter(prefix="/api/admin/ip-whitelist", tags=["Administration"])
+    routes = APIRouter(prefix="/api/admin/ip-whitelist", tags=["Administration"], route_class=GuardedRoute)
     routes.post("")(add_entry)
     routes.get("")(list_entries)
     routes.post("/check")(check_address)

@@ -7,6 +7,7 @@ from pydantic import BeforeValidator
 
 from gatewayz.accounts import audit, roles, users
 from gatewayz.api.auth import AdminCaller, house_of, origin_of
+from gatewayz.api.guarded import GuardedRoute
 from gatewayz.api.models import Id, Reason, StrictBody
 from gatewayz.api.paging import Paging, listed
 from gatewayz.core.caller import Role
@@ -28,7 +29,7 @@ class RoleChange(StrictBody):
 
 def router() -> APIRouter:
     """The routes of roles."""
-    routes = APIRouter(tags=["Administration"])
+    routes = APIRouter(tags=["Administration"], route_class=GuardedRoute)
     routes.post("/admin/roles/update")(update_role)
     routes.get("/admin/roles")(list_roles)
     routes.get("/admin/roles/audit/log")(role_changes)

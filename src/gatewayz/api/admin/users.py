@@ -7,6 +7,7 @@ from pydantic import StringConstraints
 
 from gatewayz.accounts import keys, roles, users
 from gatewayz.api.auth import AdminCaller, house_of, origin_of, staff
+from gatewayz.api.guarded import GuardedRoute
 from gatewayz.api.models import Line, Reason, StrictBody
 from gatewayz.api.paging import Paging, listed
 from gatewayz.api.views import key_view, user_view
@@ -27,7 +28,7 @@ class StatusChange(StrictBody):
 
 def router() -> APIRouter:
     """The routes of account administration."""
-    routes = APIRouter(tags=["Administration"])
+    routes = APIRouter(tags=["Administration"], route_class=GuardedRoute)
     routes.get("/admin/users")(list_users)
     routes.get("/admin/users/{user_id}")(one_user)
     routes.patch("/admin/users/{user_id}/status")(change_status)
