@@ -14,6 +14,7 @@ from gatewayz.gateway.staying import Staying
 from gatewayz.gateway.trip import Trip
 from gatewayz.infra.clock import ManualClock
 from gatewayz.providers.profile import Provider
+from gatewayz.providers.ways import Way
 from gatewayz.routing.plan import Candidate, Plan
 
 LONG = "Be brief. " * 600
@@ -23,7 +24,7 @@ CALLER = Caller(7, 1, "user", "free", frozenset())
 def candidate(slug: str) -> Candidate:
     price = PriceSnapshot(1, "t", 0, 10, 10)
     offer = Offer(1, "m/m", slug, "native", price, 1000, 100, frozenset())
-    return Candidate(offer, Provider(slug, slug, "openai", "http://x", {}))
+    return Candidate(offer, Provider(slug, slug, "openai", "http://x", {}), Way("openai", "http://x"))
 
 
 A, B = candidate("a"), candidate("b")

@@ -181,6 +181,7 @@ class Checker:
             async with asyncio.timeout(self._limit_s):
                 reply = await self._upstreams.open(
                     trial.provider,
+                    trial.provider.chat_way,
                     trial.body(stream=stream),
                     stream=stream,
                     request_id="gatewayz-check",

@@ -76,7 +76,12 @@ def _trial(catalog: Catalog, provider: Provider, offer: Offer) -> Trial:
     model: Model | None = catalog.model(offer.model_id)
     if model is None:
         return _unknown(provider, offer.native_id)
-    return Trial(provider, model.id, target_for(Candidate(offer, provider), model), offer.price)
+    return Trial(
+        provider,
+        model.id,
+        target_for(Candidate(offer, provider, provider.chat_way), model),
+        offer.price,
+    )
 
 
 def _unknown(provider: Provider, name: str) -> Trial:

@@ -183,7 +183,7 @@ def _requests(trial: Trial) -> list[dict[str, Any]]:
             "provider": place.slug,
             "location": place.location,
             "method": "POST",
-            "url": request_url(place, trial.target.native_id, stream=stream),
+            "url": request_url(place.url, trial.target.native_id, stream=stream),
             "headers": sorted({*place.headers, *(("authorization",) if place.account is not None else ())}),
             "body": json.loads(trial.body(stream=stream)),
         }

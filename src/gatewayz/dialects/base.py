@@ -16,6 +16,7 @@ import msgspec
 
 from gatewayz.core.chat import ChatAnswer, ChatRequest
 from gatewayz.core.errors import GatewayError
+from gatewayz.core.services import Service
 from gatewayz.core.stream import StreamError, StreamEvent
 from gatewayz.core.usage import Usage
 
@@ -194,9 +195,13 @@ class Voice(msgspec.Struct, frozen=True):
 
 
 class ClientDialect(Protocol):
-    """What the gateway asks of a dialect in which clients speak. Instances have no state."""
+    """What the gateway asks of a dialect in which clients speak. Instances have no state.
+
+    `service` is what is asked of the provider.
+    """
 
     name: str
+    service: Service
 
     def glance(self, body: bytes) -> Glance:
         """Raises InvalidRequest naming the field for whatever this dialect's own API would refuse at first sight."""

@@ -195,6 +195,7 @@ class Attempts:
             with self.alarms.until(until_s):
                 reply = await self.upstreams.open(
                     candidate.provider,
+                    candidate.way,
                     body,
                     stream=self.glance.stream,
                     request_id=self.call.request_id,
@@ -301,7 +302,7 @@ def _is_followed_elsewhere(plan: Plan, place: int) -> bool:
 
 
 def _dialect(candidate: Candidate) -> ProviderDialect:
-    return PROVIDER_DIALECTS[candidate.provider.dialect]
+    return PROVIDER_DIALECTS[candidate.way.dialect]
 
 
 def _forwarded(dialect: Dialect, body: bytes, voice: Voice, candidate: Candidate) -> Callable[[Usage, int], bytes]:

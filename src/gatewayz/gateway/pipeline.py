@@ -16,6 +16,7 @@ from gatewayz.catalog.keeper import CatalogKeeper
 from gatewayz.catalog.resolve import pin, resolve
 from gatewayz.catalog.snapshot import Resolved
 from gatewayz.core.errors import GatewayError, InternalError, InvalidRequest
+from gatewayz.core.services import KIND_OF
 from gatewayz.dialects.anthropic.count_tokens import glance_count
 from gatewayz.dialects.base import Glance, Voice
 from gatewayz.gateway.attempts import Answer, Attempts, GaveUp, OpenStream, deadline_error
@@ -121,7 +122,7 @@ class Gateway:
             raise no_key(glance.model[:200])
         found = self._resolve(trip, glance)
         await rooms.doorkeeper.permit(trip, found)
-        first = self._planner.plan(found, glance.needs).candidates[0]
+        first = self._planner.plan(found, glance.needs, trip.call.dialect.service).candidates[0]
         target = self._planner.target(first, found)
         return await counted(rooms.upstreams, call, glance, first, target, rooms.settings.first_token_timeout_s)
 
@@ -145,7 +146,7 @@ class Gateway:
         await rooms.doorkeeper.permit(trip, found)
         if caller is None:
             cap_output(glance, rooms.settings.anonymous_max_tokens)
-        route = rooms.staying.ordered(trip, glance, self._planner.plan(found, glance.needs))
+        route = rooms.staying.ordered(trip, glance, self._planner.plan(found, glance.needs, trip.call.dialect.service))
         trip.mark("plan", self._now())
         if caller is not None:
             amount = ceiling_of(route, glance, found.model)
@@ -167,7 +168,7 @@ class Gateway:
     def _resolve(self, trip: Trip, glance: Glance) -> Resolved:
         catalog = self._rooms.catalog.current
         try:
-            found = resolve(catalog, glance.model)
+            found = resolve(catalog, glance.model, kind=KIND_OF[trip.call.dialect.service])
         except GatewayError:
             if trip.caller is None:
                 raise no_key(glance.model[:200]) from None

@@ -10,6 +10,7 @@ from gatewayz.catalog.keeper import CatalogKeeper
 from gatewayz.catalog.premium import guard
 from gatewayz.catalog.snapshot import Catalog, Resolved
 from gatewayz.core.errors import Unavailable
+from gatewayz.core.services import Service
 from gatewayz.dialects.base import Target
 from gatewayz.gateway.quote import target_for
 from gatewayz.providers.registry import Providers
@@ -38,13 +39,13 @@ class Planner:
         # By identity of the candidate, which is kept beside it so that no other takes its identity.
         self._targets: dict[int, tuple[Candidate, Target]] = {}
 
-    def plan(self, found: Resolved, needs: frozenset[str]) -> Plan:
+    def plan(self, found: Resolved, needs: frozenset[str], service: Service) -> Plan:
         """The ordered attempts for a request.
 
         Raises InvalidRequest if no offer can do what is asked; Unavailable if nobody can be asked now, or no offer has a
         price (`pricing_unavailable`).
         """
-        wish = Wish(needs, found.provider_pin, found.preferred_provider)
+        wish = Wish(needs, found.provider_pin, found.preferred_provider, service)
         catalog, providers = self._made_for
         if catalog is not self._catalog.current or providers is not self._providers():
             self._forget()

@@ -66,9 +66,8 @@ def configured_url(dialect: DialectName, base_url: str, profile: Profile | None)
     return chat_url(dialect, base_url)
 
 
-def request_url(provider: Provider, native_id: str, *, stream: bool) -> str:
+def request_url(url: str, native_id: str, *, stream: bool) -> str:
     """Where one request is sent: where the address tells them, with the model's name and whether it is a stream."""
-    url = provider.url
     if "{model}" not in url:
         return url
     for plain, streamed, query in _ENDS if stream else ():

@@ -10,12 +10,12 @@ from gatewayz.providers.access_tokens import AccessTokens, TokenRefused
 from gatewayz.providers.addresses import count_url, request_url
 from gatewayz.providers.profile import Provider
 from gatewayz.providers.service_accounts import ServiceAccount
+from gatewayz.providers.ways import Way
 
 # Headers of a client that its own dialect means for the model's maker. Nothing else of a client travels upstream.
-PASSED_HEADERS: Mapping[str, frozenset[str]] = MappingProxyType(
-    {"anthropic": frozenset({"anthropic-beta"}), "openai": frozenset(), "gemini": frozenset()}
-)
+PASSED_HEADERS: Mapping[str, frozenset[str]] = MappingProxyType({"anthropic": frozenset({"anthropic-beta"})})
 _NONE: Mapping[str, str] = MappingProxyType({})
+_NO_NAMES: frozenset[str] = frozenset()
 # Errors of a stream come as JSON, and some servers insist that both are named.
 _ACCEPT_STREAM = "text/event-stream, application/json"
 
@@ -68,6 +68,7 @@ class Upstreams:
     async def open(
         self,
         provider: Provider,
+        way: Way,
         body: bytes,
         *,
         stream: bool,
@@ -77,14 +78,16 @@ class Upstreams:
     ) -> Reply:
         """The provider's reply as soon as its headers are there; the caller closes it. Raises TransportError.
 
+        `way` is one of the provider's own (`Provider.way`).
         `native_id` is the provider's name of the model, for those who want it in the address. `extra_headers` are the
         client's, to be given only if it speaks the provider's dialect; those are passed on that this dialect means for
         providers (`PASSED_HEADERS`).
         """
         if provider.simulated and self._simulated is not None:
             return self._simulated.answer(body, stream=stream, request_id=request_id)
-        headers = _headers(provider, _ACCEPT_STREAM if stream else "application/json", request_id, extra_headers)
-        url = request_url(provider, native_id, stream=stream)
+        accept = _ACCEPT_STREAM if stream else "application/json"
+        headers = _headers(provider, way.dialect, accept, request_id, extra_headers)
+        url = request_url(way.url, native_id, stream=stream)
         if provider.account is not None:
             return await self._signed(provider.account, url, headers, body)
         return await self._transport.post(url, headers, body, self._timeouts)
@@ -96,7 +99,7 @@ class Upstreams:
         url = count_url(provider)
         if url is None or provider.simulated:
             return None
-        headers = _headers(provider, "application/json", request_id, extra_headers)
+        headers = _headers(provider, provider.dialect, "application/json", request_id, extra_headers)
         if provider.account is not None:
             return await self._signed(provider.account, url, headers, body)
         return await self._transport.post(url, headers, body, self._timeouts)
@@ -113,9 +116,11 @@ class Upstreams:
         return reply
 
 
-def _headers(provider: Provider, accept: str, request_id: str, extra: Mapping[str, str]) -> dict[str, str]:
+def _headers(
+    provider: Provider, dialect: str, accept: str, request_id: str, extra: Mapping[str, str]
+) -> dict[str, str]:
     headers = {**provider.headers, "Accept": accept, "X-Request-ID": request_id}
     if extra:
-        passed = PASSED_HEADERS[provider.dialect]
+        passed = PASSED_HEADERS.get(dialect, _NO_NAMES)
         headers.update({name.lower(): value for name, value in extra.items() if name.lower() in passed})
     return headers

@@ -14,9 +14,11 @@ from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from gatewayz.core.services import SERVICES
 from gatewayz.dialects.base import Quirks
 from gatewayz.providers.quirks import QUIRK_NAMES, near, quirk_value
 from gatewayz.providers.service_accounts import AccountRules, ServiceAccount
+from gatewayz.providers.ways import NO_WAYS, Way, WayRule, way_to
 
 DialectName = Literal["openai", "anthropic", "gemini"]
 CHAT_PATHS: Mapping[str, str] = MappingProxyType(
@@ -55,7 +57,8 @@ class Profile:
     `chat_path` may hold `{model}`. `account` says how the provider is used with a service account, None if it is not.
     `models` matches the provider's names of the models that can be spoken to in `dialect`; None: all. `offers_of` is the
     slug of the provider whose offers of such models are served here, where one provider has two ways to be spoken to.
-    `on_request`: credentials alone do not switch it on, only an entry in the operator's configuration.
+    `on_request`: credentials alone do not switch it on, only an entry in the operator's configuration. `ways` are the
+    services beside chats, by name.
     """
 
     slug: str
@@ -77,6 +80,7 @@ class Profile:
     models: re.Pattern[str] | None = None
     offers_of: str | None = None
     on_request: bool = False
+    ways: Mapping[str, WayRule] = field(default_factory=dict)
     site_url: str | None = None
     color: str | None = None
     sources: tuple[str, ...] = ()
@@ -109,6 +113,16 @@ class Provider:
     elsewhere: "tuple[Provider, ...]" = ()
     site_url: str | None = None
     color: str | None = None
+    ways: Mapping[str, Way] = field(default_factory=lambda: NO_WAYS)
+
+    @property
+    def chat_way(self) -> Way:
+        """How chats are asked for."""
+        return Way(self.dialect, self.url)
+
+    def way(self, service: str) -> Way | None:
+        """How a service (see `core/services.py`) is asked for here; None if it is not offered."""
+        return way_to(service, self.ways, self.chat_way)
 
 
 def speaker(slug: str, native_id: str) -> str | None:
@@ -187,6 +201,7 @@ def parse_profile(text: str, file_name: str) -> Profile:
         on_request=reader.flag("on_request", default=False),
         site_url=reader.text("site_url", "") or None,
         color=reader.text("color", "") or None,
+        ways=reader.ways(),
         sources=reader.names("sources"),
         notes=reader.names("notes"),
     )
@@ -196,10 +211,11 @@ _MEMBERS = frozenset(
     {
         "slug", "name", "dialect", "base_url", "chat_path", "env", "auth", "base_url_env", "variables", "headers",
         "quirks", "regions", "needs_key", "account", "models", "offers_of", "on_request", "site_url", "color",
-        "sources", "notes",
+        "sources", "notes", "ways",
     }
 )  # fmt: skip
 _ACCOUNT_MEMBERS = frozenset({"json", "file", "scope", "path", "project", "location", "default_location", "hosts"})
+_WAY_MEMBERS = frozenset({"dialect", "path", "source"})
 _QUIRK_MEMBERS = frozenset({"value", "reason", "source"})
 
 
@@ -259,6 +275,24 @@ class _Reader:
         lists = {name: inner.names(name) for name in ("json", "file", "project", "location")}
         texts = {name: inner.text(name) for name in ("scope", "path", "default_location")}
         return AccountRules(**lists, **texts, hosts=inner.table("hosts"))  # type: ignore[arg-type]  # as the names say
+
+    def ways(self) -> dict[str, WayRule]:
+        """Each service is a table with `dialect`, `path`, `source`, and `from_root` where it needs it."""
+        table = self._table.get("ways", {})
+        if not isinstance(table, dict) or not set(table) < set(SERVICES) - {"chat"}:
+            self.refuse("ways", f"must be a table of {', '.join(SERVICES[1:])}")
+        rules: dict[str, WayRule] = {}
+        for service, value in table.items():
+            member = f"ways.{service}"
+            if not isinstance(value, dict) or not _WAY_MEMBERS <= {*value, "from_root"} <= {*_WAY_MEMBERS, "from_root"}:
+                self.refuse(member, "must be a table of dialect, path, source, from_root")
+            inner = _Reader(f"{self._file_name}: {member}", value)
+            texts = {name: inner.text(name) for name in _WAY_MEMBERS}
+            rule = WayRule(**texts, from_root=inner.flag("from_root", default=False))
+            if not rule.path.startswith("/"):
+                self.refuse(member, "path must begin with /")
+            rules[service] = rule
+        return rules
 
     def quirks(self) -> tuple[Quirks, dict[str, str]]:
         """Each quirk is a table of its own with `value`, `reason` and `source`: none may stand without its reason."""

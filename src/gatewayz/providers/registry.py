@@ -7,9 +7,10 @@ from types import MappingProxyType
 from gatewayz.dialects.base import Quirks
 from gatewayz.providers.addresses import account_urls, configured_url, first_set, profile_url
 from gatewayz.providers.config import SIMULATED_SLUG, ConfiguredProvider, fit_for_header
-from gatewayz.providers.profile import DialectName, Profile, Provider
+from gatewayz.providers.profile import CHAT_PATHS, DialectName, Profile, Provider
 from gatewayz.providers.quirks import with_quirks
 from gatewayz.providers.service_accounts import ServiceAccount, account_in
+from gatewayz.providers.ways import NO_WAYS, Way, ways_beside
 
 # The chain in which providers are tried where nothing else tells them apart; 10 is the first.
 DEFAULT_CHAIN = (
@@ -136,6 +137,7 @@ def _from_profile(profile: Profile, env: Mapping[str, str]) -> Provider | str:
         local=not profile.needs_key,
         site_url=profile.site_url,
         color=profile.color,
+        ways=_ways(url, profile),
     )
     return provider if account is None else _at_locations(provider, account, profile, env, None, ())
 
@@ -155,7 +157,8 @@ def _at_locations(
     if isinstance(urls, str):
         return urls
     places = [
-        replace(provider, url=url, account=account, location=location, regions=(location,)) for location, url in urls
+        replace(provider, url=url, account=account, location=location, regions=(location,), ways=_ways(url, profile))
+        for location, url in urls
     ]
     return replace(places[0], elsewhere=tuple(places[1:]))
 
@@ -205,10 +208,17 @@ def _from_config(wanted: ConfiguredProvider, profile: Profile | None, env: Mappi
         configured=True,
         site_url=profile.site_url if profile else None,
         color=profile.color if profile else None,
+        ways=_ways(url, spoken) if spoken is not None else NO_WAYS,
     )
     if account is None or spoken is None:
         return provider
     return _at_locations(provider, account, spoken, env, wanted.base_url, wanted.regions)
+
+
+def _ways(url: str, profile: Profile) -> Mapping[str, Way]:
+    """The services beside chats, under the same base as the chat endpoint, wherever that was moved to."""
+    path = profile.chat_path if url.endswith(profile.chat_path) else CHAT_PATHS[profile.dialect]
+    return ways_beside(url, path, profile.ways)
 
 
 def _regions_of(profile: Profile | None, wanted: ConfiguredProvider) -> tuple[str, ...]:

@@ -7,7 +7,9 @@ from typing import Protocol
 from gatewayz.catalog.models import Model
 from gatewayz.catalog.offers import Offer
 from gatewayz.core.errors import GatewayError, InvalidRequest, Unavailable
+from gatewayz.core.services import Service
 from gatewayz.providers.profile import Provider
+from gatewayz.providers.ways import Way
 from gatewayz.routing.chains import is_cloud_of, vendor_chain
 
 # Without these the answer would mean something else; what is not here is dropped or answered with null.
@@ -16,10 +18,11 @@ HARD_NEEDS = frozenset({"tools", "vision", "audio", "documents", "json_schema"})
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One way to serve the request."""
+    """One way to serve the request; `way` says in which dialect and where the provider is asked for it."""
 
     offer: Offer
     provider: Provider
+    way: Way
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +54,15 @@ class Active(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the request demands of an offer: hard needs, a pinned provider, and the provider that comes first if it can."""
+    """What the request demands of an offer: hard needs, a pinned provider, and the provider that comes first if it can.
+
+    `service` is what is asked for, see `core/services.py`.
+    """
 
     needs: frozenset[str]
     pin: str | None = None
     preferred: str | None = None
+    service: Service = "chat"
 
 
 def plan(
@@ -84,10 +91,11 @@ def ranked(model: Model, offers: Sequence[Offer], providers: Active, known_slugs
         provider = providers.get(offer.provider)
         closed_to = known_slugs if chain is not None and not _joins(model, provider) else ()
         reason = _reason_against(offer, provider, chain or (), closed_to, wish)
-        if provider is not None and reason is None:
+        way = provider.way(wish.service) if provider is not None else None
+        if provider is not None and way is not None and reason is None:
             missing = offer.lacks(wish.needs & HARD_NEEDS)
             if not missing:
-                able.append(Candidate(offer, provider))
+                able.append(Candidate(offer, provider, way))
                 continue
             lacking[offer.provider] = missing
             reason = "cannot_" + "_".join(sorted(missing))
@@ -95,7 +103,7 @@ def ranked(model: Model, offers: Sequence[Offer], providers: Active, known_slugs
     if not able:
         raise _nobody(model, lacking, wish, excluded)
     ordered = _one_per_provider(sorted(able, key=lambda candidate: _rank(candidate, wish.preferred)))
-    return Plan(tuple(_with_locations(ordered)), tuple(excluded))
+    return Plan(tuple(_with_locations(ordered, wish.service)), tuple(excluded))
 
 
 def passable(model: Model, plan: Plan, is_open: Callable[[str], bool]) -> Plan:
@@ -129,7 +137,7 @@ def _reason_against(
         return "not_in_vendor_chain"
     if offer.status == "retired":
         return "retired"
-    return None
+    return None if provider.way(wish.service) is not None else "service_not_offered"
 
 
 def _joins(model: Model, provider: Provider | None) -> bool:
@@ -153,12 +161,13 @@ def _one_per_provider(candidates: list[Candidate]) -> list[Candidate]:
     return list(chosen.values())
 
 
-def _with_locations(candidates: list[Candidate]) -> list[Candidate]:
+def _with_locations(candidates: list[Candidate], service: str) -> list[Candidate]:
     """Each candidate followed by the same provider at its other locations."""
     return [
-        Candidate(candidate.offer, place)
+        Candidate(candidate.offer, place, way)
         for candidate in candidates
         for place in (candidate.provider, *candidate.provider.elsewhere)
+        if (way := place.way(service)) is not None
     ]
 
 

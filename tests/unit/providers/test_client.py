@@ -36,7 +36,8 @@ def provider(dialect: str) -> Provider:
 async def sent(dialect: str, *, stream: bool = False, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     transport = Recorder()
     upstreams = Upstreams(transport, None, TIMEOUTS)
-    await upstreams.open(provider(dialect), b"{}", stream=stream, request_id="r-1", extra_headers=extra or {})
+    at = provider(dialect)
+    await upstreams.open(at, at.chat_way, b"{}", stream=stream, request_id="r-1", extra_headers=extra or {})
     ((_, headers, body, timeouts),) = transport.posts
     assert body == b"{}" and timeouts is TIMEOUTS
     return {name.lower(): value for name, value in headers.items()}
@@ -73,5 +74,7 @@ async def test_of_a_clients_headers_only_the_dialects_own_go_along(dialect: str)
 
 async def test_the_simulated_provider_is_answered_here() -> None:
     transport = Recorder()
-    reply = await Upstreams(transport, SIM, TIMEOUTS).open(SIMULATED_PROVIDER, b"", stream=False, request_id="r")
+    reply = await Upstreams(transport, SIM, TIMEOUTS).open(
+        SIMULATED_PROVIDER, SIMULATED_PROVIDER.chat_way, b"", stream=False, request_id="r"
+    )
     assert reply.status == 400 and transport.posts == []

@@ -66,10 +66,10 @@ def test_ai_studio_is_addressed_by_model_and_kind_of_answer() -> None:
     assert (provider.slug, provider.dialect, provider.account) == ("google-ai-studio", "gemini", None)
     assert provider.headers == {"content-type": "application/json", "x-goog-api-key": "AIza"}
     base = "https://generativelanguage.googleapis.com/v1beta/models"
-    assert request_url(provider, "gemini-2.5-flash", stream=False) == f"{base}/gemini-2.5-flash:generateContent"
-    streamed = request_url(provider, "gemini-2.5-flash", stream=True)
+    assert request_url(provider.url, "gemini-2.5-flash", stream=False) == f"{base}/gemini-2.5-flash:generateContent"
+    streamed = request_url(provider.url, "gemini-2.5-flash", stream=True)
     assert streamed == f"{base}/gemini-2.5-flash:streamGenerateContent?alt=sse"
-    assert request_url(provider, "../x?y#z", stream=False) == f"{base}/..%2Fx%3Fy%23z:generateContent"
+    assert request_url(provider.url, "../x?y#z", stream=False) == f"{base}/..%2Fx%3Fy%23z:generateContent"
     assert count_url(provider) is None
 
 
@@ -84,15 +84,15 @@ def test_ai_studio_is_addressed_by_model_and_kind_of_answer() -> None:
 )
 def test_addresses_of_gemini_like_providers(base_url: str, url: str) -> None:
     provider = one({}, ConfiguredProvider("acme", base_url=base_url, dialect="gemini", api_key="k"))
-    assert request_url(provider, "m", stream=True) == url
+    assert request_url(provider.url, "m", stream=True) == url
     assert provider.headers["x-goog-api-key"] == "k"
     moved = one({"GEMINI_API_KEY": "k", "GOOGLE_GEMINI_BASE_URL": base_url})
-    assert request_url(moved, "m", stream=True) == url
+    assert request_url(moved.url, "m", stream=True) == url
 
 
 def test_other_dialects_keep_their_address() -> None:
     claude = one({"ANTHROPIC_API_KEY": "k"})
-    assert request_url(claude, "m", stream=True) == "https://api.anthropic.com/v1/messages"
+    assert request_url(claude.url, "m", stream=True) == "https://api.anthropic.com/v1/messages"
     assert count_url(claude) == "https://api.anthropic.com/v1/messages/count_tokens"
     assert count_url(one({"OPENAI_API_KEY": "k"})) is None
 
@@ -301,7 +301,7 @@ async def test_requests_are_signed_and_a_refused_token_is_dropped() -> None:
     transport = issuer(None, Said(401), None, Said(200))
     upstreams = Upstreams(transport, None, TIMEOUTS, Clock())
     for status, token in ((401, "t1"), (200, "t3")):
-        reply = await upstreams.open(vertex(), b"{}", stream=False, request_id="r", native_id="m")
+        reply = await upstreams.open(vertex(), vertex().chat_way, b"{}", stream=False, request_id="r", native_id="m")
         url, headers, _ = transport.posts[-1]
         assert reply.status == status and headers["authorization"] == f"Bearer {token}"
         assert url.endswith("/models/m:generateContent")
@@ -310,7 +310,9 @@ async def test_requests_are_signed_and_a_refused_token_is_dropped() -> None:
 
 async def test_without_a_token_the_answer_is_a_401_without_a_call() -> None:
     transport = issuer(Said(400, b'{"error":"invalid_grant"}'))
-    reply = await Upstreams(transport, None, TIMEOUTS, Clock()).open(vertex(), b"{}", stream=False, request_id="r")
+    reply = await Upstreams(transport, None, TIMEOUTS, Clock()).open(
+        vertex(), vertex().chat_way, b"{}", stream=False, request_id="r"
+    )
     assert reply.status == 401 and b"UNAUTHENTICATED" in await reply.read() and len(transport.posts) == 1
 
 
@@ -361,8 +363,8 @@ def test_claude_at_vertex_is_addressed_by_model_location_and_kind_of_answer() ->
     assert found is not None and found.dialect == "anthropic" and found.configured
     base = "https://us-east5-aiplatform.googleapis.com/v1/projects/own-project/locations/us-east5/publishers/anthropic/models"
     native = "claude-sonnet-4-5@20250929"
-    assert request_url(found, native, stream=False) == f"{base}/{native}:rawPredict"
-    assert request_url(found, native, stream=True) == f"{base}/{native}:streamRawPredict"
+    assert request_url(found.url, native, stream=False) == f"{base}/{native}:rawPredict"
+    assert request_url(found.url, native, stream=True) == f"{base}/{native}:streamRawPredict"
     assert count_url(found) == f"{base}/count-tokens:rawPredict"
     (other,) = found.elsewhere
     assert other.url.startswith("https://aiplatform.googleapis.com/v1/projects/own-project/locations/global/")

@@ -14,6 +14,7 @@ from gatewayz.core.usage import Usage
 from gatewayz.dialects.anthropic import ANTHROPIC
 from gatewayz.dialects.openai_chat import OPENAI_CHAT as OPENAI
 from gatewayz.providers.profile import Provider
+from gatewayz.providers.ways import Way
 from gatewayz.routing.conversation import LOOKED_AT_BYTES, conversation_key
 from gatewayz.routing.conversations import Conversations
 from gatewayz.routing.plan import Candidate, Excluded, Plan
@@ -31,7 +32,7 @@ def candidate(
 ) -> Candidate:
     price = PriceSnapshot(1, "t", 0, prompt, completion, cache_read=cache_read)
     offer = Offer(1, "m/m", slug, "native", price, 100_000, 1000, frozenset())
-    return Candidate(offer, Provider(slug, slug, dialect, "http://x", {}, location=location))
+    return Candidate(offer, Provider(slug, slug, dialect, "http://x", {}, location=location), Way(dialect, "http://x"))
 
 
 def stay(slug: str, location: str | None = None, *, warm: int = 2000) -> Stay:

@@ -2,6 +2,7 @@
 
 from gatewayz.core.chat import ChatAnswer, ChatRequest
 from gatewayz.core.errors import GatewayError
+from gatewayz.core.services import Service
 from gatewayz.core.stream import StreamError
 from gatewayz.core.usage import Usage
 from gatewayz.dialects import error_text
@@ -34,6 +35,7 @@ class AnthropicMessages:
     """The `Dialect` of Messages; each method is described there."""
 
     name = NAME
+    service: Service = "chat"
 
     def glance(self, body: bytes) -> Glance:
         return glance.glance(body)

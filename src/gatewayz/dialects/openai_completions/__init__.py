@@ -2,6 +2,7 @@
 
 from gatewayz.core.chat import ChatAnswer, ChatRequest
 from gatewayz.core.errors import GatewayError
+from gatewayz.core.services import Service
 from gatewayz.core.usage import Usage
 from gatewayz.dialects.base import Glance, Price, StreamWriter, Voice
 from gatewayz.dialects.openai_chat import errors, request_read
@@ -13,6 +14,7 @@ class OpenAICompletions:
     """The `ClientDialect` of legacy completions; each method is described there."""
 
     name = glance.NAME
+    service: Service = "chat"
 
     def glance(self, body: bytes) -> Glance:
         return glance.glance(body)

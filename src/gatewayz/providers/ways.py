@@ -1,0 +1,57 @@
+"""Where and how is a service of a provider asked for? Chats are told by the profile itself, all others by its `ways`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+
+from gatewayz.core.services import AS_CHAT
+
+
+@dataclass(frozen=True, slots=True)
+class WayRule:
+    """What a profile says of one service: its dialect, its path, and where that was read.
+
+    `path` may hold `{model}`. It continues the base URL, or begins at the host's root if `from_root`.
+    """
+
+    dialect: str
+    path: str
+    source: str
+    from_root: bool = False
+
+
+class Way(msgspec.Struct, frozen=True):
+    """How one service of an active provider is asked for. `url` may hold `{model}`."""
+
+    dialect: str
+    url: str
+
+
+NO_WAYS: Mapping[str, Way] = MappingProxyType({})
+
+
+def ways_beside(chat_url: str, chat_path: str, rules: Mapping[str, WayRule]) -> Mapping[str, Way]:
+    """The ways of a provider whose chats are sent to `chat_url`, which ends in `chat_path`; none where it does not."""
+    parts = urlsplit(chat_url)
+    if not rules or not parts.path.endswith(chat_path):
+        return NO_WAYS
+    base = parts.path.removesuffix(chat_path)
+    return MappingProxyType(
+        {
+            service: Way(
+                rule.dialect,
+                urlunsplit((parts.scheme, parts.netloc, ("" if rule.from_root else base) + rule.path, parts.query, "")),
+            )
+            for service, rule in rules.items()
+        }
+    )
+
+
+def way_to(service: str, ways: Mapping[str, Way], chat: Way) -> Way | None:
+    """How a service is asked for; None if the provider does not offer it, in whatever form."""
+    if service == "chat":
+        return chat
+    return ways.get(service) or (chat if service in AS_CHAT else None)

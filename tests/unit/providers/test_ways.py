@@ -1,0 +1,83 @@
+"""Where services beside chats are asked for: under the same base, wherever that was moved to."""
+
+import pytest
+
+from gatewayz.providers.config import ConfiguredProvider
+from gatewayz.providers.profile import ProfileError, parse_profile
+from gatewayz.providers.registry import build_providers
+from gatewayz.providers.ways import Way
+
+PROFILE = """
+slug = "acme"
+name = "Acme"
+dialect = "openai"
+base_url = "https://api.acme.example/openai/v1"
+env = ["ACME_API_KEY"]
+base_url_env = ["ACME_BASE_URL"]
+
+[ways.embeddings]
+dialect = "openai_embeddings"
+path = "/embeddings"
+source = "https://docs.acme.example/embeddings"
+
+[ways.rerank]
+dialect = "cohere_rerank"
+path = "/v2/rerank"
+from_root = true
+source = "https://docs.acme.example/rerank"
+"""
+ACME = parse_profile(PROFILE, "acme.toml")
+
+
+def built(env: dict[str, str], *configured: ConfiguredProvider):
+    provider = build_providers({"acme": ACME}, env, configured, simulated=False).get("acme")
+    assert provider is not None
+    return provider
+
+
+def test_ways_continue_the_base_or_begin_at_the_root() -> None:
+    provider = built({"ACME_API_KEY": "k"})
+    assert provider.way("chat") == Way("openai", "https://api.acme.example/openai/v1/chat/completions")
+    assert provider.way("embeddings") == Way("openai_embeddings", "https://api.acme.example/openai/v1/embeddings")
+    assert provider.way("rerank") == Way("cohere_rerank", "https://api.acme.example/v2/rerank")
+    assert provider.way("speech") is None
+
+
+def test_what_is_not_offered_in_its_own_form_can_be_put_as_a_chat() -> None:
+    provider = built({"ACME_API_KEY": "k"})
+    assert provider.way("responses") == provider.way("chat")
+
+
+@pytest.mark.parametrize(
+    "provider",
+    [
+        built({"ACME_API_KEY": "k", "ACME_BASE_URL": "http://localhost:9/v1"}),
+        built({"ACME_API_KEY": "k"}, ConfiguredProvider("acme", base_url="http://localhost:9/v1/")),
+    ],
+    ids=["variable", "configuration"],
+)
+def test_ways_move_with_the_base(provider) -> None:
+    assert provider.url == "http://localhost:9/v1/chat/completions"
+    assert provider.way("embeddings") == Way("openai_embeddings", "http://localhost:9/v1/embeddings")
+    assert provider.way("rerank") == Way("cohere_rerank", "http://localhost:9/v2/rerank")
+
+
+def test_under_another_dialect_the_ways_of_the_profile_mean_nothing() -> None:
+    configured = ConfiguredProvider("acme", base_url="http://localhost:9", dialect="anthropic", api_key="k")
+    assert built({}, configured).way("embeddings") is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        PROFILE.replace("[ways.embeddings]", "[ways.embedding]"),
+        PROFILE.replace("[ways.embeddings]", "[ways.chat]"),
+        PROFILE.replace('path = "/embeddings"', 'path = "embeddings"'),
+        PROFILE.replace('source = "https://docs.acme.example/rerank"', ""),
+        PROFILE.replace("from_root = true", 'from_root = "yes"'),
+        PROFILE.replace("from_root = true", "root = true"),
+    ],
+)
+def test_a_wrong_way_is_refused(wrong: str) -> None:
+    with pytest.raises(ProfileError, match=r"acme\.toml"):
+        parse_profile(wrong, "acme.toml")
