@@ -3,7 +3,7 @@
     python tests/fakes/upstream.py --port 0        prints the port, serves until stdin closes or it is killed
 
 One process plays many providers: `/p/{persona}/v1/chat/completions`, `/p/{persona}/v1/messages` (without `/p/…` the
-persona is "default"). `POST /_script` takes `{persona, model?, default?, queue?}` (see `behaviour.py`), `GET
+persona is "default"); whatever stands before the endpoint may differ, as it does between providers. `POST /_script` takes `{persona, model?, default?, queue?}` (see `behaviour.py`), `GET
 /_journal?persona=` tells what was asked, `POST /_reset` forgets both. Without a script: 200, "Hello from {persona}",
 usage 10/5. Gemini's model and whether to stream stand in the path, `…/models/{model}:generateContent`; `/token` issues
 access tokens for signed claims. A further dialect is a module like `speak_openai.py` and a line in `SPEAKERS`.
@@ -23,7 +23,7 @@ import speak_openai
 from behaviour import Behaviour, Scripts
 from delivery import Cut, Gone, Sender, as_body
 
-SPEAKERS: dict[str, Any] = {"/v1/chat/completions": speak_openai, "/v1/messages": speak_anthropic}
+SPEAKERS: dict[str, Any] = {"/chat/completions": speak_openai, "/messages": speak_anthropic}  # by the path's end
 JOURNAL_LIMIT = 20_000
 
 
@@ -59,7 +59,7 @@ class Upstream:
             await Sender(reader, writer, Behaviour()).plain(status, as_body(answer))
             return True
         if not self.scripts.reads_body(persona):
-            self._entry(persona, method, target, headers, b"")
+            del self._entry(persona, method, target, headers, b"")["text"]
             self.scripts.next(persona, None)
             # A paused transport leaves the client's bytes in the socket, so its sending stalls for real.
             writer.transport.pause_reading()  # type: ignore[attr-defined]
@@ -74,6 +74,8 @@ class Upstream:
         request = entry["body"] if isinstance(entry["body"], dict) else {}
         model = speak_gemini.model_in(path) or request.get("model")
         script = self.scripts.next(entry["persona"], model if isinstance(model, str) else None)
+        if not script.keep_body:
+            del entry["text"]
         sender = Sender(reader, writer, script)
         try:
             await self._behave(sender, script, path, request, entry)
@@ -88,7 +90,7 @@ class Upstream:
         if script.hang == "headers":
             await sender.hang()
         await sender.pause(script.delay_s)
-        speaker = speak_gemini if speak_gemini.model_in(path) else SPEAKERS.get(path)
+        speaker = _speaker(path)
         entry["status"] = script.status
         if script.status == 0:  # no reply at all
             raise Cut
@@ -130,6 +132,7 @@ class Upstream:
             "headers": headers,
             "body": read,
             "body_bytes": len(body),
+            "text": body.decode("utf-8", "replace"),
             "model": speak_gemini.model_in(urlsplit(target).path)
             or (read.get("model") if isinstance(read, dict) else None),
             "at_s": time.time(),
@@ -168,6 +171,12 @@ def _persona(path: str) -> tuple[str, str]:
     return "default", path
 
 
+def _speaker(path: str) -> Any:
+    if speak_gemini.model_in(path):
+        return speak_gemini
+    return next((speaker for end, speaker in SPEAKERS.items() if path.endswith(end)), None)
+
+
 def _frames(speaker: Any, request: dict[str, Any], script: Behaviour, entry: dict[str, Any]) -> Any:
     """The stream that the script wants: given frames, an error at its place, or the regular one."""
     if script.frames is not None:
@@ -189,7 +198,7 @@ def _frames(speaker: Any, request: dict[str, Any], script: Behaviour, entry: dic
 
 
 def _other(path: str, persona: str, request: dict[str, Any]) -> tuple[int, Any]:
-    if path == "/v1/models":
+    if path.endswith("/models"):
         return 200, speak_openai.models(persona)
     if path == "/v1/messages/count_tokens":
         return 200, speak_anthropic.count_tokens(request)
