@@ -34,10 +34,9 @@ def find(house: House, cell: Cell) -> Finding:
     """Tries a cell in each of its forms. Fails where something is lost, bent or refused that `notes.py` does not tell."""
     row, ingress, upstream = ROWS[cell[0]], INGRESSES[cell[1]], UPSTREAMS[cell[2]]
     never = ingress.cannot_ask(row.talk) or upstream.never.get(row.name)
-    note = note_for(*cell)
     if never is not None:
-        assert note is None, "a note on what does not apply"
         return Finding("n/a", never)
+    note = note_for(*cell)
     found = {form: _in_form(house, row, ingress, upstream, note, stream=form == STREAM) for form in row.forms}
     house.fake.reset()
     kinds = set(found.values())
@@ -58,6 +57,7 @@ def _in_form(
     house.fake.script(upstream.slug, *[{**upstream.script(row.reply), **row.script, "keep_body": True}] * 2)
     same = ingress.dialect == upstream.dialect
     body = {**ingress.write(row.talk, model_of(upstream), stream), **(_UNKNOWN if same else {})}
+    log_from = house.log_size()
     answer = house.ask(ingress, body)
     if answer.status_code == 400:
         error = answer.json()["error"]
@@ -66,13 +66,15 @@ def _in_form(
         return "refused"
     assert answer.status_code == 200, answer.text
     message = ingress.message(answer)
+    left_out = house.left_out_since(log_from)
+    assert left_out == set(note.named if note else ()), f"left out, says the log: {left_out}"
     wanted_talk = replace(row.talk, turns=merged(list(row.talk.turns)))
     kinds = [
         _judge(_facts(_heard(house, upstream, 0)), _facts(wanted_talk), note.heard if note else {}),
         _judge(_facts(ingress.read(message)), _facts(upstream.says(row.reply)), note.got if note else {}),
     ]
     forwarded = same and _bytes_kept(house, upstream, body)
-    if row.again is not None:
+    if row.again is not None and ingress.next_body is not None:
         house.ask(ingress, ingress.next_body(body, message, row.again))
         later = replace(wanted_talk, turns=merged([*wanted_talk.turns, _turn_of(upstream.remembers(row.reply)), row.again]))
         kinds.append(_judge(_facts(_heard(house, upstream, 1)), _facts(later), note.later if note else {}))

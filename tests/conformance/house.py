@@ -76,6 +76,17 @@ class House:
         """A body as `ask` sends it."""
         return json.dumps(body, separators=(" ,", " : "))
 
+    def log_size(self) -> int:
+        """How long the gateway's log is."""
+        return self.gateway.log_path.stat().st_size
+
+    def left_out_since(self, log_from: int) -> set[str]:
+        """The parameters that the log, from this place on, names as left out. A line is written before the provider is called."""
+        with self.gateway.log_path.open("rb") as log:
+            log.seek(log_from)
+            told = [json.loads(line) for line in log.read().decode().splitlines() if line.startswith("{")]
+        return {name for line in told if line.get("event") == "parameters_dropped" for name in line["names"]}
+
     def spent_usd(self) -> list[tuple[str, float]]:
         """Type and amount of the ledger rows that requests wrote, oldest first."""
         kinds = ("api_usage", "hold", "refund")

@@ -20,8 +20,9 @@ STREAM = "text/event-stream"
 class Ingress:
     """One way in. `dialect` is its name in the product, `cannot_ask` says why a talk has no form in it, or None.
 
-    `write` gives the body, `read` the answer (plain or streamed) as a client would understand it, `echo` the turn that the
-    client sends back in its next request, as it lies in the answer; `answer_to` builds that next body.
+    `write` gives the body; `message` the answer's members, of a stream joined as official clients do it; `read` what they
+    say; `next_body` the client's next request, with that answer as it is in the conversation, None where there is no
+    next; `check_failure` how a stream ends that failed.
     """
 
     name: str
@@ -32,7 +33,7 @@ class Ingress:
     write: Callable[[Talk, str, bool], dict[str, Any]]
     message: Callable[[httpx.Response], dict[str, Any]]
     read: Callable[[dict[str, Any]], Reply]
-    next_body: Callable[[dict[str, Any], dict[str, Any], Turn], dict[str, Any]]
+    next_body: Callable[[dict[str, Any], dict[str, Any], Turn], dict[str, Any]] | None
     check_failure: Callable[[str], dict[str, Any]]
 
 
@@ -96,6 +97,8 @@ def _mark(marked: bool) -> dict[str, Any]:
 
 
 def _chat_turn(turn: Turn) -> list[dict[str, Any]]:
+    if turn.role == "system":
+        return [{"role": "system", "content": _only_text(turn.parts)}]
     if turn.role == "assistant":
         message: dict[str, Any] = {"role": "assistant", "content": _only_text(turn.parts) or None}
         calls = [part.value for part in turn.parts if part.kind == "call"]
@@ -129,6 +132,9 @@ def _chat_part(part: Part) -> dict[str, Any]:
             return {"type": "text", "text": part.value, **mark}
         case "image":
             return {"type": "image_url", "image_url": {"url": _uri(part.value)}, **mark}
+        case "detailed":
+            where, detail = part.value
+            return {"type": "image_url", "image_url": {"url": _uri(where), "detail": detail}, **mark}
         case "document":
             media, data, name = part.value
             return {"type": "file", "file": {"filename": name, "file_data": _uri((media, data))}, **mark}
@@ -220,7 +226,7 @@ def _chat_reply(body: dict[str, Any]) -> Reply:
         signature=signed,
         redacted=encrypted,
         calls=tuple(_chat_call(call) for call in message.get("tool_calls") or ()),
-        finish=first["finish_reason"],
+        finish="content_filter" if refusal else first["finish_reason"],
         stop_sequence=first.get("stop_reason"),
         refused=bool(refusal) or first["finish_reason"] == "content_filter",
         citations=tuple((each["url"], each["title"]) for each in cited),
@@ -328,8 +334,11 @@ def _source(image: Any) -> dict[str, Any]:
 
 
 def _messages_cannot(talk: Talk) -> str | None:
-    if any(part.kind == "audio" for turn in talk.turns for part in turn.parts):
+    kinds = {part.kind for turn in talk.turns for part in turn.parts}
+    if "audio" in kinds:
         return "Messages takes no audio"
+    if "detailed" in kinds:
+        return "Messages has no such member of images"
     if talk.form == "json":
         return "Messages knows schemas, but no JSON without one"
     if talk.n > 1 or talk.logprobs or "seed" in dict(talk.further):
@@ -477,10 +486,6 @@ def _completions_reply(body: dict[str, Any]) -> Reply:
     )
 
 
-def _no_next(body: dict[str, Any], answer: dict[str, Any], turn: Turn) -> dict[str, Any]:
-    raise AssertionError("a completion has no second turn")
-
-
 INGRESSES: dict[str, Ingress] = {
     each.name: each
     for each in (
@@ -494,7 +499,7 @@ INGRESSES: dict[str, Ingress] = {
         ),
         Ingress(
             "completions", "OpenAI Completions (legacy)", "openai_completions", "/v1/completions",
-            _completions_cannot, _completions_body, _completions_message, _completions_reply, _no_next, _openai_failure,
+            _completions_cannot, _completions_body, _completions_message, _completions_reply, None, _openai_failure,
         ),
     )
 }  # fmt: skip

@@ -56,6 +56,11 @@ ROWS: dict[str, Row] = {
             "conversation",
             Talk((said("One."), Turn("assistant", (Part("text", "Two."),)), said(UNUSUAL)), system="Be brief."),
         ),
+        Row(
+            "system message later",
+            Talk((said("One."), Turn("system", (Part("text", "Be brief."),)), said("Two.")), system="Be kind."),
+        ),
+        Row("answer begun", Talk((said("Count."), Turn("assistant", (Part("text", "One, two"),))))),
         Row("temperature, maximum", Talk((said("Hello!"),), temperature=0.5, max_tokens=77)),
         Row(
             "seed, penalties, bias",
@@ -66,6 +71,7 @@ ROWS: dict[str, Row] = {
                 ),
             ),
         ),
+        Row("top p", Talk((said("Hello!"),), further=(("top_p", 0.9),))),
         Row("top k", Talk((said("Hello!"),), further=(("top_k", 40),))),
         Row("end user", Talk((said("Hello!"),), user="user-7")),
         Row(
@@ -130,8 +136,8 @@ ROWS: dict[str, Row] = {
         ),
         Row(
             "thinking",
-            Talk((said("Weather?"),), tools=(WEATHER,), effort="low", max_tokens=4000),
-            Reply(("Looking.",), thinking="Let me see.", calls=(PARIS,), finish="tool_calls"),
+            Talk((said("Hello!"),), effort="low", max_tokens=4000),
+            Reply(("Hello there.",), thinking="Let me see."),
         ),
         Row(
             "signed thinking",
@@ -155,7 +161,12 @@ ROWS: dict[str, Row] = {
         Row("cache reads, told", reply=Reply(("Hi.",), usage=Usage(1000, 50, cached=600))),
         Row("cache marks, told", reply=Reply(("Hi.",), usage=Usage(1000, 50, cached=600, written=300))),
         Row("image by address", Talk((said("What is this?", Part("image", "https://example.com/cat.png")),))),
+        Row(
+            "image by an address without ending",
+            Talk((said("What is this?", Part("image", "https://example.com/cat?v=2")),)),
+        ),
         Row("image as data", Talk((said("What is this?", Part("image", PNG)),))),
+        Row("image, how closely", Talk((said("What is this?", Part("detailed", (PNG, "low"))),))),
         Row("PDF", Talk((said("Sum up.", Part("document", PDF)),))),
         Row("text document", Talk((said("Sum up.", Part("note", ("Once upon a time.", "tale")),),))),
         Row("audio", Talk((said("Who speaks?", Part("audio", ("wav", "UklGRg=="))),))),

@@ -6,6 +6,7 @@ A further upstream is one more driver in `UPSTREAMS`, a speaker in `tests/fakes`
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any
 
 from tests.conformance.talk import Part, Reply, Talk, Tool, Turn, merged
@@ -77,6 +78,7 @@ def _openai_script(reply: Reply) -> dict[str, Any]:
 
 def _openai_says(reply: Reply) -> Reply:
     usage = replace(reply.usage, written=0)
+    reply = replace(reply, finish="content_filter") if reply.refused else reply
     return replace(reply, signature=None, redacted=None, stop_sequence=None, usage=usage, raw=())
 
 
@@ -89,20 +91,20 @@ def _openrouter_script(reply: Reply) -> dict[str, Any]:
 
 
 def _openai_hear(body: dict[str, Any]) -> Talk:
-    system = [message for message in body["messages"] if message["role"] in ("system", "developer")]
+    system = list(takewhile(lambda message: message["role"] == "system", body["messages"]))
     parts = [part for message in system for part in _openai_content(message["content"])]
-    turns = [_openai_turn(message) for message in body["messages"] if message not in system]
+    turns = [_openai_turn(message) for message in body["messages"][len(system) :]]
     form = body.get("response_format")
     if form is not None:
         form = "json" if form["type"] == "json_object" else form["json_schema"]["schema"]
     choice = body.get("tool_choice")
-    further = ("seed", "presence_penalty", "frequency_penalty", "logit_bias", "top_k")
+    further = ("top_p", "seed", "presence_penalty", "frequency_penalty", "logit_bias", "top_k")
     return Talk(
         turns=merged(turns),
         system="\n".join(part.value for part in parts),
         system_mark=any(part.mark for part in parts),
         tools=tuple(_openai_tool(tool) for tool in body.get("tools") or ()),
-        choice=choice["function"]["name"] if isinstance(choice, dict) else choice,
+        choice=choice["function"]["name"] if isinstance(choice, dict) else None if choice == "auto" else choice,
         one_at_a_time=body.get("parallel_tool_calls") is False,
         effort=body.get("reasoning_effort"),
         form=form,
@@ -160,7 +162,9 @@ def _openai_part(part: dict[str, Any]) -> Part:
         case "text":
             return Part("text", part["text"], mark)
         case "image_url":
-            return Part("image", _split(part["image_url"]["url"]), mark)
+            where = _split(part["image_url"]["url"])
+            detail = part["image_url"].get("detail")
+            return Part("image", where, mark) if detail is None else Part("detailed", (where, detail), mark)
         case "file":
             media, data = _split(part["file"]["file_data"])
             return Part("document", (media, data, part["file"].get("filename")), mark)
@@ -220,7 +224,7 @@ def _anthropic_hear(body: dict[str, Any]) -> Talk:
         max_tokens=body["max_tokens"],
         user=(body.get("metadata") or {}).get("user_id"),
         server_tool=any(tool.get("type") == "web_search_20250305" for tool in tools),
-        further=tuple((name, body[name]) for name in ("top_k",) if name in body),
+        further=tuple((name, body[name]) for name in ("top_p", "top_k") if name in body),
     )
 
 
@@ -285,7 +289,7 @@ def _gemini_hear(body: dict[str, Any]) -> Talk:
     thinking = config.get("thinkingConfig")
     assert thinking is None or thinking["includeThoughts"] is True
     form = config.get("responseJsonSchema", "json") if config.get("responseMimeType") == "application/json" else None
-    names = {"seed": "seed", "presence_penalty": "presencePenalty", "frequency_penalty": "frequencyPenalty"}
+    names = {"top_p": "topP", "seed": "seed", "presence_penalty": "presencePenalty", "frequency_penalty": "frequencyPenalty"}
     names["top_k"] = "topK"
     return Talk(
         turns=merged([_gemini_turn(content) for content in body["contents"]]),
@@ -339,7 +343,6 @@ def _gemini_part(part: dict[str, Any]) -> Part:
 
 _OPENAI_ERROR = {"error": {"message": "The engine is on fire.", "type": "server_error", "param": None, "code": 500}}
 _OPENAI_NEVER = {
-    "server tools": "Chat Completions has no blocks for what a provider's own tools do",
     "cache marks, told": "Chat Completions tells what was read from the cache, not what was written",
 }
 _PLAIN_NEVER = {
