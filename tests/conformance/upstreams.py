@@ -112,7 +112,7 @@ def _openai_hear(body: dict[str, Any]) -> Talk:
         n=body.get("n", 1),
         logprobs=body.get("logprobs", False),
         temperature=body.get("temperature"),
-        max_tokens=body["max_tokens"],
+        max_tokens=body.get("max_tokens", body.get("max_completion_tokens")),
         user=body.get("user"),
         server_tool="web_search_options" in body,
         further=tuple((name, body[name]) for name in further if name in body),
