@@ -5,12 +5,14 @@ from typing import Any, Literal
 
 import msgspec
 
+from tests.conformance.ask import Ingress
+from tests.conformance.hear import Upstream
 from tests.conformance.house import House, model_of
-from tests.conformance.ingress import INGRESSES, Ingress
+from tests.conformance.ingress import INGRESSES
 from tests.conformance.notes import DOWNGRADED, REFUSED, Note, note_for
 from tests.conformance.rows import ROWS, STREAM, Row
 from tests.conformance.talk import Part, Reply, Talk, Turn, merged
-from tests.conformance.upstreams import UPSTREAMS, Upstream
+from tests.conformance.upstreams import UPSTREAMS
 
 Kind = Literal["faithful", "forwarded", "downgraded", "refused", "n/a"]
 # What the gateway writes anew even where it forwards bytes: the model's name, and what it must know for the bill.
@@ -43,12 +45,11 @@ def find(house: House, cell: Cell) -> Finding:
     assert len(kinds) == 1, f"plain and streamed differ: {found}"
     kind = kinds.pop()
     assert (note is None) is (kind in ("faithful", "forwarded")), f"the note is out of date: this is {kind}"
-    return Finding(kind, note.reason if note else "")
+    reason = note.reason if note else ""
+    return Finding(kind, f"`{note.param}`: {reason}" if note and note.param else reason)
 
 
-def _in_form(
-    house: House, row: Row, ingress: Ingress, upstream: Upstream, note: Note | None, *, stream: bool
-) -> Kind:
+def _in_form(house: House, row: Row, ingress: Ingress, upstream: Upstream, note: Note | None, *, stream: bool) -> Kind:
     house.fake.reset()
     if row.trouble is not None:
         fresh = replace(house, customer=house.gateway.customer(1))
@@ -76,7 +77,9 @@ def _in_form(
     forwarded = same and _bytes_kept(house, upstream, body)
     if row.again is not None and ingress.next_body is not None:
         house.ask(ingress, ingress.next_body(body, message, row.again))
-        later = replace(wanted_talk, turns=merged([*wanted_talk.turns, _turn_of(upstream.remembers(row.reply)), row.again]))
+        later = replace(
+            wanted_talk, turns=merged([*wanted_talk.turns, _turn_of(upstream.remembers(row.reply)), row.again])
+        )
         kinds.append(_judge(_facts(_heard(house, upstream, 1)), _facts(later), note.later if note else {}))
     if "downgraded" in kinds:
         return "downgraded"

@@ -9,8 +9,9 @@ from typing import Any
 
 import httpx2 as httpx
 
-from tests.conformance.ingress import Ingress
-from tests.conformance.upstreams import UPSTREAMS, Upstream
+from tests.conformance.ask import Ingress
+from tests.conformance.hear import Upstream
+from tests.conformance.upstreams import UPSTREAMS
 from tests.fakes.handle import FakeUpstream
 from tests.live import Customer, LiveGateway
 
@@ -90,7 +91,9 @@ class House:
     def spent_usd(self) -> list[tuple[str, float]]:
         """Type and amount of the ledger rows that requests wrote, oldest first."""
         kinds = ("api_usage", "hold", "refund")
-        return [(row["type"], row["amount_usd"]) for row in reversed(self.customer.transactions()) if row["type"] in kinds]
+        return [
+            (row["type"], row["amount_usd"]) for row in reversed(self.customer.transactions()) if row["type"] in kinds
+        ]
 
 
 @contextmanager

@@ -118,6 +118,11 @@ NOTES: tuple[Note, ...] = (
         heard={"turns": _tagged},
     ),
     Note(
+        ("strict tool",), _BOTH, ("gemini",),
+        "Gemini makes no such promise for calls; `strict` is left out, and the log names it.",
+        named=("tools.strict",), heard={"tools": lambda seen, wanted: seen == (replace(wanted[0], strict=False),)},
+    ),
+    Note(
         ("one call at a time",), _BOTH, ("gemini",),
         "Gemini cannot be told to make one call at a time; the wish is left out, and the log names it.",
         named=("parallel_tool_calls",), heard={"one_at_a_time": False},
@@ -155,7 +160,7 @@ NOTES: tuple[Note, ...] = (
         named=("image_url.detail",), heard={"turns": _part_as(lambda part: Part("image", part.value[0]))},
     ),
     Note(
-        ("PDF",), _BOTH, ("gemini",),
+        ("PDF", "PDF by address"), _BOTH, ("gemini",),
         "The document arrives without its file name, which the log says.",
         named=("documents.name",),
         heard={"turns": _part_as(lambda part: Part("document", (*part.value[:2], None)))},
@@ -194,7 +199,7 @@ NOTES: tuple[Note, ...] = (
     Note(("citations",), _OLD, _EVERY, "A completion has no place for sources; they are not shown.", got={"citations": ()}),
     Note(
         (
-            "tool call", "parallel calls", "calls in turns", "one call at a time", "a tool must be called",
+            "tool call", "parallel calls", "calls in turns", "strict tool", "one call at a time", "a tool must be called",
             "this tool must be called", "signed thinking", "encrypted thinking",
         ),
         _OLD, _EVERY, "Completions have no tools: use Chat Completions.", REFUSED, "tools",

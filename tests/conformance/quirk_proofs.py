@@ -72,12 +72,12 @@ class Provider:
     def speak(self, *, path: str = "/v1/chat/completions", script: dict[str, Any] | None = None, **more: Any) -> Spoken:
         """One request; messages and a maximum are there unless they are given."""
         fake = self.front.fake
-        before = len(fake.journal())
+        before = len(self.front.chats())
         if script is not None:
             fake.script(self.persona, script, model=self.native_id)
         body = {"model": self.model, "messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 50, **more}
         answer = self.customer.call("POST", path, body)
-        seen = fake.journal()[before:]
+        seen = self.front.chats()[before:]
         assert len(seen) <= 1
         return Spoken(seen[0]["body"] if seen else None, answer)
 
@@ -162,7 +162,7 @@ def _is_dropped(at: Provider, name: str) -> bool:
 def _strip_answer_fields(at: Provider, value: Any) -> Any:
     """Plain and streamed, for a client of the provider's own dialect: any other never saw them."""
     path = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}[at.dialect]
-    script = {"members": {name: "tell-tale" for name in value}}
+    script = {"members": dict.fromkeys(value, "tell-tale")}
     told = [at.speak(path=path, script=script, stream=stream).answer for stream in (False, True)]
     assert all(answer.status_code == 200 and "Hello from" in answer.text.replace('"}', "") for answer in told[:1])
     return not any("tell-tale" in answer.text for answer in told)

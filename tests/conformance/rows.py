@@ -30,6 +30,9 @@ SEARCH = (
 RESULT = Part("result", ("call_paris", (Part("text", "sunny"),), False))
 
 
+_GREETING, _GREETED = Talk((said("Hello!"),)), Reply(("Hello there.",))
+
+
 @dataclass(frozen=True)
 class Row:
     """One row: a talk with the reply to it, or a trouble with what must become of it.
@@ -39,8 +42,8 @@ class Row:
     """
 
     name: str
-    talk: Talk = Talk((said("Hello!"),))
-    reply: Reply = Reply(("Hello there.",))
+    talk: Talk = _GREETING
+    reply: Reply = _GREETED
     forms: tuple[str, ...] = (PLAIN, STREAM)
     again: Turn | None = None
     script: dict[str, Any] = field(default_factory=dict)
@@ -95,6 +98,7 @@ ROWS: dict[str, Row] = {
             forms=(STREAM,),
             script={"interleave": True, "fragment_chars": 3},
         ),
+        Row("strict tool", Talk((said("Weather?"),), tools=(Tool("get_weather", CITY, strict=True),))),
         Row("one call at a time", Talk((said("Weather?"),), tools=(WEATHER, TIME), one_at_a_time=True)),
         Row("a tool must be called", Talk((said("Weather?"),), tools=(WEATHER,), choice="required"), Reply(("",), calls=(PARIS,), finish="tool_calls")),
         Row("this tool must be called", Talk((said("Weather?"),), tools=(WEATHER, TIME), choice="get_weather"), Reply(("",), calls=(PARIS,), finish="tool_calls")),
@@ -168,6 +172,7 @@ ROWS: dict[str, Row] = {
         Row("image as data", Talk((said("What is this?", Part("image", PNG)),))),
         Row("image, how closely", Talk((said("What is this?", Part("detailed", (PNG, "low"))),))),
         Row("PDF", Talk((said("Sum up.", Part("document", PDF)),))),
+        Row("PDF by address", Talk((said("Sum up.", Part("document", (None, "https://example.com/a.pdf", "a.pdf"))),))),
         Row("text document", Talk((said("Sum up.", Part("note", ("Once upon a time.", "tale")),),))),
         Row("audio", Talk((said("Who speaks?", Part("audio", ("wav", "UklGRg=="))),))),
         Row("JSON object", Talk((said("As JSON."),), form="json"), Reply(('{"a": 1}',))),

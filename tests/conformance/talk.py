@@ -12,7 +12,7 @@ from typing import Any
 class Part:
     """One part of a turn; `mark`: a prompt-cache breakpoint stands after it.
 
-    kind and value: text (str), image (url or (type, base64)), detailed ((image, how closely to look)), document ((type, base64, name)), note ((text, name): a
+    kind and value: text (str), image (url or (type, base64)), detailed ((image, how closely to look)), document ((type, base64, name), or (None, url, name)), note ((text, name): a
     document of plain text), audio ((format, base64)), call ((id, name, input)), result ((id, parts, is_error)),
     thinking ((text, signature)), redacted (str), raw (a block of one dialect only).
     """
@@ -32,12 +32,13 @@ class Turn:
 
 @dataclass(frozen=True)
 class Tool:
-    """A function that may be called."""
+    """A function that may be called; `strict`: only with arguments that are as its schema says."""
 
     name: str
     schema: Any
     description: str = "What it does."
     mark: bool = False
+    strict: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,9 @@ class Usage:
     written: int = 0
 
 
+_USUAL = Usage()
+
+
 @dataclass(frozen=True)
 class Reply:
     """An answer. `texts`: one for each alternative, refusals included; `finish` in the words of Chat Completions."""
@@ -88,7 +92,7 @@ class Reply:
     citations: tuple[tuple[str, str], ...] = ()
     logprobs: str | None = None
     raw: tuple[str, ...] = ()
-    usage: Usage = Usage()
+    usage: Usage = _USUAL
 
 
 def said(text: str, *more: Part) -> Turn:

@@ -4,7 +4,9 @@ All profiles are taken from `load_profiles`, all quirks from the type: one that 
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,13 +18,14 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from gatewayz.providers.profile import CHAT_PATHS, Profile, load_profiles
 from gatewayz.providers.quirks import QUIRK_NAMES
 from tests.conformance.front import Front, address, fresh_front, key_of, native_of, switched_on
+from tests.conformance.hear import Upstream
 from tests.conformance.house import SETTINGS, model_toml, toml
 from tests.conformance.ingress import INGRESSES
 from tests.conformance.profile_table import CAPABILITIES
 from tests.conformance.quirk_proofs import HARMLESS, ODD_VALUES, PROOFS, Provider
 from tests.conformance.rows import PARIS, ROME, TIME, WEATHER
 from tests.conformance.talk import Reply, Talk, Usage, said
-from tests.conformance.upstreams import UPSTREAMS, Upstream
+from tests.conformance.upstreams import UPSTREAMS
 from tests.fakes.handle import FakeUpstream
 from tests.live import Customer
 
@@ -47,7 +50,10 @@ def _configuration() -> str:
             base = f"https://{slug}.example/v1"
             texts.append(toml("[[providers]]", slug=slug, base_url=base, dialect=dialect, api_key=f"key-of-{slug}"))
             models.append((slug, f"native-{slug}"))
-        texts += ["[providers.quirks]\n", *(f"{name} = {_inline(each)}\n" for name, each in ODD_VALUES[dialect].items())]
+        texts += [
+            "[providers.quirks]\n",
+            *(f"{name} = {_inline(each)}\n" for name, each in ODD_VALUES[dialect].items()),
+        ]
     texts += [model_toml(f"profile/{slug}", slug, native) for slug, native in models]
     return "".join(texts)
 
@@ -99,13 +105,15 @@ def _ask(
 
 def _heard(front: Front, profile: Profile) -> dict[str, Any]:
     """The one request that the provider got."""
-    (entry,) = front.fake.journal()
+    (entry,) = front.chats()
     assert urlsplit(front.asked[-1]).netloc in entry["path"] and entry["model"] == native_of(profile)
     found: dict[str, Any] = entry
     return found
 
 
-def _served(front: Front, customer: Customer, profile: Profile, talk: Talk, reply: Reply, *, stream: bool, **script: Any) -> None:
+def _served(
+    front: Front, customer: Customer, profile: Profile, talk: Talk, reply: Reply, *, stream: bool, **script: Any
+) -> None:
     """The provider hears the talk at its address, signed by its credential; the client gets the reply."""
     driver = DRIVERS[profile.dialect]
     answer = _ask(front, customer, profile, talk, reply, stream=stream, **script)
@@ -122,7 +130,9 @@ def _served(front: Front, customer: Customer, profile: Profile, talk: Talk, repl
 
 
 def _chat(front: Front, customer: Customer, profile: Profile) -> None:
-    _served(front, customer, profile, Talk((said("Hello!"),), system="Be brief."), Reply(("Hello there.",)), stream=False)
+    _served(
+        front, customer, profile, Talk((said("Hello!"),), system="Be brief."), Reply(("Hello there.",)), stream=False
+    )
 
 
 def _stream(front: Front, customer: Customer, profile: Profile) -> None:
@@ -246,6 +256,14 @@ def test_no_two_profiles_share_a_host() -> None:
     assert len(hosts) == len(set(hosts))
 
 
+def test_providers_without_a_profile_are_told_with_the_reason() -> None:
+    guide = Path(__file__).resolve().parents[2] / "docs" / "guides" / "adding-a-provider.md"
+    listed = guide.read_text(encoding="utf-8").partition("## Providers without a profile")[2]
+    without = dict(re.findall(r"^\| `([\w-]+)` \| (.+) \|$", listed, re.M))
+    assert without and all(without.values())
+    assert not without.keys() & PROFILES.keys(), "this one has a profile now"
+
+
 def _service_account() -> str:
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     pem = key.private_bytes(
@@ -282,7 +300,6 @@ def test_locations_of_a_service_account(fake: FakeUpstream, tmp_path_factory: py
             "https://oauth2.googleapis.com/token",
             *(f"https://{host}/v1/projects/acme/locations/{place}/{path}" for place, host in hosts.items()),
         ]
-    token, *calls = fake.journal()
+    token, *calls = front.chats()
     assert token["claims"]["scope"] == profile.account.scope and token["claims"]["iss"] == "gateway@acme.example"
     assert {call["headers"]["authorization"] for call in calls} == {f"Bearer ya29.fake-{token['number']}"}
-

@@ -13,9 +13,9 @@ import httpx2 as httpx
 from tests.conformance.talk import Reply, Talk, said
 
 if TYPE_CHECKING:
+    from tests.conformance.ask import Ingress
+    from tests.conformance.hear import Upstream
     from tests.conformance.house import House
-    from tests.conformance.ingress import Ingress
-    from tests.conformance.upstreams import Upstream
 
 WORDS = "One two three four five six seven eight nine ten. "
 _PATIENCE_S = 30.0

@@ -7,7 +7,6 @@ from typing import Any
 from behaviour import Behaviour
 from speak_openai import arguments_of
 
-
 _CITED = {"type": "web_search_result_location", "cited_text": "as it is said there", "encrypted_index": "aW5kZXg="}
 
 

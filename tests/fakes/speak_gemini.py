@@ -116,7 +116,12 @@ def _body(
     body: dict[str, Any] = {"candidates": [] if behaviour.empty else [candidate]}
     if counts is not None:
         body["usageMetadata"] = counts
-    return {**body, **behaviour.members, "modelVersion": behaviour.model or "fake", "responseId": behaviour.id or f"gemini-fake-{number}"}
+    return {
+        **body,
+        **behaviour.members,
+        "modelVersion": behaviour.model or "fake",
+        "responseId": behaviour.id or f"gemini-fake-{number}",
+    }
 
 
 def _so_far(behaviour: Behaviour) -> dict[str, Any] | None:
