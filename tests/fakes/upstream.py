@@ -3,9 +3,9 @@
     python tests/fakes/upstream.py --port 0        prints the port, serves until stdin closes or it is killed
 
 One process plays many providers: `/p/{persona}/v1/chat/completions`, `/p/{persona}/v1/messages` (without `/p/…` the
-persona is "default"); whatever stands before the endpoint may differ, as it does between providers. `POST /_script` takes `{persona, model?, default?, queue?}` (see `behaviour.py`), `GET
-/_journal?persona=` tells what was asked, `POST /_reset` forgets both. Without a script: 200, "Hello from {persona}",
-usage 10/5. Gemini's model and whether to stream stand in the path, `…/models/{model}:generateContent`; `/token` issues
+persona is "default"); what stands before the endpoint may differ, as it does between providers. `POST /_script` takes
+`{persona, model?, default?, queue?}` (see `behaviour.py`), `GET /_journal?persona=` tells what was asked, `POST /_reset`
+forgets both. Without a script: 200, "Hello from {persona}", usage 10/5. Gemini's model and whether to stream stand in the path, `…/models/{model}:generateContent`; `/token` issues
 access tokens for signed claims. A further dialect is a module like `speak_openai.py` and a line in `SPEAKERS`.
 """
 
@@ -59,23 +59,28 @@ class Upstream:
             await Sender(reader, writer, Behaviour()).plain(status, as_body(answer))
             return True
         if not self.scripts.reads_body(persona):
-            del self._entry(persona, method, target, headers, b"")["text"]
+            self._entry(persona, method, target, headers, b"")
             self.scripts.next(persona, None)
             # A paused transport leaves the client's bytes in the socket, so its sending stalls for real.
             writer.transport.pause_reading()  # type: ignore[attr-defined]
             await asyncio.get_running_loop().create_future()
         body = await _body(reader, headers)
-        await self._answer(reader, writer, path, self._entry(persona, method, target, headers, body))
+        await self._answer(reader, writer, path, self._entry(persona, method, target, headers, body), body)
         return headers.get("connection", "").lower() != "close"
 
     async def _answer(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, entry: dict[str, Any]
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        path: str,
+        entry: dict[str, Any],
+        body: bytes,
     ) -> None:
         request = entry["body"] if isinstance(entry["body"], dict) else {}
         model = speak_gemini.model_in(path) or request.get("model")
         script = self.scripts.next(entry["persona"], model if isinstance(model, str) else None)
-        if not script.keep_body:
-            del entry["text"]
+        if script.keep_body:
+            entry["text"] = body.decode()
         sender = Sender(reader, writer, script)
         try:
             await self._behave(sender, script, path, request, entry)
@@ -132,7 +137,6 @@ class Upstream:
             "headers": headers,
             "body": read,
             "body_bytes": len(body),
-            "text": body.decode("utf-8", "replace"),
             "model": speak_gemini.model_in(urlsplit(target).path)
             or (read.get("model") if isinstance(read, dict) else None),
             "at_s": time.time(),
