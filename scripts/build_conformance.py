@@ -29,7 +29,7 @@ _INTRO = (
     "- **refused**: 400, naming the field of the footnote, before anything is sent or charged.\n"
     "- **n/a**: one of the two dialects has no words for it.",
     "*OpenAI-like* is a provider without quirks; *OpenRouter* stands for those that take cache marks and signed reasoning;"
-    " *Gemini* is of the third generation. Rows about trouble are the same everywhere, and for the bill as well:",
+    " *Gemini* is of the third generation. What some of the rows try:",
 )
 
 

@@ -63,10 +63,11 @@ def _block(part: Part) -> dict[str, Any]:
             media, data, name = part.value
             source = _source((media, data) if media else data)
             return {"type": "document", "source": source, "title": name, **mark}
-        case "note":
+        case "note" | "cited":
             text, name = part.value
             source = {"type": "text", "media_type": "text/plain", "data": text}
-            return {"type": "document", "source": source, "title": name, **mark}
+            cited = {"citations": {"enabled": True}} if part.kind == "cited" else {}
+            return {"type": "document", "source": source, "title": name, **cited, **mark}
         case "call":
             call_id, name, given = part.value
             return {"type": "tool_use", "id": call_id, "name": name, "input": given}

@@ -113,7 +113,7 @@ def _uri(image: Any) -> str:
 
 def chat_cannot(talk: Talk) -> str | None:
     parts = [part for turn in talk.turns for part in turn.parts]
-    if any(part.kind == "note" for part in parts):
+    if any(part.kind in ("note", "cited") for part in parts):
         return "Chat Completions takes files, not documents of plain text"
     if any(part.kind == "result" and part.value[2] for part in parts):
         return "Chat Completions has no mark for the result of a failed call"

@@ -4,10 +4,11 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 import msgspec
+import pytest
 
 from tests.conformance.ask import Ingress
 from tests.conformance.hear import Upstream
-from tests.conformance.house import House, model_of
+from tests.conformance.house import House, cost_usd, model_of
 from tests.conformance.ingress import INGRESSES
 from tests.conformance.notes import DOWNGRADED, REFUSED, Note, note_for
 from tests.conformance.rows import ROWS, STREAM, Row
@@ -74,6 +75,9 @@ def _in_form(house: House, row: Row, ingress: Ingress, upstream: Upstream, note:
         _judge(_facts(_heard(house, upstream, 0)), _facts(wanted_talk), note.heard if note else {}),
         _judge(_facts(ingress.read(message)), _facts(upstream.says(row.reply)), note.got if note else {}),
     ]
+    assert message["usage"]["cost"] == pytest.approx(cost_usd(upstream.says(row.reply).usage)), (
+        "each token is paid once"
+    )
     forwarded = same and _bytes_kept(house, upstream, body)
     if row.again is not None and ingress.next_body is not None:
         house.ask(ingress, ingress.next_body(body, message, row.again))

@@ -76,13 +76,16 @@ class Front(LiveGateway):
             **self.env,
         }
         configuration = load_configuration(read_environment(variables))
-        self._thread = threading.Thread(target=self._run, args=(configuration,), name="front")
+        self._thread = threading.Thread(target=self._run, args=(configuration,), name="front", daemon=True)
         self._thread.start()
         self._ready.wait()
-        if self._failed is not None:
-            self._thread.join()
-            raise self._failed
-        self._wait_until_up()
+        try:
+            if self._failed is not None:
+                raise self._failed
+            self._wait_until_up()
+        except BaseException:
+            self.stop()
+            raise
         return self
 
     def chats(self) -> list[dict[str, Any]]:
@@ -112,6 +115,7 @@ class Front(LiveGateway):
         house = build_house(configuration, secret_keys_of(configuration.environment), transport=transport)
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
+            listener.listen()  # from here on clients wait in its queue until the server answers them
             self.port = listener.getsockname()[1]
             try:
                 await house.start()
@@ -124,7 +128,6 @@ class Front(LiveGateway):
                 await house.stop()
 
     def _wait_until_up(self) -> None:
-        # The listener takes connections before the server is ready to answer them; clients wait in its queue.
         answer = self.call("GET", "/health/quick")
         if answer.status_code != 200:
             raise RuntimeError(answer.text)

@@ -15,7 +15,8 @@ class Upstream:
     `hear` reads what reached the provider; `says` gives of a wanted reply what this dialect has words for, which is what
     a client must get; `remembers` is what the provider must hear of it when the client sends it back; `script` is that reply
     for the fake. `never` gives for rows of the matrix the reason why no provider
-    of this dialect could take part. `broken` is an error object as it sends one with status 200.
+    of this dialect could take part. `broken` is an error object as it sends one with status 200, `picture` a
+    picture as it stands in an answer.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Upstream:
     remembers: Callable[[Reply], Reply]
     script: Callable[[Reply], dict[str, Any]]
     broken: dict[str, Any]
+    picture: dict[str, Any]
     never: dict[str, str]
 
 

@@ -69,7 +69,8 @@ def _anthropic_part(block: dict[str, Any]) -> Part:
             where = source["url"] if source["type"] == "url" else (source["media_type"], source["data"])
             return Part("image", where, mark)
         case "document" if block["source"]["type"] == "text":
-            return Part("note", (block["source"]["data"], block.get("title")), mark)
+            kind = "cited" if block.get("citations") == {"enabled": True} else "note"
+            return Part(kind, (block["source"]["data"], block.get("title")), mark)
         case "document":
             source = block["source"]
             where = (None, source["url"]) if source["type"] == "url" else (source["media_type"], source["data"])
@@ -92,5 +93,9 @@ ANTHROPIC = Upstream(
     "anthropic", "Anthropic-like", "anthropic", "likeanthropic", "native-anthropic",
     _anthropic_hear, _anthropic_says, _anthropic_says, _anthropic_script,
     {"type": "error", "error": {"type": "api_error", "message": "The engine is on fire."}},
-    {"calls in turns": "Messages sends one block after the other"},
+    {},
+    {
+        "calls in turns": "Messages sends one block after the other",
+        "picture in the answer": "answers of Messages hold no pictures",
+    },
 )  # fmt: skip

@@ -95,6 +95,7 @@ GEMINI = Upstream(
     "gemini", "Gemini", "gemini", "likegemini", "gemini-3.1-pro-preview",
     _gemini_hear, _gemini_says, _gemini_remembers, _gemini_script,
     {"error": {"code": 500, "message": "The engine is on fire.", "status": "INTERNAL"}},
+    {"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}},
     {
         "calls in turns": "Gemini sends each call whole",
         "encrypted thinking": "Gemini shows what it thinks, or nothing",

@@ -119,6 +119,7 @@ def _split(url: str) -> Any:
 
 
 _OPENAI_ERROR = {"error": {"message": "The engine is on fire.", "type": "server_error", "param": None, "code": 500}}
+_PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
 _OPENAI_NEVER = {
     "cache marks, told": "Chat Completions tells what was read from the cache, not what was written",
 }
@@ -129,11 +130,11 @@ _PLAIN_NEVER = {
 
 OPENAI = Upstream(
     "openai", "OpenAI-like", "openai", "likeopenai", "native-openai",
-    _openai_hear, _openai_says, _openai_says, _openai_script, _OPENAI_ERROR, {**_OPENAI_NEVER, **_PLAIN_NEVER},
+    _openai_hear, _openai_says, _openai_says, _openai_script, _OPENAI_ERROR, _PICTURE, {**_OPENAI_NEVER, **_PLAIN_NEVER},
 )  # fmt: skip
 
 
 OPENROUTER = Upstream(
     "openrouter", "OpenRouter", "openai", "openrouter", "native-openrouter",
-    _openai_hear, _openrouter_says, _openrouter_says, _openrouter_script, _OPENAI_ERROR, _OPENAI_NEVER,
+    _openai_hear, _openrouter_says, _openrouter_says, _openrouter_script, _OPENAI_ERROR, _PICTURE, _OPENAI_NEVER,
 )  # fmt: skip

@@ -11,6 +11,7 @@ import httpx2 as httpx
 
 from tests.conformance.ask import Ingress
 from tests.conformance.hear import Upstream
+from tests.conformance.talk import Usage
 from tests.conformance.upstreams import UPSTREAMS
 from tests.fakes.handle import FakeUpstream
 from tests.live import Customer, LiveGateway
@@ -42,6 +43,12 @@ def model_toml(model: str, provider: str, native_id: str) -> str:
     return toml("[[models]]", id=model, name=model, context_length=200000, modality=modality, **able) + toml(
         "[[models.offers]]", provider=provider, native_id=native_id, **prices, **cache
     )
+
+
+def cost_usd(used: Usage) -> float:
+    """What a usage costs at the prices of `model_toml`."""
+    fresh = used.prompt - used.cached - used.written
+    return (fresh * 3 + used.cached * 0.3 + used.written * 3.75 + used.completion * 15) / 1e6
 
 
 def model_of(upstream: Upstream) -> str:
@@ -83,10 +90,15 @@ class House:
 
     def left_out_since(self, log_from: int) -> set[str]:
         """The parameters that the log, from this place on, names as left out. A line is written before the provider is called."""
+        return {name for line in self.told_since(log_from, "parameters_dropped") for name in line["names"]}
+
+    def told_since(self, log_from: int, event: str) -> list[dict[str, Any]]:
+        """The whole lines of the log from this place on that tell of this event."""
         with self.gateway.log_path.open("rb") as log:
             log.seek(log_from)
-            told = [json.loads(line) for line in log.read().decode().splitlines() if line.startswith("{")]
-        return {name for line in told if line.get("event") == "parameters_dropped" for name in line["names"]}
+            whole = log.read().decode().rpartition("\n")[0]
+        lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+        return [line for line in lines if line.get("event") == event]
 
     def spent_usd(self) -> list[tuple[str, float]]:
         """Type and amount of the ledger rows that requests wrote, oldest first."""

@@ -170,6 +170,27 @@ NOTES: tuple[Note, ...] = (
         "There are no documents of plain text; it arrives as text, under its name.",
         heard={"turns": _part_as(lambda part: Part("text", f"Document: {part.value[1]}\n\n{part.value[0]}"))},
     ),
+    Note(
+        ("citations of a document, asked for",), ("anthropic",), (*_OPENAI_LIKE, "gemini"),
+        "Nobody else cites documents: it arrives as text, under its name, and the log says that citations are left out.",
+        named=("documents.citations",),
+        heard={"turns": _part_as(lambda part: Part("text", f"Document: {part.value[1]}\n\n{part.value[0]}"))},
+    ),
+    Note(
+        ("picture in the answer",), _CHAT, ("gemini",),
+        "It is set aside in `gateway_raw`, in the provider's own form, and the log tells of it.",
+        got={"shown": False, "set aside": True, "logged": True},
+    ),
+    Note(
+        ("picture in the answer",), ("anthropic",), (*_OPENAI_LIKE, "gemini"),
+        "Messages has no place for it; it is not shown, and the log tells of it.",
+        got={"shown": False, "logged": True},
+    ),
+    Note(
+        ("picture in the answer",), _OLD, (*_OPENAI_LIKE, "gemini"),
+        "It is set aside in `gateway_raw`, in the provider's own form, and the log tells of it.",
+        got={"shown": False, "set aside": True, "logged": True},
+    ),
     Note(("audio",), _CHAT, ("anthropic",), "Anthropic takes no audio.", REFUSED, "messages[0]"),
     Note(
         ("JSON object",), _CHAT, ("anthropic",),

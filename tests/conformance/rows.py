@@ -8,6 +8,7 @@ from tests.conformance.trouble import (
     CLIENT_LEAVES,
     ERROR_IN_STREAM,
     ERROR_WITH_STATUS_200,
+    PICTURE,
     REFUSED,
     SILENT_ABOUT_USAGE,
     SILENT_CLOSE,
@@ -178,6 +179,11 @@ ROWS: dict[str, Row] = {
         Row("JSON object", Talk((said("As JSON."),), form="json"), Reply(('{"a": 1}',))),
         Row("JSON schema", Talk((said("As JSON."),), form=CITY), Reply(('{"city": "Rome"}',))),
         Row("citations", reply=Reply(("It is sunny.",), citations=(("https://example.com/w", "Weather"),))),
+        Row(
+            "citations of a document, asked for",
+            Talk((said("Sum up.", Part("cited", ("Once upon a time.", "tale"))),)),
+        ),
+        Row("picture in the answer", trouble=PICTURE),
         Row("logprobs", Talk((said("Hello!"),), logprobs=True), Reply(("Hello there.",), logprobs="Hello there.")),
         Row("several answers", Talk((said("Hello!"),), n=2), Reply(("Hello there.", "Hello there."))),
         Row(

@@ -13,7 +13,7 @@ class Part:
     """One part of a turn; `mark`: a prompt-cache breakpoint stands after it.
 
     kind and value: text (str), image (url or (type, base64)), detailed ((image, how closely to look)), document ((type, base64, name), or (None, url, name)), note ((text, name): a
-    document of plain text), audio ((format, base64)), call ((id, name, input)), result ((id, parts, is_error)),
+    document of plain text), cited (the same, to be cited), audio ((format, base64)), call ((id, name, input)), result ((id, parts, is_error)),
     thinking ((text, signature)), redacted (str), raw (a block of one dialect only).
     """
 

@@ -67,6 +67,23 @@ def silent_about_usage(house: "House", ingress: "Ingress", upstream: "Upstream",
     return {"counted": used.completion, "charged": (kind, abs(-amount - cost) < 1e-9), "rows": 1 + len(more)}
 
 
+def picture_in_answer(house: "House", ingress: "Ingress", upstream: "Upstream", stream: bool) -> dict[str, Any]:
+    """A picture beside the words: it is shown where it stood, or set aside in `gateway_raw`, or the log tells of it."""
+    house.fake.script(upstream.slug, {**upstream.script(Reply(("Look.",))), "blocks": [upstream.picture]})
+    log_from = house.log_size()
+    answer = house.ask(ingress, _body(ingress, upstream, stream))
+    reply = ingress.read(ingress.message(answer))
+    assert reply.texts == ("Look.",) and reply.finish == "stop"
+    there = "iVBORw0KGgo=" in answer.text
+    aside = there and '"gateway_raw":' in answer.text
+    until = time.monotonic() + _PATIENCE_S
+    while not (logged := house.told_since(log_from, "stream_chunks_unrecognized")) and time.monotonic() < until:
+        if there and not aside:
+            break
+        time.sleep(0.02)
+    return {"shown": there and not aside, "set aside": aside, "logged": bool(logged)}
+
+
 def refused_by_provider(house: "House", ingress: "Ingress", upstream: "Upstream", stream: bool) -> dict[str, Any]:
     """A provider that finds the request wrong: the client reads that, with the words of the provider, and pays nothing."""
     error = _worded(upstream.broken, "The temperature is too high for this model.")
@@ -148,3 +165,4 @@ ERROR_WITH_STATUS_200 = Trouble(error_with_status_200, {"status": 502, "code": "
 ERROR_IN_STREAM = Trouble(error_in_stream, _BROKEN_OFF)
 SILENT_CLOSE = Trouble(silent_close, _BROKEN_OFF)
 CLIENT_LEAVES = Trouble(client_leaves, {"stopped": True, "rows": ["api_usage"], "charged": True})
+PICTURE = Trouble(picture_in_answer, {"shown": True, "set aside": False, "logged": False})

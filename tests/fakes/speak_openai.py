@@ -33,6 +33,8 @@ def plain(request: dict[str, Any], behaviour: Behaviour, persona: str, number: i
         message["reasoning" if behaviour.details else "reasoning_content"] = behaviour.thinking
     if behaviour.details:
         message["reasoning_details"] = list(_details(behaviour))
+    if behaviour.blocks:
+        message["images"] = behaviour.blocks
     if behaviour.citations:
         message["annotations"] = [_citation(each) for each in behaviour.citations]
     if behaviour.tool_calls:
@@ -172,6 +174,8 @@ def _deltas(behaviour: Behaviour, persona: str) -> Iterator[dict[str, Any]]:
     text = _text(behaviour, persona) if not behaviour.tool_calls else behaviour.text
     for piece in behaviour.text_pieces(text) if text else []:
         yield {"content": piece}
+    if behaviour.blocks:
+        yield {"images": behaviour.blocks}
     if behaviour.citations:
         yield {"annotations": [_citation(each) for each in behaviour.citations]}
     yield from _call_deltas(behaviour)

@@ -39,6 +39,12 @@ def asks_for_detail(request: ChatRequest) -> bool:
     return any(isinstance(part, Image) and part.detail not in (None, "auto") for part in parts)
 
 
+def asks_for_citations(request: ChatRequest) -> bool:
+    """Whether the caller wants a document to be cited."""
+    parts = (part for message in request.messages for part in message.parts)
+    return any(isinstance(part, Document) and part.citations for part in parts)
+
+
 def has_cache_marks(request: ChatRequest) -> bool:
     """Whether the caller marks what is to be kept in the provider's prompt cache."""
     parts = (part for message in request.messages for part in message.parts)

@@ -5,7 +5,7 @@ from typing import Any
 from gatewayz.core.chat import ChatRequest, Document, ResponseFormat, Tool
 from gatewayz.dialects import json_text
 from gatewayz.dialects.base import Target
-from gatewayz.dialects.conversation import asks_for_detail, has_cache_marks, refuse_foreign_files
+from gatewayz.dialects.conversation import asks_for_citations, asks_for_detail, has_cache_marks, refuse_foreign_files
 from gatewayz.dialects.gemini.generation import thinker, thinking_config
 from gatewayz.dialects.gemini.parts_write import write_contents
 from gatewayz.dialects.gemini.tools import tool_members
@@ -91,7 +91,7 @@ def _unknown_here(request: ChatRequest) -> list[str]:
         "tools.strict": any(isinstance(tool, Tool) and bool(tool.strict) for tool in request.tools),
         "messages.name": any(message.name is not None for message in request.messages),
         "documents.name": any(document.name is not None and document.text is None for document in documents),
-        "documents.citations": any(document.citations for document in documents),
+        "documents.citations": asks_for_citations(request),
         "image_url.detail": asks_for_detail(request),
         "cache_control": has_cache_marks(request),
     }
