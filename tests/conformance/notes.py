@@ -220,7 +220,7 @@ NOTES: tuple[Note, ...] = (
     Note(("citations",), _OLD, _EVERY, "A completion has no place for sources; they are not shown.", got={"citations": ()}),
     Note(
         (
-            "tool call", "parallel calls", "calls in turns", "strict tool", "one call at a time", "a tool must be called",
+            "tool call", "parallel calls", "calls in turns", "strict tool", "no tool may be called", "one call at a time", "a tool must be called",
             "this tool must be called", "signed thinking", "encrypted thinking",
         ),
         _OLD, _EVERY, "Completions have no tools: use Chat Completions.", REFUSED, "tools",

@@ -99,6 +99,7 @@ ROWS: dict[str, Row] = {
             forms=(STREAM,),
             script={"interleave": True, "fragment_chars": 3},
         ),
+        Row("no tool may be called", Talk((said("Weather?"),), tools=(WEATHER,), choice="none")),
         Row("strict tool", Talk((said("Weather?"),), tools=(Tool("get_weather", CITY, strict=True),))),
         Row("one call at a time", Talk((said("Weather?"),), tools=(WEATHER, TIME), one_at_a_time=True)),
         Row("a tool must be called", Talk((said("Weather?"),), tools=(WEATHER,), choice="required"), Reply(("",), calls=(PARIS,), finish="tool_calls")),

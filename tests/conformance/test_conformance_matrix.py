@@ -35,6 +35,7 @@ def found(house: House) -> Callable[[Cell], Finding]:
     return look
 
 
+@pytest.mark.ac("AC-9.1.3", "AC-9.1.4", "AC-9.1.10", "AC-CC.13.1", "AC-CC.13.3")
 @pytest.mark.parametrize("cell", CELLS, ids=" | ".join)
 def test_cell(found: Callable[[Cell], Finding], cell: Cell) -> None:
     finding = found(cell)
