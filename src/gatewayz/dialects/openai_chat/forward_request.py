@@ -127,8 +127,9 @@ def _rename_reasoning(message: dict[str, Any], quirks: Quirks) -> bool:
     """
     others = [name for name in (SHOWN_REASONING, "reasoning") if name in message and name != quirks.reasoning_field]
     found = [message.pop(name) for name in others]
-    if found and quirks.reasoning_field:
-        message.setdefault(quirks.reasoning_field, found[0])
+    said = [value for value in found if value != _NULL]
+    if said and quirks.reasoning_field:
+        message.setdefault(quirks.reasoning_field, said[0])
     details = not quirks.reasoning_details and message.pop("reasoning_details", None) is not None
     return bool(found) or details
 
