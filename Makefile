@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= auto
 
-.PHONY: run test quick soak check bench docs lock clean help
+.PHONY: run test quick soak check bench docs conformance lock clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/ -/'
@@ -33,6 +33,9 @@ bench: $(VENV)/.test  ## compare with the floor and with peers that are installe
 
 docs: $(VENV)/.test  ## write docs/reference from the running code
 	@$(BIN)/python scripts/build_reference.py
+
+conformance: $(VENV)/.test  ## try every pairing of client and provider; writes docs/reference/conformance.md
+	@$(BIN)/python scripts/build_conformance.py
 
 lock:  ## maintainers: pin requirements/*.in again (needs uv)
 	@for name in run test; do uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \

@@ -18,6 +18,8 @@ import anthropic
 import httpx2 as httpx
 import openai
 
+from tests.events import Event as Event
+from tests.events import events
 from tests.fakes.handle import FakeUpstream
 from tests.live import Customer, LiveGateway, fresh_home
 
@@ -162,25 +164,6 @@ def ask(customer: Customer, dialect: str, model: str, *, stream: bool = False, *
     """One request in a dialect; a stream is read to its end."""
     path, body = BODIES[dialect]
     return customer.call("POST", path, body(model, stream=stream, **more))
-
-
-@dataclass(frozen=True)
-class Event:
-    """One server-sent event: its name ("" if none) and its data, decoded unless it is the terminator."""
-
-    name: str
-    data: Any
-
-
-def events(text: str) -> list[Event]:
-    """The events of a stream. Fails on anything else that stands in it: comments, unknown fields, a missing blank line."""
-    assert text.endswith("\n\n"), text[-200:]
-    found = []
-    for block in text[:-2].split("\n\n"):
-        shape = re.fullmatch(r"(?:event: (\w+)\n)?data: (.*)", block)
-        assert shape, f"not an event: {block!r}"
-        found.append(Event(shape[1] or "", shape[2] if shape[2] == "[DONE]" else json.loads(shape[2])))
-    return found
 
 
 def text_of(dialect: str, answer: httpx.Response) -> str:

@@ -336,9 +336,9 @@ def test_anthropic_streams_without_their_last_blank_line() -> None:
 def test_anthropic_members_that_a_profile_names_are_stripped() -> None:
     target = Target("n", Quirks(strip_answer_fields=frozenset({"container"})))
     relay = ANTHROPIC.forwarder(VOICE, target, price)
-    relay.feed(event("message_start", message={"model": "c", "container": 1}))
+    relay.feed(event("message_start", message={"model": "c", "container": 1, "usage": {"input_tokens": 7}}))
     text = event("content_block_delta", index=0, delta={"type": "text_delta", "text": "Hi"})
-    assert payloads(relay.feed(text))[0]["message"] == {"model": "org/model"}
+    assert payloads(relay.feed(text))[0]["message"] == {"model": "org/model", "usage": {"input_tokens": 7}}
     answer = b'{"type":"message","content":[],"model":"c","container":1}'
     forwarded = json.loads(ANTHROPIC.forward_answer(answer, VOICE, NOTHING, 0, target.quirks))
     assert "container" not in forwarded

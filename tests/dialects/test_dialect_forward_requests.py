@@ -147,6 +147,33 @@ def test_temperature_is_lowered_to_what_the_provider_takes() -> None:
     assert forwarded({"temperature": None}, target)["temperature"] is None
 
 
+@pytest.mark.parametrize(
+    ("quirks", "left"),
+    [
+        ({}, {"reasoning_content": "R", "reasoning_details": [{"type": "reasoning.text", "text": "R"}]}),
+        ({"reasoning_field": "reasoning"}, {"reasoning": "R"}),
+        ({"reasoning_field": ""}, {}),
+        (
+            {"reasoning_field": "reasoning", "reasoning_details": True},
+            {"reasoning": "R", "reasoning_details": [{"type": "reasoning.text", "text": "R"}]},
+        ),
+    ],
+)
+def test_reasoning_goes_back_under_the_name_that_the_provider_reads(
+    quirks: dict[str, Any], left: dict[str, Any]
+) -> None:
+    details = [{"type": "reasoning.text", "text": "R"}]
+    said = {"role": "assistant", "content": "A", "reasoning_content": "R", "reasoning_details": details}
+    sent = forwarded({"messages": [*USER, said, *USER]}, quirky(**quirks))["messages"]
+    assert sent == [*USER, {"role": "assistant", "content": "A", **left}, *USER]
+
+
+def test_reasoning_that_a_client_sends_back_as_null_is_none() -> None:
+    said = {"role": "assistant", "content": "A", "reasoning_content": None}
+    sent = forwarded({"messages": [*USER, said]}, quirky(reasoning_field="reasoning"))["messages"]
+    assert sent[1] == {"role": "assistant", "content": "A"}
+
+
 def test_providers_that_choose_tools_on_their_own() -> None:
     target = quirky(tool_choice=False)
     tools = [{"type": "function", "function": {"name": "f"}}]

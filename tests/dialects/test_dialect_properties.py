@@ -3,6 +3,7 @@
 import itertools
 import json
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -143,7 +144,7 @@ def test_no_answer_raises_anything_but_value_error(dialect: Dialect, value: Any)
             answer, facts = dialect.read_answer(variant)
         except ValueError:
             continue
-        assert dialect.glance_answer(variant) == facts
+        assert dialect.glance_answer(variant) == replace(facts, unknown_events=0, unknown_excerpt=None)
         for client in (OPENAI, ANTHROPIC):
             json.loads(client.write_answer(answer, VOICE, facts.usage or NOTHING, 1))
 

@@ -1,6 +1,7 @@
 """Every recorded answer of the two dialects, read, forwarded and translated, against an independent reading."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -221,7 +222,9 @@ def test_translated_stream_says_the_same_to_the_other_client(recording: Recordin
 def test_plain_answers_are_read_forwarded_and_translated(recording: Recording) -> None:
     expected = hear_answer(recording)
     answer, facts = recording.dialect.read_answer(recording.body)
-    assert facts == recording.dialect.glance_answer(recording.body)
+    # A client of the same dialect knows every part: only a translated answer may hold one that is not.
+    known = replace(facts, unknown_events=0, unknown_excerpt=None)
+    assert known == recording.dialect.glance_answer(recording.body)
     assert facts.native_finish is not None or not expected.finish
     assert main_counts(facts.usage) == main_counts(expected_usage(recording, expected.usage))
     filtered = facts.finish == "content_filter"

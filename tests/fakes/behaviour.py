@@ -11,7 +11,9 @@ class Behaviour:
     Content: `text`, `thinking` (with `signature`), `redacted`, `refusal`, `tool_calls` (`[{id, name, arguments}]`, the
     arguments as text or value), `finish` in the words of the dialect; `pieces` cuts the text of a stream as given,
     `chunk_chars` by length, `fragment_chars` the arguments; `interleave` sends the fragments of parallel calls in
-    turns.
+    turns. `details`: reasoning goes into `reasoning_details`, signed and encrypted, as OpenRouter sends it. `citations`
+    (`[{url, title}]`) are sources of the text, `logprobs` gives one probability for each piece of it, `stop_sequence` is
+    the stop text that ended it, `blocks` are raw blocks before it (of OpenAI: the images beside it), `members` further top-level members of every body.
     Usage: `usage` `{prompt, completion, cached, cache_write, reasoning}`, None to say nothing; `usage_when` is "end",
     "every" chunk, or "own" (its own chunk although nobody asked).
     Trouble by status: `status` (0: reset without any reply), `error` (the body, a value or text), `headers`.
@@ -23,6 +25,7 @@ class Behaviour:
     one comment line).
     Time: `delay_s` before the headers, `first_delay_s` before the first chunk, `chunk_delay_s` between chunks, `hang`
     at "headers", "first" or "middle" for ever. `read_body` False: the request's body is never read.
+    `keep_body`: the journal keeps the request's body as text, too (`text`).
     """
 
     text: str | None = None
@@ -32,6 +35,12 @@ class Behaviour:
     refusal: str | None = None
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
     finish: str | None = None
+    details: bool = False
+    citations: list[dict[str, str]] = field(default_factory=list)
+    logprobs: bool = False
+    stop_sequence: str | None = None
+    blocks: list[dict[str, Any]] = field(default_factory=list)
+    members: dict[str, Any] = field(default_factory=dict)
     model: str | None = None
     id: str | None = None
     pieces: list[str] | None = None
@@ -64,6 +73,7 @@ class Behaviour:
     chunk_delay_s: float = 0.0
     hang: str | None = None
     read_body: bool = True
+    keep_body: bool = False
 
     def text_pieces(self, text: str) -> list[str]:
         """The text as the chunks of a stream carry it."""

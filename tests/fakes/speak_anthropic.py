@@ -25,6 +25,9 @@ def streams(path: str) -> bool:
     return path.endswith(":streamRawPredict")
 
 
+_CITED = {"type": "web_search_result_location", "cited_text": "as it is said there", "encrypted_index": "aW5kZXg="}
+
+
 def default_error(status: int) -> dict[str, Any]:
     """An error body as Anthropic would word this status."""
     kinds = {
@@ -50,7 +53,7 @@ def plain(request: dict[str, Any], behaviour: Behaviour, persona: str, number: i
 def frames(request: dict[str, Any], behaviour: Behaviour, persona: str, number: int) -> Iterator[tuple[str, bool]]:
     """The events of a stream, each with whether it is content."""
     counts = behaviour.usage
-    start = {**_head(request, behaviour, number), "content": [], "stop_reason": None}
+    start = {**_head(request, behaviour, number), "content": [], "stop_reason": None, "stop_sequence": None}
     if counts is not None:
         start["usage"] = usage({**counts, "completion": 1})
     yield event("message_start", {"message": start}), False
@@ -63,7 +66,8 @@ def frames(request: dict[str, Any], behaviour: Behaviour, persona: str, number: 
     )
     for run in runs:
         yield from run
-    ended: dict[str, Any] = {"delta": {"stop_reason": _stop_reason(behaviour), "stop_sequence": None}}
+    stopped = {"stop_reason": _stop_reason(behaviour), "stop_sequence": behaviour.stop_sequence}
+    ended: dict[str, Any] = {"delta": stopped}
     if counts is not None:
         ended["usage"] = {"output_tokens": counts.get("completion", 0)}
     yield event("message_delta", ended), False
@@ -111,11 +115,16 @@ def _head(request: dict[str, Any], behaviour: Behaviour, number: int) -> dict[st
         "type": "message",
         "role": "assistant",
         "model": behaviour.model or request.get("model", "fake"),
-        "stop_sequence": None,
+        "stop_sequence": behaviour.stop_sequence,
+        **behaviour.members,
     }
 
 
 def _stop_reason(behaviour: Behaviour) -> str:
+    if behaviour.stop_sequence is not None:
+        return "stop_sequence"
+    if behaviour.refusal is not None:
+        return "refusal"
     return behaviour.finish or ("tool_use" if behaviour.tool_calls else "end_turn")
 
 
@@ -130,8 +139,10 @@ def _blocks(behaviour: Behaviour, persona: str) -> list[dict[str, Any]]:
     text = behaviour.text
     if text is None and not behaviour.tool_calls:
         text = f"Hello from {persona}" if behaviour.refusal is None else behaviour.refusal
+    blocks += behaviour.blocks
     if text:
-        blocks.append({"type": "text", "text": text})
+        cited = [{**_CITED, **each} for each in behaviour.citations]
+        blocks.append({"type": "text", "text": text, **({"citations": cited} if cited else {})})
     for place, call in enumerate(behaviour.tool_calls):
         blocks.append({"type": "tool_use", "id": _id(call, place), "name": call["name"], "input": _input(call)})
     return blocks
@@ -155,7 +166,9 @@ def _block_events(behaviour: Behaviour, block: dict[str, Any], at: int) -> Itera
     match block["type"]:
         case "text":
             opened["text"] = ""
+            cited = opened.pop("citations", [])
             deltas = [{"type": "text_delta", "text": each} for each in behaviour.text_pieces(block["text"])]
+            deltas += [{"type": "citations_delta", "citation": each} for each in cited]
         case "thinking":
             opened["thinking"], opened["signature"] = "", ""
             deltas = [{"type": "thinking_delta", "thinking": block["thinking"]}]

@@ -36,20 +36,25 @@ def default_error(status: int) -> dict[str, Any]:
 
 def plain(request: dict[str, Any], behaviour: Behaviour, persona: str, number: int) -> dict[str, Any]:
     """A plain answer."""
-    return _body(behaviour, number, _parts(behaviour, persona), _finish(behaviour), usage(behaviour.usage))
+    parts = _parts(behaviour, persona)
+    body = _body(behaviour, number, parts, _finish(behaviour), usage(behaviour.usage))
+    if body["candidates"]:
+        body["candidates"] = [{**body["candidates"][0], "index": index} for index in range(_candidates(request))]
+    return body
 
 
 def frames(request: dict[str, Any], behaviour: Behaviour, persona: str, number: int) -> Iterator[tuple[str, bool]]:
     """The events of a stream, each with whether it is content. There is no terminator."""
-    for part in _parts(behaviour, persona):
+    wanted = range(_candidates(request))
+    for index, part in [(index, part) for index in wanted for part in _parts(behaviour, persona)]:
         texts = behaviour.text_pieces(part["text"]) if "text" in part else [None]
         for place, text in enumerate(texts):
             piece = part if text is None else {**part, "text": text}
             if place < len(texts) - 1:
                 piece.pop("thoughtSignature", None)
-            yield event(_body(behaviour, number, [piece], None, _so_far(behaviour))), True
-    if not behaviour.no_done:
-        yield event(_body(behaviour, number, [{"text": ""}], _finish(behaviour), usage(behaviour.usage))), False
+            yield event(_body(behaviour, number, [piece], None, _so_far(behaviour), index)), True
+    for index in wanted if not behaviour.no_done else ():
+        yield event(_body(behaviour, number, [{"text": ""}], _finish(behaviour), usage(behaviour.usage), index)), False
 
 
 def error_frame(error: Any) -> str:
@@ -92,20 +97,50 @@ def claims_of(form: Any) -> dict[str, Any]:
 
 
 def _body(
-    behaviour: Behaviour, number: int, parts: list[dict[str, Any]], finish: str | None, counts: dict[str, Any] | None
+    behaviour: Behaviour,
+    number: int,
+    parts: list[dict[str, Any]],
+    finish: str | None,
+    counts: dict[str, Any] | None,
+    index: int = 0,
 ) -> dict[str, Any]:
-    candidate: dict[str, Any] = {"content": {"role": "model", "parts": parts}, "index": 0}
+    candidate: dict[str, Any] = {"content": {"role": "model", "parts": parts}, "index": index}
+    text = "".join(part.get("text", "") for part in parts if not part.get("thought"))
     if finish is not None:
         candidate["finishReason"] = finish
+        if behaviour.citations:
+            candidate["groundingMetadata"] = _grounding(behaviour)
+    if behaviour.logprobs and text:
+        chosen = [{"token": piece, "logProbability": -0.25} for piece in behaviour.text_pieces(text)]
+        candidate["logprobsResult"] = {"chosenCandidates": chosen if finish else [{**chosen[0], "token": text}]}
     body: dict[str, Any] = {"candidates": [] if behaviour.empty else [candidate]}
     if counts is not None:
         body["usageMetadata"] = counts
-    return {**body, "modelVersion": behaviour.model or "fake", "responseId": behaviour.id or f"gemini-fake-{number}"}
+    return {
+        **body,
+        **behaviour.members,
+        "modelVersion": behaviour.model or "fake",
+        "responseId": behaviour.id or f"gemini-fake-{number}",
+    }
 
 
 def _so_far(behaviour: Behaviour) -> dict[str, Any] | None:
     """What a chunk in the middle tells of usage: the prompt."""
     return None if behaviour.usage is None else {"promptTokenCount": behaviour.usage.get("prompt", 0)}
+
+
+def _candidates(request: dict[str, Any]) -> int:
+    return int(request.get("generationConfig", {}).get("candidateCount", 1))
+
+
+def _grounding(behaviour: Behaviour) -> dict[str, Any]:
+    """Sources of the first four bytes of the text."""
+    chunks = [{"web": {"uri": each["url"], "title": each["title"]}} for each in behaviour.citations]
+    segment = {"startIndex": 0, "endIndex": 4}
+    return {
+        "groundingChunks": chunks,
+        "groundingSupports": [{"segment": segment, "groundingChunkIndices": list(range(len(chunks)))}],
+    }
 
 
 def _finish(behaviour: Behaviour) -> str:
@@ -122,6 +157,7 @@ def _parts(behaviour: Behaviour, persona: str) -> list[dict[str, Any]]:
     text = behaviour.text
     if text is None and not behaviour.tool_calls:
         text = f"Hello from {persona}"
+    parts += behaviour.blocks
     if text:
         parts.append({"text": text})
     for call in behaviour.tool_calls:

@@ -30,14 +30,22 @@ def plain(request: dict[str, Any], behaviour: Behaviour, persona: str, number: i
     if behaviour.refusal is not None:
         message["refusal"] = behaviour.refusal
     if behaviour.thinking is not None:
-        message["reasoning_content"] = behaviour.thinking
+        message["reasoning" if behaviour.details else "reasoning_content"] = behaviour.thinking
+    if behaviour.details:
+        message["reasoning_details"] = list(_details(behaviour))
+    if behaviour.blocks:
+        message["images"] = behaviour.blocks
+    if behaviour.citations:
+        message["annotations"] = [_citation(each) for each in behaviour.citations]
     if behaviour.tool_calls:
         message["content"] = behaviour.text
         message["tool_calls"] = [_call(call, place) for place, call in enumerate(behaviour.tool_calls)]
-    choices = [
-        {"index": index, "message": message, "logprobs": None, "finish_reason": _finish(behaviour)}
-        for index in range(request.get("n") or 1)
-    ]
+    choice: dict[str, Any] = {"message": message, "logprobs": None, "finish_reason": _finish(behaviour)}
+    if behaviour.logprobs:
+        choice["logprobs"] = {"content": [_logprob(each) for each in behaviour.text_pieces(message["content"])]}
+    if behaviour.stop_sequence is not None:
+        choice["stop_reason"] = behaviour.stop_sequence
+    choices = [{"index": index, **choice} for index in range(request.get("n") or 1)]
     answer = {**_head(request, behaviour, number), "object": "chat.completion", "choices": choices}
     if behaviour.empty:
         answer["choices"] = []
@@ -54,6 +62,10 @@ def frames(request: dict[str, Any], behaviour: Behaviour, persona: str, number: 
 
     def event(index: int, delta: dict[str, Any], finish: str | None = None) -> str:
         choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
+        if behaviour.logprobs and delta.get("content"):
+            choice["logprobs"] = {"content": [_logprob(delta["content"])]}
+        if finish is not None and behaviour.stop_sequence is not None:
+            choice["stop_reason"] = behaviour.stop_sequence
         return data({**head, "choices": [choice], **every})
 
     if not behaviour.empty:
@@ -113,7 +125,26 @@ def _head(request: dict[str, Any], behaviour: Behaviour, number: int) -> dict[st
         "id": behaviour.id or f"chatcmpl-fake-{number}",
         "created": CREATED,
         "model": behaviour.model or request.get("model", "fake"),
+        **behaviour.members,
     }
+
+
+def _details(behaviour: Behaviour) -> Iterator[dict[str, Any]]:
+    """The reasoning as OpenRouter tells it: readable and signed, then encrypted."""
+    family = {"format": "anthropic-claude-v1"}
+    if behaviour.thinking is not None:
+        signed = {"signature": behaviour.signature} if behaviour.signature is not None else {}
+        yield {"type": "reasoning.text", "text": behaviour.thinking, **signed, **family, "index": 0}
+    if behaviour.redacted is not None:
+        yield {"type": "reasoning.encrypted", "data": behaviour.redacted, **family, "index": 1}
+
+
+def _citation(source: dict[str, str]) -> dict[str, Any]:
+    return {"type": "url_citation", "url_citation": {"start_index": 0, "end_index": 4, **source}}
+
+
+def _logprob(token: str) -> dict[str, Any]:
+    return {"token": token, "logprob": -0.25, "bytes": list(token.encode()), "top_logprobs": []}
 
 
 def _text(behaviour: Behaviour, persona: str) -> str | None:
@@ -132,7 +163,10 @@ def _call(call: dict[str, Any], place: int) -> dict[str, Any]:
 
 
 def _deltas(behaviour: Behaviour, persona: str) -> Iterator[dict[str, Any]]:
-    if behaviour.thinking is not None:
+    if behaviour.details:
+        for detail in _details(behaviour):
+            yield {"reasoning": detail.get("text", ""), "reasoning_details": [detail]}
+    elif behaviour.thinking is not None:
         for piece in behaviour.text_pieces(behaviour.thinking) if behaviour.pieces is None else [behaviour.thinking]:
             yield {"reasoning_content": piece}
     if behaviour.refusal is not None:
@@ -140,6 +174,10 @@ def _deltas(behaviour: Behaviour, persona: str) -> Iterator[dict[str, Any]]:
     text = _text(behaviour, persona) if not behaviour.tool_calls else behaviour.text
     for piece in behaviour.text_pieces(text) if text else []:
         yield {"content": piece}
+    if behaviour.blocks:
+        yield {"images": behaviour.blocks}
+    if behaviour.citations:
+        yield {"annotations": [_citation(each) for each in behaviour.citations]}
     yield from _call_deltas(behaviour)
 
 

@@ -3,7 +3,8 @@
     python tests/fakes/upstream.py --port 0        prints the port, serves until stdin closes or it is killed
 
 One process plays many providers: `/p/{persona}/v1/chat/completions`, `/p/{persona}/v1/messages` (without `/p/…` the
-persona is "default"). `POST /_script` takes `{persona, model?, default?, queue?}` (see `behaviour.py`), `GET
+persona is "default"); what stands before the endpoint may differ, as it does between providers. `POST /_script` takes
+`{persona, model?, default?, queue?}` (see `behaviour.py`), `GET
 /_journal?persona=` tells what was asked, `POST /_reset` forgets both. Without a script: 200, "Hello from {persona}",
 usage 10/5. Gemini's model and whether to stream stand in the path, `…/models/{model}:generateContent`, and so do Claude's at
 Vertex, `…/publishers/anthropic/models/{model}:rawPredict`; `/token` issues
@@ -24,7 +25,7 @@ import speak_openai
 from behaviour import Behaviour, Scripts
 from delivery import Cut, Gone, Sender, as_body
 
-SPEAKERS: dict[str, Any] = {"/v1/chat/completions": speak_openai, "/v1/messages": speak_anthropic}
+SPEAKERS: dict[str, Any] = {"/chat/completions": speak_openai, "/messages": speak_anthropic}  # by the path's end
 JOURNAL_LIMIT = 20_000
 
 
@@ -66,15 +67,22 @@ class Upstream:
             writer.transport.pause_reading()  # type: ignore[attr-defined]
             await asyncio.get_running_loop().create_future()
         body = await _body(reader, headers)
-        await self._answer(reader, writer, path, self._entry(persona, method, target, headers, body))
+        await self._answer(reader, writer, path, self._entry(persona, method, target, headers, body), body)
         return headers.get("connection", "").lower() != "close"
 
     async def _answer(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str, entry: dict[str, Any]
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        path: str,
+        entry: dict[str, Any],
+        body: bytes,
     ) -> None:
         request = entry["body"] if isinstance(entry["body"], dict) else {}
         model = _model_of(path, request)
         script = self.scripts.next(entry["persona"], model if isinstance(model, str) else None)
+        if script.keep_body:
+            entry["text"] = body.decode()
         sender = Sender(reader, writer, script)
         try:
             await self._behave(sender, script, path, request, entry)
@@ -175,7 +183,7 @@ def _speaker(path: str) -> Any:
     cloud_model = speak_anthropic.model_in(path)
     if cloud_model:
         return None if cloud_model == speak_anthropic.COUNTER else speak_anthropic
-    return SPEAKERS.get(path)
+    return next((speaker for end, speaker in SPEAKERS.items() if path.endswith(end)), None)
 
 
 def _model_of(path: str, request: Any) -> Any:
@@ -212,7 +220,7 @@ def _frames(speaker: Any, request: dict[str, Any], script: Behaviour, entry: dic
 
 
 def _other(path: str, persona: str, request: dict[str, Any]) -> tuple[int, Any]:
-    if path == "/v1/models":
+    if path.endswith("/models"):
         return 200, speak_openai.models(persona)
     if path == "/v1/messages/count_tokens" or speak_anthropic.model_in(path) == speak_anthropic.COUNTER:
         return 200, speak_anthropic.count_tokens(request)

@@ -62,6 +62,7 @@ def blocks(language: str) -> Iterator[tuple[str, str]]:
 def test_the_reference_is_current() -> None:
     made = build_reference.pages()
     there = {path.name: path.read_text(encoding="utf-8") for path in (DOCS / "reference").glob("*.md")}
+    there.pop("conformance.md")  # the conformance suite writes and compares its own page
     assert there.keys() == made.keys(), "run `make docs`"
     for name, text in made.items():
         assert there[name] == text, f"docs/reference/{name} is not current: run `make docs`"

@@ -99,7 +99,10 @@ class Target:
 
 
 class AnswerFacts(msgspec.Struct, frozen=True):
-    """What a plain answer said, for metering and records."""
+    """What a plain answer said, for metering and records.
+
+    `unknown_events` counts its parts of kinds that the client's dialect may not know; `unknown_excerpt` begins the first.
+    """
 
     usage: Usage | None
     finish: str | None
@@ -107,6 +110,8 @@ class AnswerFacts(msgspec.Struct, frozen=True):
     upstream_id: str | None
     empty: bool
     output_chars: int
+    unknown_events: int = 0
+    unknown_excerpt: str | None = None
 
 
 @dataclass(slots=True)

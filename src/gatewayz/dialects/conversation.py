@@ -9,7 +9,7 @@ nobody asked for becomes plain text.
 from collections import defaultdict, deque
 from collections.abc import Sequence
 
-from gatewayz.core.chat import ChatRequest, Document, Message, Part, Text, ToolCall, ToolResult
+from gatewayz.core.chat import ChatRequest, Document, Image, Message, Part, Text, ToolCall, ToolResult
 from gatewayz.dialects.parameters import unsupported
 
 NO_RESULT = "No result was returned for this tool call."
@@ -31,6 +31,24 @@ def refuse_foreign_files(request: ChatRequest, dialect: str) -> None:
                 raise unsupported(
                     f"messages[{index}].file_id", "names a file that the provider of this model does not hold"
                 )
+
+
+def asks_for_detail(request: ChatRequest) -> bool:
+    """Whether the caller says how closely an image is to be looked at, other than as the provider sees fit."""
+    parts = (part for message in request.messages for part in message.parts)
+    return any(isinstance(part, Image) and part.detail not in (None, "auto") for part in parts)
+
+
+def asks_for_citations(request: ChatRequest) -> bool:
+    """Whether the caller wants a document to be cited."""
+    parts = (part for message in request.messages for part in message.parts)
+    return any(isinstance(part, Document) and part.citations for part in parts)
+
+
+def has_cache_marks(request: ChatRequest) -> bool:
+    """Whether the caller marks what is to be kept in the provider's prompt cache."""
+    parts = (part for message in request.messages for part in message.parts)
+    return any(getattr(part, "cache", None) is not None for part in (*parts, *request.tools))
 
 
 def with_results_paired(messages: Sequence[Message]) -> list[Message]:

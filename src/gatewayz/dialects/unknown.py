@@ -1,8 +1,13 @@
 """Chunks that a dialect does not know: an error in disguise, text at an unusual place, or something to pass on."""
 
+from collections.abc import Iterable
 from typing import Any
 
+from msgspec.structs import replace
+
+from gatewayz.core.chat import Choice, Opaque
 from gatewayz.dialects import json_text
+from gatewayz.dialects.base import EXCERPT_BYTES, AnswerFacts
 
 _TEXT_MEMBERS = ("text", "content", "output_text", "completion", "response", "generated_text", "delta", "token")
 _OBJECT_MEMBERS = ("message", "data", "result")
@@ -39,6 +44,15 @@ def find_text(value: Any, depth: int = _DEPTH) -> str | None:
     if isinstance(choices, list) and len(choices) == 1:
         return find_text(choices[0], depth - 1)
     return None
+
+
+def noting_opaque(facts: AnswerFacts, choices: Iterable[Choice]) -> AnswerFacts:
+    """The facts of a plain answer with its opaque parts counted, as chunks of unknown form are in a stream."""
+    opaque = [part for choice in choices for part in choice.parts if isinstance(part, Opaque)]
+    if not opaque:
+        return facts
+    excerpt = json_text.dump(opaque[0].raw)[:EXCERPT_BYTES].decode("utf-8", "replace")
+    return replace(facts, unknown_events=len(opaque), unknown_excerpt=excerpt)
 
 
 def raw_value(data: bytes) -> Any:

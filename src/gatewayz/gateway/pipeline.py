@@ -204,6 +204,7 @@ class Gateway:
         trip.cost = self._settlement.price(answer.candidate, trip.usage)
         trip.finish, trip.upstream_id = facts.native_finish or facts.finish, facts.upstream_id
         self._rooms.staying.served(trip, trip.usage)
+        trip.unknown_events, trip.unknown_excerpt = facts.unknown_events, facts.unknown_excerpt
         body = answer.render(trip.usage, trip.cost)
         stored = self._rooms.replays.stored(trip, "application/json", body)
         receipt = await self._settlement.charge(trip, 200, self._now(), stored)

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from gatewayz.dialects.base import Quirks
 from gatewayz.providers.addresses import account_urls, configured_url, first_set, profile_url
 from gatewayz.providers.config import SIMULATED_SLUG, ConfiguredProvider, fit_for_header
-from gatewayz.providers.profile import CHAT_PATHS, DialectName, Profile, Provider
+from gatewayz.providers.profile import CHAT_PATHS, NO_QUIRKS, DialectName, Profile, Provider
 from gatewayz.providers.quirks import with_quirks
 from gatewayz.providers.service_accounts import ServiceAccount, account_in
 from gatewayz.providers.ways import NO_WAYS, Way, ways_beside
@@ -26,10 +25,6 @@ _ANTHROPIC_VERSION = "2023-06-01"  # the version whose shapes the dialect reads
 # How a provider without a profile wants its key, by dialect: (header, scheme).
 _AUTH: Mapping[str, tuple[str, str]] = MappingProxyType(
     {"openai": ("Authorization", "Bearer"), "anthropic": ("x-api-key", ""), "gemini": ("x-goog-api-key", "")}
-)
-# What any provider of a dialect is taken to be, unless its profile or the operator says otherwise.
-_QUIRKS: Mapping[str, Quirks] = MappingProxyType(
-    {"openai": Quirks(), "anthropic": Quirks(max_temperature=1.0), "gemini": Quirks()}
 )
 
 
@@ -200,7 +195,7 @@ def _from_config(wanted: ConfiguredProvider, profile: Profile | None, env: Mappi
         dialect=dialect,
         url=url,
         headers=_headers(dialect, spoken, key, wanted.headers),
-        quirks=with_quirks(spoken.quirks if spoken else _QUIRKS[dialect], wanted.quirks),
+        quirks=with_quirks(spoken.quirks if spoken else NO_QUIRKS, wanted.quirks),
         priority=wanted.priority if wanted.priority is not None else default_priority(wanted.slug, profile is not None),
         regions=wanted.regions or _regions_of(profile, wanted),
         breaker=wanted.breaker,

@@ -20,6 +20,7 @@ from gatewayz.dialects.anthropic import wire
 from gatewayz.dialects.anthropic.parts_read import read_block
 from gatewayz.dialects.anthropic.parts_write import answer_block
 from gatewayz.dialects.base import AnswerFacts, Quirks, Voice
+from gatewayz.dialects.unknown import noting_opaque
 
 
 def glance_answer(body: bytes) -> AnswerFacts:
@@ -39,7 +40,7 @@ def read_answer(body: bytes) -> tuple[ChatAnswer, AnswerFacts]:
         stop_sequence=stopped_by if isinstance(stopped_by, str) else None,
     )
     model = read.model if isinstance(read.model, str) else ""
-    return ChatAnswer(facts.upstream_id or "", model, 0, (choice,), facts.usage), facts
+    return ChatAnswer(facts.upstream_id or "", model, 0, (choice,), facts.usage), noting_opaque(facts, (choice,))
 
 
 def write_answer(answer: ChatAnswer, voice: Voice, usage: Usage, cost_nano_usd: int) -> bytes:

@@ -186,6 +186,8 @@ class AnthropicForwarder:
         for name in self._strip:
             inner.pop(name, None)
         inner["model"] = self._voice.model
+        if not isinstance(message.get("usage"), dict):
+            inner["usage"] = wire.usage_members(Usage())  # official clients write the final counts into this object
         fields["message"] = inner
         return json_text.dump(fields)
 

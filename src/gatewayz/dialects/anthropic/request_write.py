@@ -17,13 +17,14 @@ from gatewayz.dialects.anthropic.parts_write import cache_member, is_signed_here
 from gatewayz.dialects.anthropic.thinking import plan_thinking
 from gatewayz.dialects.anthropic.wire import NAME
 from gatewayz.dialects.base import Target
-from gatewayz.dialects.conversation import refuse_foreign_files
+from gatewayz.dialects.conversation import asks_for_detail, refuse_foreign_files
 from gatewayz.dialects.parameters import unsupported
 
 JSON_INSTRUCTION = "Answer with one valid JSON object and nothing else: no explanation, no code fence."
 _TIERS = {"auto": "auto", "default": "standard_only"}
-_REFUSED_EXTRAS = ("web_search_options", "audio", "modalities")  # of Chat Completions: another kind of answer
+_REFUSED_EXTRAS = ("audio", "modalities")  # of Chat Completions: another kind of answer
 _TEXT_ONLY: list[Any] = [None, ["text"], False, {}]
+_SEARCH = "web_search_options"  # asks for a search even where it is empty
 _FORCED = ("required", "named")
 _LEAST_TOP_P = 0.95  # with thinking, Anthropic takes no smaller value
 
@@ -89,8 +90,9 @@ def _refuse(request: ChatRequest) -> None:
         raise unsupported("logprobs" if request.logprobs else "top_logprobs", "are not given by this provider")
     if request.dialect == NAME:
         return
-    for name in _REFUSED_EXTRAS:
-        if request.extra.get(name) not in _TEXT_ONLY:
+    for name in (_SEARCH, *_REFUSED_EXTRAS):
+        given = request.extra.get(name)
+        if given is not None and (name == _SEARCH or given not in _TEXT_ONLY):
             raise unsupported(name, "is not supported by the provider of this model")
 
 
@@ -109,6 +111,8 @@ def _unknown_here(request: ChatRequest) -> list[str]:
     ]
     if any(message.name is not None for message in request.messages):
         names.append("messages.name")
+    if asks_for_detail(request):
+        names.append("image_url.detail")
     return names if request.dialect == NAME else names + sorted(request.extra)
 
 

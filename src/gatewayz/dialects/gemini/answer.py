@@ -8,6 +8,7 @@ from gatewayz.dialects.base import AnswerFacts
 from gatewayz.dialects.gemini import wire
 from gatewayz.dialects.gemini.grounding import annotations
 from gatewayz.dialects.gemini.logprobs import openai_logprobs
+from gatewayz.dialects.unknown import noting_opaque
 
 
 def read_answer(body: bytes) -> tuple[ChatAnswer, AnswerFacts]:
@@ -33,7 +34,7 @@ def read_answer(body: bytes) -> tuple[ChatAnswer, AnswerFacts]:
         output_chars=sum(_chars(part) for choice in choices for part in choice.parts),
     )
     model = read.model_version if isinstance(read.model_version, str) else ""
-    return ChatAnswer(upstream_id or "", model, 0, choices, facts.usage), facts
+    return ChatAnswer(upstream_id or "", model, 0, choices, facts.usage), noting_opaque(facts, choices)
 
 
 class _Reader:

@@ -5,7 +5,7 @@ from typing import Any
 from gatewayz.core.chat import ChatRequest, Document, ResponseFormat, Tool
 from gatewayz.dialects import json_text
 from gatewayz.dialects.base import Target
-from gatewayz.dialects.conversation import refuse_foreign_files
+from gatewayz.dialects.conversation import asks_for_citations, asks_for_detail, has_cache_marks, refuse_foreign_files
 from gatewayz.dialects.gemini.generation import thinker, thinking_config
 from gatewayz.dialects.gemini.parts_write import write_contents
 from gatewayz.dialects.gemini.tools import tool_members
@@ -16,8 +16,9 @@ MOST_STOPS = 5
 MOST_CANDIDATES = 8
 _LARGEST_SEED = 2**31 - 1
 # Fields of the other dialects that ask for another kind of answer; the values that do not are beside them.
-_REFUSED_EXTRAS = ("web_search_options", "audio", "modalities", "container", "context_management", "mcp_servers")
+_REFUSED_EXTRAS = ("audio", "modalities", "container", "context_management", "mcp_servers")
 _TEXT_ONLY: list[Any] = [None, ["text"], False, {}, []]
+_SEARCH = "web_search_options"  # asks for a search even where it is empty
 _MEANING = frozenset({"tools", "candidateCount", "responseLogprobs", "responseMimeType", "responseJsonSchema"})
 
 
@@ -71,13 +72,16 @@ def _refuse(request: ChatRequest) -> None:
         raise unsupported("n", f"above {MOST_CANDIDATES} is not supported by the provider of this model")
     if len(request.stop) > MOST_STOPS:
         raise unsupported("stop", f"may hold {MOST_STOPS} texts at the provider of this model")
-    for name in _REFUSED_EXTRAS:
-        if request.extra.get(name) not in _TEXT_ONLY:
+    for name in (_SEARCH, *_REFUSED_EXTRAS):
+        given = request.extra.get(name)
+        if given is not None and (name == _SEARCH or given not in _TEXT_ONLY):
             raise unsupported(name, "is not supported by the provider of this model")
 
 
 def _unknown_here(request: ChatRequest) -> list[str]:
     """Names of parameters that change nothing about the kind of answer and have no place here."""
+    parts = [part for message in request.messages for part in message.parts]
+    documents = [part for part in parts if isinstance(part, Document)]
     named = {
         "logit_bias": request.logit_bias is not None,
         "user": request.user is not None,
@@ -86,14 +90,12 @@ def _unknown_here(request: ChatRequest) -> list[str]:
         "parallel_tool_calls": request.parallel_tool_calls is False and bool(request.tools),
         "tools.strict": any(isinstance(tool, Tool) and bool(tool.strict) for tool in request.tools),
         "messages.name": any(message.name is not None for message in request.messages),
-        "documents.citations": any(
-            isinstance(part, Document) and part.citations for message in request.messages for part in message.parts
-        ),
-        "cache_control": any(
-            getattr(part, "cache", None) is not None for message in request.messages for part in message.parts
-        ),
+        "documents.name": any(document.name is not None and document.text is None for document in documents),
+        "documents.citations": asks_for_citations(request),
+        "image_url.detail": asks_for_detail(request),
+        "cache_control": has_cache_marks(request),
     }
-    return [name for name, given in named.items() if given] + sorted(request.extra.keys() - set(_REFUSED_EXTRAS))
+    return [name for name, given in named.items() if given] + sorted(request.extra.keys() - {_SEARCH, *_REFUSED_EXTRAS})
 
 
 def _sampling(request: ChatRequest, target: Target, left_out: list[str]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from gatewayz.dialects.openai_chat.chunks import stable_id
 from gatewayz.dialects.openai_chat.normal import arguments_text, split_content
 from gatewayz.dialects.openai_chat.parts_read import NAME, read_reasoning
 from gatewayz.dialects.openai_chat.parts_write import reasoning_details, tool_call
+from gatewayz.dialects.unknown import noting_opaque
 
 
 def read_answer(body: bytes) -> tuple[ChatAnswer, AnswerFacts]:
@@ -37,7 +38,7 @@ def read_answer(body: bytes) -> tuple[ChatAnswer, AnswerFacts]:
         service_tier=read.service_tier if isinstance(read.service_tier, str) else None,
         system_fingerprint=read.system_fingerprint if isinstance(read.system_fingerprint, str) else None,
     )
-    return answer, facts
+    return answer, noting_opaque(facts, answer.choices)
 
 
 def _choice(choice: wire.Choice, body: wire.Body) -> Choice:
@@ -60,6 +61,9 @@ def _choice(choice: wire.Choice, body: wire.Body) -> Choice:
     refusal = message.get("refusal")
     if isinstance(refusal, str) and refusal:
         parts.append(Refusal(refusal))
+    images = message.get("images")
+    if isinstance(images, list) and images:
+        parts.append(Opaque(NAME, "images", {"images": images}))
     calls = _calls(message, body)
     parts += calls
     native = choice.finish_reason if isinstance(choice.finish_reason, str) else None

@@ -11,6 +11,7 @@ from gatewayz.dialects.parameters import unsupported
 
 GATEWAY_FIELDS = frozenset({"provider"})  # the gateway's own; never sent upstream
 _MAX_TOKENS = ("max_tokens", "max_completion_tokens")
+SHOWN_REASONING = "reasoning_content"  # where clients are shown reasoning, whatever the provider calls it
 _MESSAGES = msgspec.json.Decoder(list[json_text.Fields])
 _NULL = msgspec.Raw(b"null")
 _SYSTEM = msgspec.Raw(b'"system"')
@@ -88,7 +89,8 @@ def _messages(fields: dict[str, Any], quirks: Quirks) -> None:
     text = bytes(fields["messages"])
     no_developer = not quirks.developer_role and b"developer" in text
     short_ids = quirks.short_call_ids and b"tool_call" in text
-    if not no_developer and not short_ids:
+    other_reasoning = quirks.reasoning_field != SHOWN_REASONING and b'"reasoning' in text
+    if not no_developer and not short_ids and not other_reasoning:
         return
     changed = False
     messages = _MESSAGES.decode(text)
@@ -98,6 +100,8 @@ def _messages(fields: dict[str, Any], quirks: Quirks) -> None:
             changed = True
         if short_ids:
             changed = _shorten_ids(message) or changed
+        if other_reasoning:
+            changed = _rename_reasoning(message, quirks) or changed
     if changed:
         fields["messages"] = messages
 
@@ -114,6 +118,20 @@ def _shorten_ids(message: dict[str, Any]) -> bool:
                 call["id"] = short_call_id(call["id"])
         message["tool_calls"] = calls
     return isinstance(answered, str) or isinstance(calls, list)
+
+
+def _rename_reasoning(message: dict[str, Any], quirks: Quirks) -> bool:
+    """Earlier reasoning under the name that the provider reads, or left out if it reads none; whether there was any.
+
+    Clients send it back as they were shown it, whichever provider it came from.
+    """
+    others = [name for name in (SHOWN_REASONING, "reasoning") if name in message and name != quirks.reasoning_field]
+    found = [message.pop(name) for name in others]
+    said = [value for value in found if value != _NULL]
+    if said and quirks.reasoning_field:
+        message.setdefault(quirks.reasoning_field, said[0])
+    details = not quirks.reasoning_details and message.pop("reasoning_details", None) is not None
+    return bool(found) or details
 
 
 def _clamp(fields: dict[str, Any], ceiling: float) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from gatewayz.core.chat import ChatRequest, OpaqueTool, Reasoning, ResponseFormat, Tool, ToolChoice
 from gatewayz.dialects import json_text
 from gatewayz.dialects.base import Target
-from gatewayz.dialects.conversation import refuse_foreign_files
+from gatewayz.dialects.conversation import asks_for_citations, has_cache_marks, refuse_foreign_files
 from gatewayz.dialects.openai_chat.forward_request import changes_meaning
 from gatewayz.dialects.openai_chat.parts_read import NAME
 from gatewayz.dialects.openai_chat.parts_write import cache_member, write_messages
@@ -42,6 +42,10 @@ def _compose(request: ChatRequest, target: Target) -> tuple[dict[str, Any], list
     if effort is not None:
         body["reasoning_effort"] = effort
     left_out = _extras(body, request)
+    if not quirks.cache_control and has_cache_marks(request):
+        left_out.append("cache_control")
+    if asks_for_citations(request):
+        left_out.append("documents.citations")
     for name in sorted(quirks.drop_params & body.keys()):
         if changes_meaning(name, body[name]):
             raise unsupported(name, "is not supported by the provider of this model")

@@ -200,6 +200,9 @@ class OpenAIReader:
         audio = delta.get("audio")
         if isinstance(audio, dict) and isinstance(audio.get("transcript"), str) and audio["transcript"]:
             events.append(TextDelta(audio["transcript"], state.index, state.turn_to(_TEXT, events)))
+        images = delta.get("images")
+        if isinstance(images, list) and images:
+            events.append(Unknown(NAME, json_text.dump({"images": images})))
         calls = delta.get("tool_calls")
         for call in calls if isinstance(calls, list) else ():
             if isinstance(call, dict):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gatewayz.core.chat import ChatAnswer, Choice, Refusal, Text
+from gatewayz.core.chat import ChatAnswer, Choice, Opaque, Refusal, Text
 from gatewayz.core.errors import GatewayError
 from gatewayz.core.stream import Finished, RefusalDelta, Started, StreamEvent, TextDelta, Unknown
 from gatewayz.core.usage import Usage
@@ -78,7 +78,9 @@ def _frame(voice: Voice, native_id: str, choices: list[dict[str, Any]]) -> dict[
 
 def _choice(choice: Choice, index: int) -> dict[str, Any]:
     text = "".join(part.text for part in choice.parts if isinstance(part, (Text, Refusal)))
-    return _written(text, index, choice.finish, choice.native_finish)
+    written = _written(text, index, choice.finish, choice.native_finish)
+    opaque = [part.raw for part in choice.parts if isinstance(part, Opaque)]
+    return {**written, "gateway_raw": opaque} if opaque else written
 
 
 def _written(text: str, index: int, finish: Any, native: str | None) -> dict[str, Any]:

@@ -1,0 +1,11 @@
+"""The ways in: one driver per ingress dialect.
+
+A further ingress is one more module like `ask_openai.py`, one more line here, and its lines in `notes.py`.
+"""
+
+from tests.conformance.ask import Ingress
+from tests.conformance.ask_anthropic import ANTHROPIC
+from tests.conformance.ask_completions import COMPLETIONS
+from tests.conformance.ask_openai import OPENAI
+
+INGRESSES: dict[str, Ingress] = {each.name: each for each in (OPENAI, ANTHROPIC, COMPLETIONS)}

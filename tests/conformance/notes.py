@@ -1,0 +1,236 @@
+"""Where a pairing is not faithful: what becomes of the row there instead, exactly, and why.
+
+The suite fails where something is lost that stands not here, and where something stands here that is not lost.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from tests.conformance.talk import Part, Turn
+
+DOWNGRADED: Literal["downgraded"] = "downgraded"
+REFUSED: Literal["refused"] = "refused"
+
+
+@dataclass(frozen=True)
+class Note:
+    """One way in which a row is not faithful. `heard`, `got` and `later` are the facts that differ: at the provider, at the
+    client, and at the provider in the second request; a function is asked about (seen, wanted). `param`: the field that a
+    refusal names. `named`: what the log says was left out, all of it.
+    """
+
+    rows: tuple[str, ...]
+    ingresses: tuple[str, ...]
+    upstreams: tuple[str, ...]
+    reason: str
+    kind: Literal["downgraded", "refused"] = DOWNGRADED
+    param: str = ""
+    named: tuple[str, ...] = ()
+    heard: dict[str, Any] = field(default_factory=dict)
+    got: dict[str, Any] = field(default_factory=dict)
+    later: dict[str, Any] = field(default_factory=dict)
+
+
+def note_for(row: str, ingress: str, upstream: str) -> Note | None:
+    """The note on a cell, None if it is faithful."""
+    found = [n for n in NOTES if row in n.rows and ingress in n.ingresses and upstream in n.upstreams]
+    assert len(found) < 2, "two notes on one cell"
+    return found[0] if found else None
+
+
+def _result_of_images(seen: Any, wanted: Any) -> bool:
+    """The result keeps its text; its image follows in the same turn, under the name of the call."""
+    (call_id, (text, image), failed) = wanted[-1].parts[0].value
+    parts = (Part("result", (call_id, (text,), failed)), Part("text", f"Result of tool call {call_id}:"), image)
+    return bool(seen == (*wanted[:-1], Turn("user", parts)))
+
+
+def _tagged(seen: Any, wanted: Any) -> bool:
+    """The system message stands in the user's turn, between tags."""
+    one, (system,), two = (turn.parts for turn in wanted)
+    tagged = Part("text", f"<system>\n{system.value}\n</system>")
+    return bool(seen == (Turn("user", (*one, tagged, *two)),))
+
+
+def _unmarked(seen: Any, wanted: Any) -> bool:
+    return bool(seen == tuple(_without_mark(each) for each in wanted))
+
+
+def _without_mark(value: Any) -> Any:
+    if isinstance(value, Turn):
+        return Turn(value.role, tuple(replace(part, mark=False) for part in value.parts))
+    return replace(value, mark=False)
+
+
+def _part_as(change: Callable[[Part], Part]) -> Callable[[Any, Any], bool]:
+    """The last part of the only turn is heard in another form."""
+
+    def holds(seen: Any, wanted: Any) -> bool:
+        (turn,) = wanted
+        return bool(seen == (Turn(turn.role, (*turn.parts[:-1], change(turn.parts[-1]))),))
+
+    return holds
+
+
+_CHAT, _BOTH, _ALL = ("openai",), ("openai", "anthropic"), ("openai", "anthropic", "completions")
+_OLD, _OPENAI_LIKE = ("completions",), ("openai", "openrouter")
+_EVERY = ("openai", "openrouter", "anthropic", "gemini")
+_UNMARKED = {"turns": _unmarked, "tools": _unmarked, "system_mark": False}
+
+NOTES: tuple[Note, ...] = (
+    Note(
+        ("seed, penalties, bias",), _ALL, ("anthropic",),
+        "Anthropic has none of them; they are left out, and the log names them.",
+        named=("seed", "presence_penalty", "frequency_penalty", "logit_bias"), heard={"further": ()},
+    ),
+    Note(
+        ("seed, penalties, bias",), _ALL, ("gemini",),
+        "Gemini has no `logit_bias`; it is left out, and the log names it. The others arrive.",
+        named=("logit_bias",), heard={"further": lambda seen, wanted: seen == wanted[:-1]},
+    ),
+    Note(
+        ("top k",), ("anthropic",), _OPENAI_LIKE,
+        "Chat Completions has no `top_k`; it is left out, and the log names it.",
+        named=("top_k",), heard={"further": ()},
+    ),
+    Note(
+        ("end user",), _ALL, ("gemini",),
+        "Gemini takes no name of an end user; it is left out, and the log names it.",
+        named=("user",), heard={"user": None},
+    ),
+    Note(
+        ("stop texts",), ("openai", "completions"), ("anthropic",),
+        "Anthropic refuses stop texts of white space only; these are left out, and the log names `stop`. The others arrive."
+        " Which one ended the answer has no place in the answer.",
+        named=("stop",), heard={"stop": ("END",)}, got={"stop_sequence": None},
+    ),
+    Note(
+        ("system message later",), _CHAT, ("anthropic",),
+        "Most models of Anthropic take system messages only at the beginning; a later one keeps its place, inside the user's"
+        " turn, between `<system>` tags. The quirk `system_messages` is for those that take it.",
+        heard={"turns": _tagged},
+    ),
+    Note(
+        ("system message later",), _BOTH, ("gemini",),
+        "Gemini takes system messages only at the beginning; a later one keeps its place, inside the user's turn, between"
+        " `<system>` tags.",
+        heard={"turns": _tagged},
+    ),
+    Note(
+        ("strict tool",), _BOTH, ("gemini",),
+        "Gemini makes no such promise for calls; `strict` is left out, and the log names it.",
+        named=("tools.strict",), heard={"tools": lambda seen, wanted: seen == (replace(wanted[0], strict=False),)},
+    ),
+    Note(
+        ("one call at a time",), _BOTH, ("gemini",),
+        "Gemini cannot be told to make one call at a time; the wish is left out, and the log names it.",
+        named=("parallel_tool_calls",), heard={"one_at_a_time": False},
+    ),
+    Note(
+        ("results with images",), ("anthropic",), _OPENAI_LIKE,
+        "Results of tools are text there; the image follows the result in the user's turn, under the id of the call.",
+        heard={"turns": _result_of_images},
+    ),
+    Note(
+        ("results with images",), _BOTH, ("gemini",),
+        "Results of functions are JSON there; the image follows the result in the user's turn, under the id of the call.",
+        heard={"turns": _result_of_images},
+    ),
+    Note(
+        ("cache marks, sent",), ("anthropic",), ("openai",),
+        "Chat Completions has no marks (most of these providers cache on their own); they are left out, and the log names"
+        " them. Providers with the quirk `cache_control` get them.",
+        named=("cache_control",), heard=_UNMARKED,
+    ),
+    Note(
+        ("cache marks, sent",), _BOTH, ("gemini",),
+        "Gemini caches on its own and has no marks; they are left out, and the log names them.",
+        named=("cache_control",), heard=_UNMARKED,
+    ),
+    Note(
+        ("image by an address without ending",), _BOTH, ("gemini",),
+        "Gemini wants the type of an image told with its address, and the gateway fetches nothing to find out: send the image"
+        " as data. Another provider of the model that can take it serves it.",
+        REFUSED, "messages[0]",
+    ),
+    Note(
+        ("image, how closely",), _CHAT, ("anthropic", "gemini"),
+        "There is no such choice; `detail` is left out, and the log names it.",
+        named=("image_url.detail",), heard={"turns": _part_as(lambda part: Part("image", part.value[0]))},
+    ),
+    Note(
+        ("PDF", "PDF by address"), _BOTH, ("gemini",),
+        "The document arrives without its file name, which the log says.",
+        named=("documents.name",),
+        heard={"turns": _part_as(lambda part: Part("document", (*part.value[:2], None)))},
+    ),
+    Note(
+        ("text document",), ("anthropic",), (*_OPENAI_LIKE, "gemini"),
+        "There are no documents of plain text; it arrives as text, under its name.",
+        heard={"turns": _part_as(lambda part: Part("text", f"Document: {part.value[1]}\n\n{part.value[0]}"))},
+    ),
+    Note(
+        ("citations of a document, asked for",), ("anthropic",), (*_OPENAI_LIKE, "gemini"),
+        "Nobody else cites documents: it arrives as text, under its name, and the log says that citations are left out.",
+        named=("documents.citations",),
+        heard={"turns": _part_as(lambda part: Part("text", f"Document: {part.value[1]}\n\n{part.value[0]}"))},
+    ),
+    Note(
+        ("picture in the answer",), _CHAT, ("gemini",),
+        "It is set aside in `gateway_raw`, in the provider's own form, and the log tells of it.",
+        got={"shown": False, "set aside": True, "logged": True},
+    ),
+    Note(
+        ("picture in the answer",), ("anthropic",), (*_OPENAI_LIKE, "gemini"),
+        "Messages has no place for it; it is not shown, and the log tells of it.",
+        got={"shown": False, "logged": True},
+    ),
+    Note(
+        ("picture in the answer",), _OLD, (*_OPENAI_LIKE, "gemini"),
+        "It is set aside in `gateway_raw`, in the provider's own form, and the log tells of it.",
+        got={"shown": False, "set aside": True, "logged": True},
+    ),
+    Note(("audio",), _CHAT, ("anthropic",), "Anthropic takes no audio.", REFUSED, "messages[0]"),
+    Note(
+        ("JSON object",), _CHAT, ("anthropic",),
+        "Anthropic has schemas but no JSON without one; the system text asks for one JSON object and nothing else.",
+        heard={
+            "form": None,
+            "system": "Answer with one valid JSON object and nothing else: no explanation, no code fence.",
+        },
+    ),
+    Note(("logprobs",), _CHAT, ("anthropic",), "Anthropic gives none.", REFUSED, "logprobs"),
+    Note(("several answers",), ("openai", "completions"), ("anthropic",), "Anthropic gives one.", REFUSED, "n"),
+    Note(
+        ("server tools",), ("openai", "completions"), ("anthropic", "gemini"),
+        "The search of Chat Completions is not that of this provider: results, prices and terms differ.",
+        REFUSED, "web_search_options",
+    ),
+    Note(
+        ("server tools",), ("anthropic",), (*_OPENAI_LIKE, "gemini"),
+        "Only Anthropic runs its tools.", REFUSED, "tools",
+    ),
+    Note(
+        ("refusal",), _OLD, _OPENAI_LIKE,
+        "The words arrive as text; a completion has no mark for a refusal.",
+        got={"refused": False, "finish": "stop"},
+    ),
+    Note(("thinking",), _OLD, _EVERY, "A completion has no place for reasoning; it is not shown.", got={"thinking": "", "signature": None}),
+    Note(("citations",), _OLD, _EVERY, "A completion has no place for sources; they are not shown.", got={"citations": ()}),
+    Note(
+        (
+            "tool call", "parallel calls", "calls in turns", "strict tool", "no tool may be called", "one call at a time", "a tool must be called",
+            "this tool must be called", "signed thinking", "encrypted thinking",
+        ),
+        _OLD, _EVERY, "Completions have no tools: use Chat Completions.", REFUSED, "tools",
+    ),
+    Note(
+        ("JSON object", "JSON schema"), _OLD, _EVERY,
+        "Completions have no response format: use Chat Completions.", REFUSED, "response_format",
+    ),
+    Note(
+        ("logprobs",), _OLD, _EVERY,
+        "The old form of logprobs is not that of chats: use Chat Completions.", REFUSED, "logprobs",
+    ),
+)  # fmt: skip
