@@ -20,6 +20,8 @@ Fields = dict[str, msgspec.Raw]
 
 _FIELDS = msgspec.json.Decoder(Fields)
 _ANY = msgspec.json.Decoder()
+_NOTHING = msgspec.json.Decoder(msgspec.Raw)
+_BOM = b"\xef\xbb\xbf"
 _ENCODER = msgspec.json.Encoder()
 _OPENERS_AND_CLOSERS = bytes.maketrans(b"[{]}", b"(())")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
@@ -31,15 +33,43 @@ _POSITION = re.compile(r"\(byte (\d+)\)")
 
 
 def load(data: bytes | msgspec.Raw) -> Any:
-    """The JSON value in `data`. Raises ValueError for anything that is not JSON in UTF-8 or nests absurdly deep."""
+    """The JSON value in `data`; NaN and infinities, which are no JSON, are read as null.
+
+    Raises ValueError for anything else that is not JSON in UTF-8, and for what nests deeper than `MAX_DEPTH`.
+    """
+    refuse_deep(data)
     try:
         return _ANY.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     try:  # the standard library accepts half surrogate pairs
-        return json.loads(bytes(data))
+        return json.loads(bytes(data).removeprefix(_BOM).decode(), parse_constant=_no_number)
     except RecursionError as error:
         raise ValueError("JSON nests too deeply") from error
+
+
+def refuse_deep(data: bytes | msgspec.Raw) -> None:
+    """Raises ValueError if JSON nests deeper than `MAX_DEPTH`: it can be decoded, and then not be written again."""
+    if len(data) > MAX_DEPTH and _deeper_than(bytes(data), MAX_DEPTH):
+        raise ValueError("JSON nests too deeply")
+
+
+def strict(data: bytes) -> bytes:
+    """The same JSON as every client reads it: as it is, or with null in the place of NaN and infinities.
+
+    Some providers write these where a probability is too small. Raises ValueError if `data` is no JSON.
+    """
+    if b"NaN" not in data and b"Infinity" not in data:
+        return data
+    try:
+        _NOTHING.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return dump(load(data))
+    return data
+
+
+def _no_number(_name: str) -> None:
+    return None
 
 
 def dump(value: Any) -> bytes:
@@ -62,6 +92,7 @@ def _unraw(value: Any) -> Any:
 
 def members(data: bytes | msgspec.Raw) -> Fields:
     """The members of a JSON object, each value as untouched bytes. Raises ValueError if `data` is no JSON object."""
+    refuse_deep(data)
     try:
         return _FIELDS.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -103,11 +103,13 @@ def seen(data: bytes) -> Seen:
 
 def event_body(data: bytes) -> EventBody:
     """The event in `data`. Raises ValueError if it is none."""
+    json_text.refuse_deep(data)
     return _read(data, _EVENT, EventBody)
 
 
 def answer(data: bytes) -> Answer:
     """The plain answer in `data`. Raises ValueError if it is none (an error, say)."""
+    json_text.refuse_deep(data)
     read = _read(data, _ANSWER, Answer)
     if read.error or read.type == "error" or read.content is None:
         raise ValueError("not a message")

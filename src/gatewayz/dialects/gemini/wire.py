@@ -86,6 +86,7 @@ _BODY = msgspec.json.Decoder(Body)
 
 def body(data: bytes) -> Body:
     """The chunk or answer in `data`. Raises ValueError if it is none (no JSON object, not of this shape, an error)."""
+    json_text.refuse_deep(data)
     try:
         read = _BODY.decode(data)
     except msgspec.ValidationError as error:

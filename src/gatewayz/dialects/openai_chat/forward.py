@@ -243,6 +243,7 @@ class OpenAIForwarder:
         elif text:
             try:
                 seen = wire.seen(payload)
+                payload = json_text.strict(payload)
             except ValueError:
                 self._unknown(name, payload, out)
             else:

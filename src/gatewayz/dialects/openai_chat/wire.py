@@ -129,6 +129,7 @@ def seen(data: bytes) -> Seen:
 
 def body(data: bytes) -> Body:
     """The chunk or answer in `data`. Raises ValueError if it is none."""
+    json_text.refuse_deep(data)
     try:
         return BODY.decode(data)
     except msgspec.ValidationError as error:
