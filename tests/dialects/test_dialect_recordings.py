@@ -79,6 +79,8 @@ def expected_usage(recording: Recording, raw: dict[str, Any] | None) -> Usage | 
         elif raw.get("prompt_audio_seconds"):
             prompt += details["audio_tokens"]
         cached = details.get("cached_tokens") or raw.get("prompt_cache_hit_tokens") or raw.get("cached_tokens") or 0
+        # A provider that counts reasoning with another tokenizer says that a part is more than the whole.
+        reasoning = min(reasoning, completion)
         return Usage(prompt, completion, cached_tokens=min(cached, prompt), reasoning_tokens=reasoning)
     total = [0, 0, 0]
     apart = [one for one in raw.get("iterations") or [] if one["type"] != "message"]

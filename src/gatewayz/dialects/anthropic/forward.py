@@ -67,6 +67,7 @@ class AnthropicForwarder:
         """See `Bridge`."""
         out = self._before
         self._before = []
+        out += [block_stop(index) for index in self._open]  # if the provider forgot to
         for position, members in enumerate(self._held, 1 - len(self._held)):
             fields: dict[str, Any] = {**members}
             if position == 0 or "usage" in fields:

@@ -165,7 +165,7 @@ class UsageSoFar:
             cached_tokens=read,
             cache_write_5m_tokens=written - written_1h,
             cache_write_1h_tokens=written_1h,
-            reasoning_tokens=_count(details, "thinking_tokens") if isinstance(details, dict) else 0,
+            reasoning_tokens=min(output, _count(details, "thinking_tokens")) if isinstance(details, dict) else 0,
         )
 
 

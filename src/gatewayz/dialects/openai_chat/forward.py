@@ -149,9 +149,13 @@ class OpenAIForwarder:
             carries = self._choice(choice) or carries
         if facts.error is not None:
             return
-        has_usage = seen.usage is not None or seen.x_groq is not None
-        if has_usage:
+        if seen.x_groq is not None:
+            stopped = wire.groq_error(seen.x_groq)
+            facts.error = StreamError(stopped) if stopped is not None else None
+        if seen.usage is not None or seen.x_groq is not None:
             facts.usage = wire.usage_of(seen.usage, seen.x_groq) or facts.usage
+        if facts.error is not None:
+            return
         if self._id is None and isinstance(seen.id, str) and seen.id:
             self._id = facts.upstream_id = seen.id
         complete = self._finished and not self._open

@@ -146,6 +146,12 @@ def _convert(data: bytes, kind: type[_T]) -> _T:
         raise ValueError("not a chunk") from error
 
 
+def groq_error(x_groq: Any) -> str | None:
+    """Why Groq stopped a stream early, which it says beside regular choices; None if it did not."""
+    error = x_groq.get("error") if isinstance(x_groq, dict) else None
+    return error if isinstance(error, str) and error else None
+
+
 def usage_of(raw: Any, x_groq: Any = None) -> Usage | None:
     """Token counts of a `usage` member (or Groq's own); None if there are none. All spellings seen so far are read.
 
@@ -174,14 +180,18 @@ def usage_of(raw: Any, x_groq: Any = None) -> Usage | None:
         completion += hidden
         reasoning = reasoning or hidden
     cached = min(cached, prompt)  # Grok on Azure counts its own cached preamble there
+    written = min(written, prompt - cached)
+    if reasoning > completion and "citation_tokens" in raw:
+        completion += reasoning  # Perplexity's research models: its total leaves them out, its bill does not
+    reasoning = min(reasoning, completion)  # some providers count it with another tokenizer
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
         cached_tokens=cached,
-        cache_write_5m_tokens=min(written, prompt - cached),
+        cache_write_5m_tokens=written,
         reasoning_tokens=reasoning,
-        audio_input_tokens=audio,
-        audio_output_tokens=_count(completion_details, "audio_tokens"),
+        audio_input_tokens=min(audio, prompt - cached - written),
+        audio_output_tokens=min(_count(completion_details, "audio_tokens"), completion - reasoning),
     )
 
 
