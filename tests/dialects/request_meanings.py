@@ -66,7 +66,10 @@ def _item(part: Part) -> Iterable[list[Any]]:
     elif isinstance(part, Image):
         yield ["image", part.url or f"{part.media_type};{part.data}", _mark(part.cache)]
     elif isinstance(part, Document):
-        yield ["document", part.text or part.url or part.data or part.file_id, part.name, _mark(part.cache)]
+        if part.text is not None:
+            yield ["written", part.text, part.name, part.context, _mark(part.cache)]
+        else:
+            yield ["document", part.url or part.data or part.file_id, part.name, _mark(part.cache)]
     elif isinstance(part, Audio):
         yield ["audio", part.data, part.format]
     elif isinstance(part, Thinking):
@@ -106,8 +109,10 @@ def downgraded(meaning: Said, target: str, *, caller_set_max: bool = True) -> Sa
             changed["temperature"] = min(1.0, changed["temperature"])
             changed["top_p"] = None
         changed["stop"] = [stop for stop in changed["stop"] if stop.strip()]
-        last = changed["turns"][-1] if changed["turns"] else None
-        if last and last[0] == "assistant" and last[1][-1][0] == "text":
+        if not changed["turns"] or changed["turns"][0][0] == "assistant":
+            changed["turns"].insert(0, ["user", [["text", "(The conversation starts here.)", None]]])
+        last = changed["turns"][-1]
+        if last[0] == "assistant" and last[1][-1][0] == "text":
             last[1][-1][1] = last[1][-1][1].rstrip()
         if not caller_set_max:
             changed["max_tokens"] = None
@@ -137,11 +142,19 @@ def _items(items: list[Any], target: str) -> list[Any]:
     for item in rest:
         if item[0] == "call":
             item[1] = _id(item[1], target)
+    if target == "anthropic":
+        rest = [item for item in rest if item[0] != "thinking" or item[2]]
     if target == "openai":
+        rest = [_as_text(item) if item[0] == "written" else item for item in rest]
         thoughts = [item for item in rest if item[0] in ("thinking", "redacted")]
         calls = [item for item in rest if item[0] == "call"]
         rest = thoughts + [item for item in rest if item not in thoughts and item not in calls] + calls
     return results + moved + rest
+
+
+def _as_text(document: list[Any]) -> list[Any]:
+    _, text, name, context, mark = document
+    return ["text", (f"Document: {name}\n\n" if name else "") + (f"{context}\n\n" if context else "") + text, mark]
 
 
 def _id(given: str, target: str) -> str:

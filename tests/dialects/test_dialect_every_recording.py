@@ -161,7 +161,7 @@ def test_legacy_requests_become_chats_and_answers_have_the_members_that_provider
     if case["response"]["status"] >= 400 or case["stream"]:
         return
     recorded = json.loads(case["response"]["body_text"])
-    text = recorded["choices"][0]["text"]
+    text = recorded["choices"][0].get("text") or "Hi"  # one provider answers as if asked for a chat
     chat = {"id": "c", "choices": [{"index": 0, "message": {"content": text}, "finish_reason": "stop"}]}
     answer, _ = OPENAI.read_answer(json.dumps(chat).encode())
     written = json.loads(COMPLETIONS.write_answer(answer, VOICE, Usage(3, 4), 1))
