@@ -33,7 +33,9 @@ def check_openai(body: dict[str, Any]) -> None:
     assert not waiting, "every call is answered"
     for tool in body.get("tools") or ():
         assert tool["type"]
-        assert tool["type"] != "function" or (tool["function"]["name"] and isinstance(tool["function"]["parameters"], dict))
+        assert tool["type"] != "function" or (
+            tool["function"]["name"] and isinstance(tool["function"]["parameters"], dict)
+        )
     if body.get("tool_choice") not in (None, "none"):
         assert body.get("tools"), "a choice needs tools"
     form = body.get("response_format") or {"type": "text"}
@@ -115,7 +117,14 @@ def check_gemini(body: dict[str, Any]) -> None:
         names = [part["functionResponse"]["name"] for part in content["parts"] if "functionResponse" in part]
         assert sorted(names) == sorted(waiting)
         for part in content["parts"]:
-            kinds = part.keys() & {"text", "inlineData", "fileData", "functionCall", "functionResponse", "executableCode"}
+            kinds = part.keys() & {
+                "text",
+                "inlineData",
+                "fileData",
+                "functionCall",
+                "functionResponse",
+                "executableCode",
+            }
             kinds |= part.keys() & {"codeExecutionResult", "toolCall", "toolResponse"}
             assert len(kinds) == 1, "a part is of one kind"
             assert isinstance(part.get("functionCall", {}).get("args", {}), dict)

@@ -74,7 +74,9 @@ def conversations(draw: Any, with_thinking: bool) -> tuple[Message, ...]:
             results = []
             break
         messages.append(Message("assistant", (*mind, *spoken, *calls)))
-        inner = st.lists(st.builds(Text, WORDS) | IMAGES.map(lambda image: Image(image.url, image.data, image.media_type)))
+        inner = st.lists(
+            st.builds(Text, WORDS) | IMAGES.map(lambda image: Image(image.url, image.data, image.media_type))
+        )
         results = [ToolResult(each, tuple(draw(inner)), draw(st.booleans())) for each in ids]
     if results:
         messages.append(Message("user", tuple(results)))

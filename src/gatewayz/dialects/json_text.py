@@ -33,9 +33,9 @@ _POSITION = re.compile(r"\(byte (\d+)\)")
 
 
 def load(data: bytes | msgspec.Raw) -> Any:
-    """The JSON value in `data`; NaN and infinities, which are no JSON, are read as null.
+    """The JSON value in `data`, leniently: NaN and infinities are read as null, torn UTF-8 as the replacement character.
 
-    Raises ValueError for anything else that is not JSON in UTF-8, and for what nests deeper than `MAX_DEPTH`.
+    Raises ValueError for anything else that is not JSON, and for what nests deeper than `MAX_DEPTH`.
     """
     refuse_deep(data)
     try:
@@ -43,7 +43,7 @@ def load(data: bytes | msgspec.Raw) -> Any:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     try:  # the standard library accepts half surrogate pairs
-        return json.loads(bytes(data).removeprefix(_BOM).decode(), parse_constant=_no_number)
+        return json.loads(bytes(data).removeprefix(_BOM).decode("utf-8", "replace"), parse_constant=_no_number)
     except RecursionError as error:
         raise ValueError("JSON nests too deeply") from error
 
@@ -55,16 +55,28 @@ def refuse_deep(data: bytes | msgspec.Raw) -> None:
 
 
 def strict(data: bytes) -> bytes:
-    """The same JSON as every client reads it: as it is, or with null in the place of NaN and infinities.
+    """The same JSON as every client reads it: NaN and infinities are null, torn UTF-8 is the replacement character.
 
-    Some providers write these where a probability is too small. Raises ValueError if `data` is no JSON.
+    Some providers write the former where a probability is too small, and cut characters between two tokens. What is in
+    order keeps its bytes. Raises ValueError if `data` is no JSON.
     """
+    data = whole_characters(data)
     if b"NaN" not in data and b"Infinity" not in data:
         return data
     try:
         _NOTHING.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return dump(load(data))
+    return data
+
+
+def whole_characters(data: bytes) -> bytes:
+    """The same bytes; torn UTF-8, at which a client would give up, as the replacement character."""
+    if not data.isascii():
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            return data.decode("utf-8", "replace").encode()
     return data
 
 
@@ -91,7 +103,11 @@ def _unraw(value: Any) -> Any:
 
 
 def members(data: bytes | msgspec.Raw) -> Fields:
-    """The members of a JSON object, each value as untouched bytes. Raises ValueError if `data` is no JSON object."""
+    """The members of a JSON object, each value as untouched bytes, but for torn UTF-8, which `strict` mends, too.
+
+    Raises ValueError if `data` is no JSON object.
+    """
+    data = whole_characters(bytes(data))
     refuse_deep(data)
     try:
         return _FIELDS.decode(data)
@@ -156,6 +172,8 @@ def _deeper_than(body: bytes, limit: int) -> bool:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     outside_strings = b"".join(body.split(b'"')[::2])
     brackets = outside_strings.translate(_OPENERS_AND_CLOSERS, _NO_BRACKETS)
+    if b"(" * (limit + 1) in brackets:
+        return True
     for _ in range(limit):
         if not brackets:
             return False

@@ -150,7 +150,7 @@ class UsageSoFar:
     def usage(self) -> Usage | None:
         """The usage so far; None while there is none."""
         members = self._members
-        if not isinstance(members.get("input_tokens"), int) and not isinstance(members.get("output_tokens"), int):
+        if type(members.get("input_tokens")) is not int and type(members.get("output_tokens")) is not int:
             return None
         total = _counts(members)
         iterations = members.get("iterations")
@@ -186,7 +186,7 @@ def _counts(members: dict[str, Any]) -> list[int]:
 
 def _count(members: dict[str, Any], name: str) -> int:
     value = members.get(name)
-    return value if isinstance(value, int) and 0 < value < _ABSURD else 0
+    return value if type(value) is int and 0 < value < _ABSURD else 0
 
 
 def usage_members(usage: Usage) -> dict[str, Any]:

@@ -123,6 +123,8 @@ class OpenAIForwarder:
         facts = self.facts
         if facts.ended or facts.error is not None:
             return
+        if not payload.isascii():
+            payload = json_text.whole_characters(payload)
         try:
             seen = _decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -162,7 +162,7 @@ def usage_of(raw: Any, x_groq: Any = None) -> Usage | None:
         raw = x_groq.get("usage") if isinstance(x_groq, dict) else None
         if not isinstance(raw, dict):
             return None
-    if not isinstance(raw.get("prompt_tokens"), int) and not isinstance(raw.get("completion_tokens"), int):
+    if not any(_is_count(raw.get(name)) for name in ("prompt_tokens", "completion_tokens")):
         return None
     prompt_details = _details(raw, "prompt_tokens_details")
     completion_details = _details(raw, "completion_tokens_details")
@@ -202,9 +202,12 @@ def _details(raw: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _count(raw: dict[str, Any], name: str) -> int:
     value = raw.get(name)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if isinstance(value, int) and 0 < value < _ABSURD else 0
+    return int(value) if _is_count(value) and 0 < value < _ABSURD else 0
+
+
+def _is_count(value: Any) -> bool:
+    """Whether this is a whole number, also as 7.0, as some providers write it."""
+    return type(value) is int or (isinstance(value, float) and value.is_integer())
 
 
 def usage_members(usage: Usage, cost_nano_usd: int) -> dict[str, Any]:
