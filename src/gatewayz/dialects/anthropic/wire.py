@@ -224,5 +224,5 @@ def with_cost(raw: msgspec.Raw | None, usage: Usage, cost_nano_usd: int) -> dict
 def sse(name: bytes, payload: bytes) -> bytes:
     """One event of an Anthropic stream."""
     if b"\n" in payload:
-        payload = payload.replace(b"\n", b"\ndata: ")
+        payload = payload.replace(b"\n", b" ")  # between tokens, as texts hold none; not all clients join lines
     return b"event: " + name + b"\ndata: " + payload + b"\n\n"
