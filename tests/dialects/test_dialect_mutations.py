@@ -186,21 +186,20 @@ def test_absurd_nesting_never_ends_in_a_recursion_error(depth: int) -> None:
         deep,
         objects,
         nested(depth, '{"content":', "}"),
-        '{"choices":[{"message":{"content":"x","more":%s}}],"y":%s}' % (deep, deep),
-        '{"content":[{"type":"tool_use","id":"a","name":"b","input":{"a":%s}},{"type":"z","y":%s}]}' % (deep, objects),
-        '{"candidates":[{"content":{"parts":[{"functionCall":{"name":"a","args":{"a":%s}}}]}}]}' % deep,
+        f'{{"choices":[{{"message":{{"content":"x","more":{deep}}}}}],"y":{deep}}}',
+        f'{{"content":[{{"type":"tool_use","id":"a","name":"b","input":{{"a":{deep}}}}},{{"type":"z","y":{objects}}}]}}',
+        f'{{"candidates":[{{"content":{{"parts":[{{"functionCall":{{"name":"a","args":{{"a":{deep}}}}}}}]}}}}]}}',
     ]
     events = [
         deep,
         objects,
-        '{"choices":[{"index":0,"delta":{"content":"a","annotations":[%s]}}]}' % deep,
-        '{"choices":[{"index":0,"delta":{"tool_calls":[{"function":{"name":"x","arguments":%s}}]}}]}' % deep,
-        '{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","name":"b","input":{"a":%s}}}'
-        % deep,
-        '{"type":"content_block_delta","index":0,"delta":{"type":"citations_delta","citation":%s}}' % objects,
-        '{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"a":%s}}' % deep,
-        '{"type":"message_start","message":{"id":"a","z":%s}}' % deep,
-        '{"candidates":[{"content":{"parts":[{"text":"x"},{"z":%s}]},"groundingMetadata":%s}]}' % (deep, objects),
+        f'{{"choices":[{{"index":0,"delta":{{"content":"a","annotations":[{deep}]}}}}]}}',
+        f'{{"choices":[{{"index":0,"delta":{{"tool_calls":[{{"function":{{"name":"x","arguments":{deep}}}}}]}}}}]}}',
+        f'{{"type":"content_block_start","index":0,"content_block":{{"type":"tool_use","name":"b","input":{{"a":{deep}}}}}}}',
+        f'{{"type":"content_block_delta","index":0,"delta":{{"type":"citations_delta","citation":{objects}}}}}',
+        f'{{"type":"message_delta","delta":{{"stop_reason":"end_turn"}},"usage":{{"a":{deep}}}}}',
+        f'{{"type":"message_start","message":{{"id":"a","z":{deep}}}}}',
+        f'{{"candidates":[{{"content":{{"parts":[{{"text":"x"}},{{"z":{deep}}}]}},"groundingMetadata":{objects}}}]}}',
     ]
     for name in PROVIDER_DIALECTS:
         for text in plain:
@@ -257,7 +256,7 @@ def test_a_parser_that_overflowed_holds_nothing_and_blanks_are_not_kept() -> Non
 @pytest.mark.parametrize("word", ["NaN", "Infinity", "-Infinity"])
 def test_words_that_are_no_json_become_null_for_every_client(word: str) -> None:
     """Some servers write these as log probabilities; a client that reads JSON strictly would lose the whole answer."""
-    logprobs = '{"content":[{"token":"a","logprob":%s}]}' % word
+    logprobs = f'{{"content":[{{"token":"a","logprob":{word}}}]}}'
     body = '{"id":"c","choices":[{"index":0,"%s":{"content":"NaN a"},"logprobs":%s,"finish_reason":"stop"}]}'
     check_plain("openai", (body % ("message", logprobs)).encode())
     shown = relayed(

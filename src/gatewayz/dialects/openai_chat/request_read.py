@@ -174,4 +174,4 @@ def _reasoning(fields: dict[str, Any]) -> Reasoning | None:
         raise wrong_value("reasoning_effort", "one of " + ", ".join(get_args(Effort)))
     if budget is not None and (isinstance(budget, bool) or not isinstance(budget, int)):
         raise wrong_type("reasoning.max_tokens", "an integer")
-    return Reasoning(effort=effort, budget_tokens=budget, off=effort == "none")
+    return Reasoning(effort=cast(Any, effort), budget_tokens=budget, off=effort == "none")

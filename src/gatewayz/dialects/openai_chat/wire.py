@@ -3,7 +3,7 @@
 Members whose type varies between providers are `Any` and are checked where they are used.
 """
 
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 import msgspec
 
@@ -205,7 +205,7 @@ def _count(raw: dict[str, Any], name: str) -> int:
     return int(value) if _is_count(value) and 0 < value < _ABSURD else 0
 
 
-def _is_count(value: Any) -> bool:
+def _is_count(value: Any) -> TypeGuard[int | float]:
     """Whether this is a whole number, also as 7.0, as some providers write it."""
     return type(value) is int or (isinstance(value, float) and value.is_integer())
 
