@@ -15,6 +15,7 @@ from gatewayz.core.errors import InvalidRequest
 from gatewayz.core.money import usd_text
 
 MAX_DEPTH = 100  # deeper bodies are refused: no client needs them, and decoders recurse
+MAX_ANSWER_DEPTH = 200  # of what providers send: it can be decoded and written well within the recursion limit
 
 Fields = dict[str, msgspec.Raw]
 
@@ -35,7 +36,7 @@ _POSITION = re.compile(r"\(byte (\d+)\)")
 def load(data: bytes | msgspec.Raw) -> Any:
     """The JSON value in `data`, leniently: NaN and infinities are read as null, torn UTF-8 as the replacement character.
 
-    Raises ValueError for anything else that is not JSON, and for what nests deeper than `MAX_DEPTH`.
+    Raises ValueError for anything else that is not JSON, and for what nests deeper than `MAX_ANSWER_DEPTH`.
     """
     refuse_deep(data)
     try:
@@ -49,8 +50,8 @@ def load(data: bytes | msgspec.Raw) -> Any:
 
 
 def refuse_deep(data: bytes | msgspec.Raw) -> None:
-    """Raises ValueError if JSON nests deeper than `MAX_DEPTH`: it can be decoded, and then not be written again."""
-    if len(data) > MAX_DEPTH and _deeper_than(bytes(data), MAX_DEPTH):
+    """Raises ValueError if JSON nests deeper than `MAX_ANSWER_DEPTH`: it could be decoded, and then not be written."""
+    if len(data) > 2 * MAX_ANSWER_DEPTH and _deeper_than(bytes(data), MAX_ANSWER_DEPTH):
         raise ValueError("JSON nests too deeply")
 
 
