@@ -142,6 +142,60 @@ def test_a_stream_has_the_same_text_for_legacy_clients(recording: Any) -> None:
     assert len({chunk["id"] for chunk in chunks}) == 1
 
 
+def told_error(body: bytes) -> tuple[str, list[Any], Any]:
+    """(message, words for the kind of error, status) of an error body, read as its provider documents it."""
+    value = json.loads(body)
+    value = value[0] if isinstance(value, list) else value
+    error = value.get("error", value)
+    if isinstance(error, str):
+        return error, [value.get("type"), value.get("code")], None
+    message = error.get("message") or error.get("detail") or error.get("msg")
+    words = [error.get(name) for name in ("type", "status", "code") if error.get(name)]
+    return message, words, next((word for word in words if isinstance(word, int) and 100 <= word <= 599), None)
+
+
+@pytest.mark.parametrize("recording", [*recordings(ok=False), *gemini_samples.recordings(ok=False)])
+def test_the_classifier_is_told_what_an_error_body_says(recording: Any) -> None:
+    error = provider_of(recording).read_error(recording.body)
+    message, words, status = told_error(recording.body)
+    assert error.message.startswith(message) if isinstance(message, str) else error.message
+    assert {error.kind, error.code} - {None} <= {str(word) for word in words}
+    assert status is None or error.status == status
+    with pytest.raises(ValueError):
+        provider_of(recording).read_answer(recording.body)
+
+
+def cited(recording: Any) -> list[str]:
+    """The addresses that a recorded answer cites, in order, by a plain reading."""
+    text = recording.body.decode().replace("\r\n", "\n")
+    lines = [line[5:].strip() for line in text.split("\n") if line.startswith("data:")]
+    chunks = [json.loads(line) for line in lines if line != "[DONE]"] if recording.stream else [json.loads(text)]
+    found: list[str] = []
+    last: list[str] = []
+    for chunk in chunks:
+        if recording.dialect is ANTHROPIC:
+            for block in chunk.get("content") or ():
+                found += [each["url"] for each in block.get("citations") or () if each.get("url")]
+            delta = chunk.get("delta") or {}
+            found += [delta["citation"]["url"]] if (delta.get("citation") or {}).get("url") else []
+            continue
+        last = chunk.get("citations") or last
+        for choice in chunk.get("choices") or ():
+            said = choice.get("delta") or choice.get("message") or {}
+            found += [each["url_citation"]["url"] for each in said.get("annotations") or ()]
+    return found or last
+
+
+@pytest.mark.parametrize("recording", recordings())
+def test_sources_are_those_of_the_bytes(recording: Any) -> None:
+    if recording.stream:
+        reader = recording.dialect.reader()
+        meaning = of_events(reader.feed(recording.body) + reader.close())
+    else:
+        meaning = of_answer(recording.dialect.read_answer(recording.body)[0])
+    assert meaning.sources == cited(recording)
+
+
 @pytest.mark.parametrize("case", of_completions())
 def test_legacy_requests_become_chats_and_answers_have_the_members_that_providers_give(case: dict[str, Any]) -> None:
     """What cannot be served by a chat is refused by the name of a field that the recorded request has or lacks."""

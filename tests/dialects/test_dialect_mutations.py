@@ -178,7 +178,9 @@ def nested(depth: int, opener: str = "[", closer: str = "]") -> str:
     return opener * depth + "1" + closer * depth
 
 
-@pytest.mark.parametrize("depth", [20, 99, 101, 190, 196, 199, 200, 201, 204, 300, 480, 700, 950, 990, 1_000, 5_000, 200_000])
+@pytest.mark.parametrize(
+    "depth", [20, 99, 101, 190, 196, 199, 200, 201, 204, 300, 480, 700, 950, 990, 1_000, 5_000, 200_000]
+)
 def test_absurd_nesting_never_ends_in_a_recursion_error(depth: int) -> None:
     deep = nested(depth)
     objects = nested(depth, '{"error":', "}")

@@ -187,3 +187,29 @@ def test_recorded_requests_are_said_to_every_provider_or_refused_by_name(recordi
     for name in ("turns", "stop", "user"):
         assert comparable(found)[name] == expected[name], name
     assert [tool[0] for tool in found["tools"]] == [tool[0] for tool in expected["tools"]] or not expected["tools"]
+
+
+def test_a_refused_part_is_named_as_its_sender_counts() -> None:
+    """The system prompt of Messages is no message to its caller, whatever it becomes inside."""
+    upload = {"type": "container_upload", "file_id": "f"}
+    fields = {"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": [upload]}]}
+    for more, param in (({}, "messages[0]"), ({"system": "Be brief."}, "messages[0]")):
+        request = ANTHROPIC.read_request(ANTHROPIC.glance(json.dumps({**fields, **more}).encode()))
+        for name in ("openai", "gemini"):
+            with pytest.raises(InvalidRequest) as caught:
+                PROVIDER_DIALECTS[name].write_request(request, TARGET)
+            assert caught.value.param == param
+    image = {"type": "document", "source": {"type": "file", "file_id": "f"}}
+    result = {"type": "tool_result", "tool_use_id": "t", "content": [image]}
+    call = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+    turns = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": [call]},
+        {"role": "user", "content": [result]},
+    ]
+    request = ANTHROPIC.read_request(
+        ANTHROPIC.glance(json.dumps({**fields, "system": "x", "messages": turns}).encode())
+    )
+    with pytest.raises(InvalidRequest) as caught:
+        OPENAI.write_request(request, TARGET)
+    assert caught.value.param == "messages[2].file_id"
