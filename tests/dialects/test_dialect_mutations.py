@@ -268,6 +268,15 @@ def test_words_that_are_no_json_become_null_for_every_client(word: str) -> None:
     call = '{"choices":[{"message":{"tool_calls":[{"id":"t","function":{"name":"f","arguments":"{\\"x\\":%s}"}}]}}]}'
     answer, _ = OPENAI.read_answer((call % word).encode())
     assert json.loads(ANTHROPIC.write_answer(answer, VOICE, NOTHING, 1))["content"][0]["input"] == {"x": None}
+    arguments = '{"x": %s}' % word  # noqa: UP031
+    messages = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "tool_calls": [{"id": "t", "function": {"name": "f", "arguments": arguments}}]},
+        {"role": "tool", "tool_call_id": "t", "content": "\n" + arguments},
+    ]
+    glance = OPENAI.glance(json.dumps({"model": "m", "messages": messages}).encode())
+    for provider in PROVIDER_DIALECTS.values():
+        is_strict_json(provider.write_request(OPENAI.read_request(glance), TARGET))
 
 
 def test_json_is_utf_8_and_a_byte_order_mark_is_forgiven() -> None:

@@ -10,7 +10,8 @@ INVALID_ARGUMENTS = "invalid_arguments"  # member that holds tool arguments whic
 
 
 def json_object(text: str) -> bytes | None:
-    """The bytes of a text that is one JSON object, kept as they are; None if it is none."""
+    """The bytes of a text that is one JSON object, kept as they are but for NaN, which is null; None if it is none."""
+    text = text.strip()
     if not text.startswith("{"):
         return None
     try:
@@ -22,8 +23,7 @@ def json_object(text: str) -> bytes | None:
 
 def call_input(arguments: str) -> Any:
     """Tool arguments as object, its bytes kept; what is no JSON object is kept as text under `invalid_arguments`."""
-    text = arguments.strip()
-    if not text:
+    if not arguments.strip():
         return {}
-    data = json_object(text)
+    data = json_object(arguments)
     return msgspec.Raw(data) if data is not None else {INVALID_ARGUMENTS: arguments}
