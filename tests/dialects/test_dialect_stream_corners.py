@@ -223,6 +223,10 @@ def test_groq_tells_of_an_early_end_beside_regular_choices(client: Any) -> None:
     shown = relayed(relay, [sent(chunk({"content": "Hi"}), stopped, b"[DONE]")])
     assert relay.facts.error == StreamError("over capacity")
     assert not relay.facts.ended and b"over capacity" not in shown
+    afterwards = {**stopped, "choices": []}
+    whole = bridge(client, OPENAI, VOICE, TARGET, price)
+    relayed(whole, [sent(chunk({"content": "Hi"}), chunk({}, finish_reason="stop"), afterwards, b"[DONE]")])
+    assert (whole.facts.error, whole.facts.ended) == (None, True), "the answer was complete by then"
 
 
 def test_groq_usage_beside_the_last_choice_is_no_error() -> None:

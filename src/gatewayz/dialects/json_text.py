@@ -33,12 +33,14 @@ _ESCAPE = re.compile(
 _POSITION = re.compile(r"\(byte (\d+)\)")
 
 
-def load(data: bytes | msgspec.Raw) -> Any:
+def load(data: bytes | msgspec.Raw, *, may_be_deep: bool = True) -> Any:
     """The JSON value in `data`, leniently: NaN and infinities are read as null, torn UTF-8 as the replacement character.
 
-    Raises ValueError for anything else that is not JSON, and for what nests deeper than `MAX_ANSWER_DEPTH`.
+    Raises ValueError for anything else that is not JSON, and for what nests deeper than `MAX_ANSWER_DEPTH`
+    (`may_be_deep` False: that was checked before).
     """
-    refuse_deep(data)
+    if may_be_deep:
+        refuse_deep(data)
     try:
         return _ANY.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

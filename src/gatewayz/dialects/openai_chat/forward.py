@@ -144,6 +144,13 @@ class OpenAIForwarder:
             if choices is None:
                 self._unknown(name, payload, out)
                 return
+        if seen.x_groq is not None and (not self._finished or self._open):
+            stopped = wire.groq_error(seen.x_groq)
+            if stopped is not None:
+                facts.events += 1
+                facts.usage = wire.usage_of(seen.usage, seen.x_groq) or facts.usage
+                facts.error = StreamError(stopped)
+                return
         facts.events += 1
         self._edit = _AS_IT_IS
         carries = False
@@ -151,13 +158,8 @@ class OpenAIForwarder:
             carries = self._choice(choice) or carries
         if facts.error is not None:
             return
-        if seen.x_groq is not None:
-            stopped = wire.groq_error(seen.x_groq)
-            facts.error = StreamError(stopped) if stopped is not None else None
         if seen.usage is not None or seen.x_groq is not None:
             facts.usage = wire.usage_of(seen.usage, seen.x_groq) or facts.usage
-        if facts.error is not None:
-            return
         if self._id is None and isinstance(seen.id, str) and seen.id:
             self._id = facts.upstream_id = seen.id
         complete = self._finished and not self._open
