@@ -166,7 +166,7 @@ class OpenAIReader:
             )
         if body.citations:
             self._citations = body.citations
-        stopped = wire.groq_error(body.x_groq) if not self._complete() else None
+        stopped = wire.groq_error(body.x_groq) if body.x_groq and not self._complete() else None
         for choice in body.choices or () if stopped is None else ():
             self._choice(choice, events)
             if self._over:
