@@ -94,6 +94,15 @@ def test_error_bodies_of_any_shape_are_read(dialect, body: bytes, error: StreamE
     assert dialect.read_error(body) == error
 
 
+def test_an_error_inside_a_choice_is_found() -> None:
+    error = {"code": 502, "message": "Upstream is away", "metadata": {"provider_name": "x"}}
+    choice = {"index": 0, "message": {"content": ""}, "finish_reason": "error", "error": error}
+    body = json.dumps({"id": "gen", "choices": [choice]}).encode()
+    with pytest.raises(ValueError):
+        OPENAI.read_answer(body)
+    assert OPENAI.read_error(body) == StreamError("Upstream is away", code="502", status=502)
+
+
 @given(st.binary(max_size=200))
 def test_no_error_body_raises(body: bytes) -> None:
     assert OPENAI.read_error(body) == ANTHROPIC.read_error(body)

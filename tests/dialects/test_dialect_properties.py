@@ -3,13 +3,13 @@
 import itertools
 import json
 import random
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from dialect_samples import ANTHROPIC, OPENAI, TARGET, VOICE, Recording, price, recordings, relayed
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gatewayz.core.errors import ProviderTrouble
 from gatewayz.core.usage import NOTHING

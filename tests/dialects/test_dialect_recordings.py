@@ -1,7 +1,6 @@
 """Every recorded answer of the two dialects, read, forwarded and translated, against an independent reading."""
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +19,7 @@ from dialect_samples import (
     recordings,
     relayed,
 )
+from msgspec.structs import replace
 
 from gatewayz.core.errors import InvalidRequest
 from gatewayz.core.stream import (
@@ -80,6 +80,8 @@ def expected_usage(recording: Recording, raw: dict[str, Any] | None) -> Usage | 
         elif raw.get("prompt_audio_seconds"):
             prompt += details["audio_tokens"]
         cached = details.get("cached_tokens") or raw.get("prompt_cache_hit_tokens") or raw.get("cached_tokens") or 0
+        # A provider that counts reasoning with another tokenizer says that a part is more than the whole.
+        reasoning = min(reasoning, completion)
         return Usage(prompt, completion, cached_tokens=min(cached, prompt), reasoning_tokens=reasoning)
     total = [0, 0, 0]
     apart = [one for one in raw.get("iterations") or [] if one["type"] != "message"]

@@ -9,19 +9,21 @@ from gatewayz.dialects import json_text
 INVALID_ARGUMENTS = "invalid_arguments"  # member that holds tool arguments which are no JSON object
 
 
-def json_object(text: str) -> bool:
-    """Whether a text is one JSON object."""
-    if not text.lstrip().startswith("{"):
-        return False
+def json_object(text: str) -> bytes | None:
+    """The bytes of a text that is one JSON object, kept as they are but for NaN, which is null; None if it is none."""
+    text = text.strip()
+    if not text.startswith("{"):
+        return None
     try:
-        return isinstance(json_text.load(text.encode()), dict)
-    except (ValueError, UnicodeEncodeError):
-        return False
+        data = json_text.strict(text.encode())
+        return data if isinstance(json_text.load(data), dict) else None
+    except ValueError:
+        return None
 
 
 def call_input(arguments: str) -> Any:
     """Tool arguments as object, its bytes kept; what is no JSON object is kept as text under `invalid_arguments`."""
-    text = arguments.strip()
-    if not text:
+    if not arguments.strip():
         return {}
-    return msgspec.Raw(text.encode()) if json_object(text) else {INVALID_ARGUMENTS: arguments}
+    data = json_object(arguments)
+    return msgspec.Raw(data) if data is not None else {INVALID_ARGUMENTS: arguments}

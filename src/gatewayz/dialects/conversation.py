@@ -9,7 +9,7 @@ nobody asked for becomes plain text.
 from collections import defaultdict, deque
 from collections.abc import Sequence
 
-from gatewayz.core.chat import ChatRequest, Document, Image, Message, Part, Text, ToolCall, ToolResult
+from gatewayz.core.chat import ChatRequest, Document, Image, Message, Opaque, Part, Text, ToolCall, ToolResult
 from gatewayz.dialects.parameters import unsupported
 
 NO_RESULT = "No result was returned for this tool call."
@@ -21,16 +21,29 @@ def system_tagged(text: str) -> str:
     return f"<system>\n{text}\n</system>"
 
 
-def refuse_foreign_files(request: ChatRequest, dialect: str) -> None:
-    """Raises InvalidRequest if a request of another dialect names an uploaded file: only its own provider holds it."""
+def refuse_foreign_parts(request: ChatRequest, dialect: str) -> None:
+    """Raises InvalidRequest if a request of another dialect holds what only providers of that dialect can read.
+
+    That is an uploaded file, which only its own provider holds, and a part of a kind that other dialects do not have.
+    Messages are counted as the caller does, to whom Anthropic's system prompt is none of them.
+    """
     if request.dialect == dialect:
         return
-    for index, message in enumerate(request.messages):
+    uncounted = request.dialect == "anthropic" and request.messages[0].role == "system"
+    for index, message in enumerate(request.messages, -1 if uncounted else 0):
+        param = f"messages[{index}]" if index >= 0 else "system"
         for part in message.parts:
-            if isinstance(part, Document) and part.file_id is not None:
-                raise unsupported(
-                    f"messages[{index}].file_id", "names a file that the provider of this model does not hold"
-                )
+            _refuse_foreign(part, dialect, param)
+
+
+def _refuse_foreign(part: Part, dialect: str, param: str) -> None:
+    if isinstance(part, Document) and part.file_id is not None:
+        raise unsupported(f"{param}.file_id", "names a file that the provider of this model does not hold")
+    if isinstance(part, Opaque) and part.dialect != dialect:
+        raise unsupported(param, f"holds a part of type '{part.kind}', which the provider of this model does not know")
+    if isinstance(part, ToolResult):
+        for inner in part.parts:
+            _refuse_foreign(inner, dialect, param)
 
 
 def asks_for_detail(request: ChatRequest) -> bool:

@@ -26,7 +26,7 @@ def error_from(value: Any) -> StreamError:
         return error_from(value[0])
     if not isinstance(value, dict):
         return StreamError(_text(value))
-    inner = value.get("error")
+    inner = value.get("error") or _of_choices(value.get("choices"))
     if isinstance(inner, list) and inner:
         inner = inner[0]
     if isinstance(inner, dict):
@@ -35,6 +35,12 @@ def error_from(value: Any) -> StreamError:
     if isinstance(inner, str) and inner:
         return StreamError(_cut(inner), _word(value.get("type")), _word(value.get("code")), _status(value))
     return _from_object(value)
+
+
+def _of_choices(choices: Any) -> Any:
+    """The error inside a choice, where OpenRouter puts the failure of a provider behind it."""
+    found = [choice.get("error") for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+    return next((error for error in found if error), None)
 
 
 def _from_object(error: dict[str, Any]) -> StreamError:

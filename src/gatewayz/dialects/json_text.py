@@ -15,11 +15,14 @@ from gatewayz.core.errors import InvalidRequest
 from gatewayz.core.money import usd_text
 
 MAX_DEPTH = 100  # deeper bodies are refused: no client needs them, and decoders recurse
+MAX_ANSWER_DEPTH = 200  # of what providers send: it can be decoded and written well within the recursion limit
 
 Fields = dict[str, msgspec.Raw]
 
 _FIELDS = msgspec.json.Decoder(Fields)
 _ANY = msgspec.json.Decoder()
+_NOTHING = msgspec.json.Decoder(msgspec.Raw)
+_BOM = b"\xef\xbb\xbf"
 _ENCODER = msgspec.json.Encoder()
 _OPENERS_AND_CLOSERS = bytes.maketrans(b"[{]}", b"(())")
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
@@ -30,16 +33,58 @@ _ESCAPE = re.compile(
 _POSITION = re.compile(r"\(byte (\d+)\)")
 
 
-def load(data: bytes | msgspec.Raw) -> Any:
-    """The JSON value in `data`. Raises ValueError for anything that is not JSON in UTF-8 or nests absurdly deep."""
+def load(data: bytes | msgspec.Raw, *, may_be_deep: bool = True) -> Any:
+    """The JSON value in `data`, leniently: NaN and infinities are read as null, torn UTF-8 as the replacement character.
+
+    Raises ValueError for anything else that is not JSON, and for what nests deeper than `MAX_ANSWER_DEPTH`
+    (`may_be_deep` False: that was checked before).
+    """
+    if may_be_deep:
+        refuse_deep(data)
     try:
         return _ANY.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         pass
     try:  # the standard library accepts half surrogate pairs
-        return json.loads(bytes(data))
+        return json.loads(bytes(data).removeprefix(_BOM).decode("utf-8", "replace"), parse_constant=_no_number)
     except RecursionError as error:
         raise ValueError("JSON nests too deeply") from error
+
+
+def refuse_deep(data: bytes | msgspec.Raw) -> None:
+    """Raises ValueError if JSON nests deeper than `MAX_ANSWER_DEPTH`: it could be decoded, and then not be written."""
+    if len(data) > 2 * MAX_ANSWER_DEPTH and _deeper_than(bytes(data), MAX_ANSWER_DEPTH):
+        raise ValueError("JSON nests too deeply")
+
+
+def strict(data: bytes) -> bytes:
+    """The same JSON as every client reads it: NaN and infinities are null, torn UTF-8 is the replacement character.
+
+    Some providers write the former where a probability is too small, and cut characters between two tokens. What is in
+    order keeps its bytes. Raises ValueError if `data` is no JSON.
+    """
+    data = whole_characters(data)
+    if b"NaN" not in data and b"Infinity" not in data:
+        return data
+    try:
+        _NOTHING.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return dump(load(data))
+    return data
+
+
+def whole_characters(data: bytes) -> bytes:
+    """The same bytes; torn UTF-8, at which a client would give up, as the replacement character."""
+    if not data.isascii():
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            return data.decode("utf-8", "replace").encode()
+    return data
+
+
+def _no_number(_name: str) -> None:
+    return None
 
 
 def dump(value: Any) -> bytes:
@@ -61,7 +106,12 @@ def _unraw(value: Any) -> Any:
 
 
 def members(data: bytes | msgspec.Raw) -> Fields:
-    """The members of a JSON object, each value as untouched bytes. Raises ValueError if `data` is no JSON object."""
+    """The members of a JSON object, each value as untouched bytes, but for torn UTF-8, which `strict` mends, too.
+
+    Raises ValueError if `data` is no JSON object.
+    """
+    data = whole_characters(bytes(data))
+    refuse_deep(data)
     try:
         return _FIELDS.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -125,6 +175,8 @@ def _deeper_than(body: bytes, limit: int) -> bool:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     outside_strings = b"".join(body.split(b'"')[::2])
     brackets = outside_strings.translate(_OPENERS_AND_CLOSERS, _NO_BRACKETS)
+    if b"(" * (limit + 1) in brackets:
+        return True
     for _ in range(limit):
         if not brackets:
             return False

@@ -122,9 +122,9 @@ def check_all(fields: Mapping[str, msgspec.Raw], checks: Mapping[str, Check]) ->
 
 
 def value_of(param: str, raw: msgspec.Raw) -> Any:
-    """The decoded value of one field. Raises InvalidRequest if it is no valid JSON inside."""
+    """The decoded value of one field of a body. Raises InvalidRequest if it is no valid JSON inside."""
     try:
-        return json_text.load(raw)
+        return json_text.load(raw, may_be_deep=False)  # `request_members` looked
     except ValueError as error:
         raise InvalidRequest(f"'{param}' is not valid JSON.", code="invalid_json", param=param) from error
 

@@ -165,7 +165,8 @@ class SseParser:
             return b""
         text = data.removeprefix(_BOM).lstrip(b" \t\r\n")
         if not text:
-            self._keep(data)  # blanks only; whether they matter is seen with the first real byte
+            if data:
+                self._keep(b" ")  # a byte order mark is one at the very start only
             return b""
         self._start = False
         self._json = text[:1] in (b"{", b"[")

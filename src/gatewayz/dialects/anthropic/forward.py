@@ -37,7 +37,7 @@ class AnthropicForwarder:
         self._parser = SseParser()
         self._usage = wire.UsageSoFar()
         self._before: list[bytes] = []  # events until the first content
-        self._held: list[bytes] = []  # `message_delta` payloads, until the charge
+        self._held: list[json_text.Fields] = []  # members of `message_delta` events, until the charge
         self._open: list[int] = []  # blocks that were opened and not closed
 
     def feed(self, data: bytes) -> bytes:
@@ -67,8 +67,9 @@ class AnthropicForwarder:
         """See `Bridge`."""
         out = self._before
         self._before = []
-        for position, payload in enumerate(self._held, 1 - len(self._held)):
-            fields: dict[str, Any] = {**json_text.members(payload)}
+        out += [block_stop(index) for index in self._open]  # if the provider forgot to
+        for position, members in enumerate(self._held, 1 - len(self._held)):
+            fields: dict[str, Any] = {**members}
             if position == 0 or "usage" in fields:
                 fields["usage"] = wire.with_cost(fields.get("usage"), usage, cost_nano_usd)
             out.append(sse(b"message_delta", json_text.dump(fields)))
@@ -90,6 +91,8 @@ class AnthropicForwarder:
         facts = self.facts
         if facts.ended or facts.error is not None:
             return
+        if not payload.isascii():
+            payload = json_text.whole_characters(payload)
         try:
             seen = _decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -97,6 +100,7 @@ class AnthropicForwarder:
                 return
             try:
                 seen = wire.seen(payload)
+                payload = json_text.strict(payload)
             except ValueError:
                 self._unknown(name, payload)
                 return
@@ -124,8 +128,11 @@ class AnthropicForwarder:
         elif kind == "message_start":
             payload = self._message_start(seen, payload)
         elif kind == "message_delta":
+            try:
+                self._held.append(json_text.members(payload))
+            except ValueError:
+                self.facts.note_unknown(payload)
             self._message_delta(seen)
-            self._held.append(payload)
             return
         elif kind == "message_stop":
             self.facts.ended = True
@@ -162,12 +169,13 @@ class AnthropicForwarder:
     def _opened(self, block: Any) -> None:
         if not isinstance(block, dict):
             return
+        kind = block.get("type")
         text = block.get("text") or block.get("thinking")
         if isinstance(text, str):
             self.facts.output_chars += len(text)
-        if block.get("type") not in _LIFECYCLE_BLOCKS or text:
+        if text or not isinstance(kind, str) or kind not in _LIFECYCLE_BLOCKS:
             self.facts.started = True
-        if block.get("type") == "tool_use":
+        if kind == "tool_use":
             self.facts.output_chars += len(str(block.get("name") or ""))
 
     def _message_start(self, seen: wire.Seen, payload: bytes) -> bytes:

@@ -33,7 +33,7 @@ _CHOICES = frozenset({"auto", "any", "tool", "none"})
 def _thinking(param: str, value: Any) -> None:
     obj(param, value)
     kind = value.get("type")
-    if kind not in _THINKING:
+    if not isinstance(kind, str) or kind not in _THINKING:
         raise wrong_value(f"{param}.type", "one of " + ", ".join(sorted(_THINKING)))
     if kind == "enabled":
         budget = value.get("budget_tokens")
@@ -47,9 +47,10 @@ def _thinking(param: str, value: Any) -> None:
 
 def _tool_choice(param: str, value: Any) -> None:
     obj(param, value)
-    if value.get("type") not in _CHOICES:
+    kind = value.get("type")
+    if not isinstance(kind, str) or kind not in _CHOICES:
         raise wrong_value(f"{param}.type", "one of " + ", ".join(sorted(_CHOICES)))
-    if value["type"] == "tool" and not isinstance(value.get("name"), str):
+    if kind == "tool" and not isinstance(value.get("name"), str):
         raise missing(f"{param}.name")
 
 

@@ -17,7 +17,7 @@ from gatewayz.dialects.anthropic.parts_write import cache_member, is_signed_here
 from gatewayz.dialects.anthropic.thinking import plan_thinking
 from gatewayz.dialects.anthropic.wire import NAME
 from gatewayz.dialects.base import Target
-from gatewayz.dialects.conversation import asks_for_detail, refuse_foreign_files
+from gatewayz.dialects.conversation import asks_for_detail, refuse_foreign_parts
 from gatewayz.dialects.parameters import unsupported
 
 JSON_INSTRUCTION = "Answer with one valid JSON object and nothing else: no explanation, no code fence."
@@ -42,7 +42,7 @@ def dropped(request: ChatRequest, target: Target) -> tuple[str, ...]:
 def _compose(request: ChatRequest, target: Target) -> tuple[dict[str, Any], list[str]]:
     """The body, and what was left out of it."""
     _refuse(request)
-    refuse_foreign_files(request, NAME)
+    refuse_foreign_parts(request, NAME)
     left_out = _unknown_here(request)
     system, messages = write_messages(request.messages, target.quirks)
     if request.response_format is not None and request.response_format.kind == "json_object":

@@ -103,11 +103,13 @@ def seen(data: bytes) -> Seen:
 
 def event_body(data: bytes) -> EventBody:
     """The event in `data`. Raises ValueError if it is none."""
+    json_text.refuse_deep(data)
     return _read(data, _EVENT, EventBody)
 
 
 def answer(data: bytes) -> Answer:
     """The plain answer in `data`. Raises ValueError if it is none (an error, say)."""
+    json_text.refuse_deep(data)
     read = _read(data, _ANSWER, Answer)
     if read.error or read.type == "error" or read.content is None:
         raise ValueError("not a message")
@@ -148,7 +150,7 @@ class UsageSoFar:
     def usage(self) -> Usage | None:
         """The usage so far; None while there is none."""
         members = self._members
-        if not isinstance(members.get("input_tokens"), int) and not isinstance(members.get("output_tokens"), int):
+        if type(members.get("input_tokens")) is not int and type(members.get("output_tokens")) is not int:
             return None
         total = _counts(members)
         iterations = members.get("iterations")
@@ -163,7 +165,7 @@ class UsageSoFar:
             cached_tokens=read,
             cache_write_5m_tokens=written - written_1h,
             cache_write_1h_tokens=written_1h,
-            reasoning_tokens=_count(details, "thinking_tokens") if isinstance(details, dict) else 0,
+            reasoning_tokens=min(output, _count(details, "thinking_tokens")) if isinstance(details, dict) else 0,
         )
 
 
@@ -184,7 +186,7 @@ def _counts(members: dict[str, Any]) -> list[int]:
 
 def _count(members: dict[str, Any], name: str) -> int:
     value = members.get(name)
-    return value if isinstance(value, int) and 0 < value < _ABSURD else 0
+    return value if type(value) is int and 0 < value < _ABSURD else 0
 
 
 def usage_members(usage: Usage) -> dict[str, Any]:
@@ -222,5 +224,5 @@ def with_cost(raw: msgspec.Raw | None, usage: Usage, cost_nano_usd: int) -> dict
 def sse(name: bytes, payload: bytes) -> bytes:
     """One event of an Anthropic stream."""
     if b"\n" in payload:
-        payload = payload.replace(b"\n", b"\ndata: ")
+        payload = payload.replace(b"\n", b" ")  # between tokens, as texts hold none; not all clients join lines
     return b"event: " + name + b"\ndata: " + payload + b"\n\n"

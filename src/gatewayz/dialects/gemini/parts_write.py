@@ -150,7 +150,8 @@ def _response(text: str, is_error: bool) -> Any:
     """A result as object: a JSON object as it is, anything else as text under the names that Gemini knows."""
     if is_error:
         return {"error": text}
-    return msgspec.Raw(text.encode()) if json_object(text) else {"output": text}
+    data = json_object(text)
+    return msgspec.Raw(data) if data is not None else {"output": text}
 
 
 def _signatures(message: Message) -> dict[str, str]:

@@ -5,7 +5,7 @@ from typing import Any
 from gatewayz.core.chat import ChatRequest, Document, ResponseFormat, Tool
 from gatewayz.dialects import json_text
 from gatewayz.dialects.base import Target
-from gatewayz.dialects.conversation import asks_for_citations, asks_for_detail, has_cache_marks, refuse_foreign_files
+from gatewayz.dialects.conversation import asks_for_citations, asks_for_detail, has_cache_marks, refuse_foreign_parts
 from gatewayz.dialects.gemini.generation import thinker, thinking_config
 from gatewayz.dialects.gemini.parts_write import write_contents
 from gatewayz.dialects.gemini.tools import tool_members
@@ -34,7 +34,7 @@ def dropped(request: ChatRequest, target: Target) -> tuple[str, ...]:
 
 def _compose(request: ChatRequest, target: Target) -> tuple[dict[str, Any], list[str]]:
     """The body, and what was left out of it."""
-    refuse_foreign_files(request, NAME)
+    refuse_foreign_parts(request, NAME)
     _refuse(request)
     left_out = _unknown_here(request)
     system, contents = write_contents(request.messages, target.native_id)

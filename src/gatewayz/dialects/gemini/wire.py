@@ -86,6 +86,7 @@ _BODY = msgspec.json.Decoder(Body)
 
 def body(data: bytes) -> Body:
     """The chunk or answer in `data`. Raises ValueError if it is none (no JSON object, not of this shape, an error)."""
+    json_text.refuse_deep(data)
     try:
         read = _BODY.decode(data)
     except msgspec.ValidationError as error:
@@ -158,7 +159,7 @@ def usage_of(raw: Any) -> Usage | None:
 
     Thoughts and prompts of tools that ran at the provider stand beside the other counts, cached tokens within them.
     """
-    if not isinstance(raw, dict) or not any(isinstance(raw.get(name), int) for name in _MAIN_COUNTS):
+    if not isinstance(raw, dict) or not any(type(raw.get(name)) is int for name in _MAIN_COUNTS):
         return None
     thoughts = _count(raw, "thoughtsTokenCount")
     prompt = _count(raw, "promptTokenCount") + _count(raw, "toolUsePromptTokenCount")

@@ -18,7 +18,7 @@ def stable_id(voice: Voice, native: Any = None) -> str:
 def sse(payload: bytes) -> bytes:
     """One event of an OpenAI stream."""
     if b"\n" in payload:
-        payload = payload.replace(b"\n", b"\ndata: ")
+        payload = payload.replace(b"\n", b" ")  # between tokens, as texts hold none; not all clients join lines
     return b"data: " + payload + b"\n\n"
 
 

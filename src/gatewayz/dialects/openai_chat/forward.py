@@ -123,6 +123,8 @@ class OpenAIForwarder:
         facts = self.facts
         if facts.ended or facts.error is not None:
             return
+        if not payload.isascii():
+            payload = json_text.whole_characters(payload)
         try:
             seen = _decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -142,6 +144,13 @@ class OpenAIForwarder:
             if choices is None:
                 self._unknown(name, payload, out)
                 return
+        if seen.x_groq is not None and (not self._finished or self._open):
+            stopped = wire.groq_error(seen.x_groq)
+            if stopped is not None:
+                facts.events += 1
+                facts.usage = wire.usage_of(seen.usage, seen.x_groq) or facts.usage
+                facts.error = StreamError(stopped)
+                return
         facts.events += 1
         self._edit = _AS_IT_IS
         carries = False
@@ -149,8 +158,7 @@ class OpenAIForwarder:
             carries = self._choice(choice) or carries
         if facts.error is not None:
             return
-        has_usage = seen.usage is not None or seen.x_groq is not None
-        if has_usage:
+        if seen.usage is not None or seen.x_groq is not None:
             facts.usage = wire.usage_of(seen.usage, seen.x_groq) or facts.usage
         if self._id is None and isinstance(seen.id, str) and seen.id:
             self._id = facts.upstream_id = seen.id
@@ -243,6 +251,7 @@ class OpenAIForwarder:
         elif text:
             try:
                 seen = wire.seen(payload)
+                payload = json_text.strict(payload)
             except ValueError:
                 self._unknown(name, payload, out)
             else:

@@ -107,6 +107,8 @@ def _tool_choice(fields: dict[str, Any]) -> tuple[ToolChoice | None, set[str] | 
         if value not in ("auto", "none", "required", "any"):
             raise wrong_value(param, "one of auto, none, required, or an object that names a function")
         return ToolChoice("required" if value == "any" else cast(Any, value)), None
+    if not isinstance(value, dict):
+        raise wrong_type(param, "a string or an object")
     if value.get("type") == "allowed_tools":
         allowed = value.get("allowed_tools")
         if not isinstance(allowed, dict) or not isinstance(allowed.get("tools"), list):
@@ -168,8 +170,8 @@ def _reasoning(fields: dict[str, Any]) -> Reasoning | None:
             effort = "medium"
     if effort is None and budget is None:
         return None
-    if effort is not None and effort not in EFFORTS:
+    if effort is not None and (not isinstance(effort, str) or effort not in EFFORTS):
         raise wrong_value("reasoning_effort", "one of " + ", ".join(get_args(Effort)))
     if budget is not None and (isinstance(budget, bool) or not isinstance(budget, int)):
         raise wrong_type("reasoning.max_tokens", "an integer")
-    return Reasoning(effort=effort, budget_tokens=budget, off=effort == "none")
+    return Reasoning(effort=cast(Any, effort), budget_tokens=budget, off=effort == "none")

@@ -5,7 +5,7 @@ from typing import Any
 from gatewayz.core.chat import ChatRequest, OpaqueTool, Reasoning, ResponseFormat, Tool, ToolChoice
 from gatewayz.dialects import json_text
 from gatewayz.dialects.base import Target
-from gatewayz.dialects.conversation import asks_for_citations, has_cache_marks, refuse_foreign_files
+from gatewayz.dialects.conversation import asks_for_citations, has_cache_marks, refuse_foreign_parts
 from gatewayz.dialects.openai_chat.forward_request import changes_meaning
 from gatewayz.dialects.openai_chat.parts_read import NAME
 from gatewayz.dialects.openai_chat.parts_write import cache_member, write_messages
@@ -28,7 +28,7 @@ def dropped(request: ChatRequest, target: Target) -> tuple[str, ...]:
 
 def _compose(request: ChatRequest, target: Target) -> tuple[dict[str, Any], list[str]]:
     """The body, and what was left out of it."""
-    refuse_foreign_files(request, NAME)
+    refuse_foreign_parts(request, NAME)
     quirks = target.quirks
     body: dict[str, Any] = {
         "model": target.native_id,

@@ -34,7 +34,7 @@ _TEXT, _THINKING, _REFUSAL, _TOOL = "text", "thinking", "refusal", "tool"
 
 
 class _Tool:
-    """One tool call while it streams: it is announced once its name is known."""
+    """One tool call while it streams: announced with its first argument, for until then its name may come in pieces."""
 
     __slots__ = ("announced", "block", "call_id", "name", "waiting")
 
@@ -45,18 +45,27 @@ class _Tool:
         self.announced = False
         self.waiting = ""  # arguments that came before the name
 
+    def hear_name(self, name: str) -> None:
+        """Adds a piece of the name; some providers send the whole name again with each fragment."""
+        if not self.announced and name != self.name:
+            self.name += name
+
 
 class _Alternative:
     """The state of one choice: which block is open, and the tool calls so far."""
 
-    __slots__ = ("block", "finished", "index", "kind", "next_block", "reasoning_by_details", "tools")
+    __slots__ = (
+        "answer_id", "block", "finished", "index", "kind", "named", "next_block", "reasoning_by_details", "tools",
+    )  # fmt: skip
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, answer_id: Any) -> None:
         self.index = index
+        self.answer_id = answer_id
         self.kind: str | None = None
         self.block = 0
         self.next_block = 0
         self.tools: dict[int, _Tool] = {}
+        self.named: _Tool | None = None  # the call whose name is known and which was not announced
         self.finished = False
         self.reasoning_by_details = False
 
@@ -70,9 +79,21 @@ class _Alternative:
         return self.block
 
     def close_open(self, events: list[StreamEvent]) -> None:
+        self.announce(events)
         if self.kind is not None:
             events.append(BlockClosed(self.index, self.block))
             self.kind = None
+
+    def announce(self, events: list[StreamEvent]) -> None:
+        """Tells of the call whose name is complete by now, with the arguments that came before it."""
+        tool, self.named = self.named, None
+        if tool is None:
+            return
+        tool.announced = True
+        tool.call_id = tool.call_id or made_up_call_id(self.answer_id, tool.block)
+        events.append(ToolCallStarted(tool.call_id, tool.name, self.index, tool.block))
+        if tool.waiting:
+            events.append(ToolCallDelta(tool.waiting, self.index, tool.block))
 
 
 class OpenAIReader:
@@ -145,11 +166,15 @@ class OpenAIReader:
             )
         if body.citations:
             self._citations = body.citations
-        for choice in body.choices or ():
+        stopped = wire.groq_error(body.x_groq) if body.x_groq and not self._complete() else None
+        for choice in body.choices or () if stopped is None else ():
             self._choice(choice, events)
             if self._over:
                 return
         self._usage(body, events)
+        if stopped is not None:
+            self._over = True
+            events.append(StreamError(stopped))
 
     def _usage(self, body: wire.Body, events: list[StreamEvent]) -> None:
         if body.usage is not None or body.x_groq is not None:
@@ -164,7 +189,7 @@ class OpenAIReader:
         index = choice.index if type(choice.index) is int else 0
         state = self._alternatives.get(index)
         if state is None:
-            state = self._alternatives[index] = _Alternative(index)
+            state = self._alternatives[index] = _Alternative(index, self._id)
         delta = choice.delta
         if delta is None and not state.next_block:  # a plain answer where a stream was asked for
             delta = choice.message or {"content": choice.text}
@@ -251,17 +276,19 @@ class OpenAIReader:
         function = function if isinstance(function, dict) else {}
         name = function.get("name")
         fragment = arguments_text(function.get("arguments"))
-        if isinstance(name, str) and name and not tool.announced:
-            tool.announced = True
-            tool.name = name
-            tool.call_id = tool.call_id or made_up_call_id(self._id, tool.block)
-            events.append(ToolCallStarted(tool.call_id, name, state.index, tool.block))
-            fragment = tool.waiting + fragment
-        elif not tool.announced:
-            tool.waiting += fragment
+        if tool.announced:
+            if fragment:
+                events.append(ToolCallDelta(fragment, state.index, tool.block))
             return
-        if fragment:
-            events.append(ToolCallDelta(fragment, state.index, tool.block))
+        if state.named is not tool:
+            state.announce(events)
+        if isinstance(name, str) and name:
+            tool.hear_name(name)
+        tool.waiting += fragment
+        if tool.name:
+            state.named = tool
+            if tool.waiting:
+                state.announce(events)
 
     def _finish(
         self, state: _Alternative, finish: Any, native: str | None, stopped_by: str | None, events: list[StreamEvent]

@@ -3,7 +3,7 @@
 Members whose type varies between providers are `Any` and are checked where they are used.
 """
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeGuard, TypeVar
 
 import msgspec
 
@@ -129,6 +129,7 @@ def seen(data: bytes) -> Seen:
 
 def body(data: bytes) -> Body:
     """The chunk or answer in `data`. Raises ValueError if it is none."""
+    json_text.refuse_deep(data)
     try:
         return BODY.decode(data)
     except msgspec.ValidationError as error:
@@ -178,6 +179,12 @@ class _UsualUsage(msgspec.Struct):
 _NO_PROMPT_DETAILS, _NO_COMPLETION_DETAILS = _PromptDetails(), _CompletionDetails()
 
 
+def groq_error(x_groq: Any) -> str | None:
+    """Why Groq stopped a stream early, which it says beside regular choices; None if it did not."""
+    error = x_groq.get("error") if isinstance(x_groq, dict) else None
+    return error if isinstance(error, str) and error else None
+
+
 def usage_of(raw: Any, x_groq: Any = None) -> Usage | None:
     """Token counts of a `usage` member (or Groq's own); None if there are none. All spellings seen so far are read.
 
@@ -190,30 +197,22 @@ def usage_of(raw: Any, x_groq: Any = None) -> Usage | None:
             return None
     try:
         usual = msgspec.convert(raw, _UsualUsage)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):
         return _odd_usage(raw)
     prompt, completion = usual.prompt_tokens, usual.completion_tokens
     inside = usual.prompt_tokens_details or _NO_PROMPT_DETAILS
     outside = usual.completion_tokens_details or _NO_COMPLETION_DETAILS
-    cached = inside.cached_tokens or 0
-    if usual.total_tokens > prompt + completion or cached > prompt:
+    cached, written = inside.cached_tokens or 0, inside.cache_write_tokens or inside.cache_creation_tokens or 0
+    reasoning, heard, spoken = outside.reasoning_tokens or 0, inside.audio_tokens or 0, outside.audio_tokens or 0
+    fits = usual.total_tokens <= prompt + completion
+    if not fits or cached + written + heard > prompt or reasoning + spoken > completion:
         return _odd_usage(raw)
-    written = inside.cache_write_tokens or inside.cache_creation_tokens or 0
-    return Usage(
-        prompt,
-        completion,
-        cached,
-        min(written, prompt - cached),
-        0,
-        outside.reasoning_tokens or 0,
-        inside.audio_tokens or 0,
-        outside.audio_tokens or 0,
-    )
+    return Usage(prompt, completion, cached, written, 0, reasoning, heard, spoken)
 
 
 def _odd_usage(raw: dict[str, Any]) -> Usage | None:
     """Token counts in any other spelling; None if there are none."""
-    if not isinstance(raw.get("prompt_tokens"), int) and not isinstance(raw.get("completion_tokens"), int):
+    if not any(_is_count(raw.get(name)) for name in ("prompt_tokens", "completion_tokens")):
         return None
     prompt_details = _details(raw, "prompt_tokens_details")
     completion_details = _details(raw, "completion_tokens_details")
@@ -231,14 +230,18 @@ def _odd_usage(raw: dict[str, Any]) -> Usage | None:
         completion += hidden
         reasoning = reasoning or hidden
     cached = min(cached, prompt)  # Grok on Azure counts its own cached preamble there
+    written = min(written, prompt - cached)
+    if reasoning > completion and "citation_tokens" in raw:
+        completion += reasoning  # Perplexity's research models: its total leaves them out, its bill does not
+    reasoning = min(reasoning, completion)  # some providers count it with another tokenizer
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
         cached_tokens=cached,
-        cache_write_5m_tokens=min(written, prompt - cached),
+        cache_write_5m_tokens=written,
         reasoning_tokens=reasoning,
-        audio_input_tokens=audio,
-        audio_output_tokens=_count(completion_details, "audio_tokens"),
+        audio_input_tokens=min(audio, prompt - cached - written),
+        audio_output_tokens=min(_count(completion_details, "audio_tokens"), completion - reasoning),
     )
 
 
@@ -249,9 +252,12 @@ def _details(raw: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _count(raw: dict[str, Any], name: str) -> int:
     value = raw.get(name)
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if isinstance(value, int) and 0 < value < _ABSURD else 0
+    return int(value) if _is_count(value) and 0 < value < _ABSURD else 0
+
+
+def _is_count(value: Any) -> TypeGuard[int | float]:
+    """Whether this is a whole number, also as 7.0, as some providers write it."""
+    return type(value) is int or (isinstance(value, float) and value.is_integer())
 
 
 def usage_members(usage: Usage, cost_nano_usd: int) -> dict[str, Any]:

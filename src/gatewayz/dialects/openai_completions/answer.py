@@ -63,7 +63,9 @@ class CompletionsWriter:
     def _chunk(self, choices: list[dict[str, Any]], **more: Any) -> bytes:
         if self._voice.include_usage:
             more.setdefault("usage", None)
-        return sse(json_text.dump({**_frame(self._voice, self._id, choices), **more}))
+        frame = _frame(self._voice, self._id, choices)
+        self._id = frame["id"]
+        return sse(json_text.dump({**frame, **more}))
 
 
 def _frame(voice: Voice, native_id: str, choices: list[dict[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,136 @@
+"""What each provider's API insists on in a request, read from its documentation: checks of whole bodies."""
+
+import re
+from typing import Any
+
+_IDS = re.compile(r"^[a-zA-Z0-9_-]+$")
+
+
+def check_openai(body: dict[str, Any]) -> None:
+    """A Chat Completions body: every call is answered, at once and exactly once, and nothing else is."""
+    assert body["model"] and body["messages"], "model and messages are required"
+    waiting: list[str] = []
+    for message in body["messages"]:
+        role = message["role"]
+        assert role in ("system", "developer", "user", "assistant", "tool")
+        if role == "tool":
+            assert isinstance(message["content"], str)
+            waiting.remove(message["tool_call_id"])
+            continue
+        assert not waiting, "tool messages come right after their calls"
+        content = message.get("content")
+        if role == "assistant":
+            assert content or message.get("tool_calls") or message.get("refusal"), "says something"
+            for call in message.get("tool_calls") or ():
+                assert call["id"] and call["type"]
+                if call["type"] == "function":
+                    assert call["function"]["name"] and isinstance(call["function"]["arguments"], str)
+            waiting = [call["id"] for call in message.get("tool_calls") or ()]
+        else:
+            assert content, "a message has content"
+        for part in content if isinstance(content, list) else ():
+            _openai_part(part)
+    assert not waiting, "every call is answered"
+    for tool in body.get("tools") or ():
+        assert tool["type"]
+        assert tool["type"] != "function" or (
+            tool["function"]["name"] and isinstance(tool["function"]["parameters"], dict)
+        )
+    if body.get("tool_choice") not in (None, "none"):
+        assert body.get("tools"), "a choice needs tools"
+    form = body.get("response_format") or {"type": "text"}
+    assert form["type"] != "json_schema" or form["json_schema"]["name"]
+
+
+def _openai_part(part: dict[str, Any]) -> None:
+    kind = part["type"]
+    if kind == "text":
+        assert part["text"]
+    elif kind == "image_url":
+        assert part["image_url"]["url"]
+    elif kind == "input_audio":
+        assert part["input_audio"].keys() == {"data", "format"}
+    elif kind == "file":
+        assert part["file"].get("file_id") or part["file"].get("file_data")
+
+
+def check_anthropic(body: dict[str, Any]) -> None:
+    """A Messages body: roles alternate from the user on, results open the turn after their calls, no text is blank."""
+    assert body["model"] and type(body["max_tokens"]) is int and body["max_tokens"] > 0
+    turns = body["messages"]
+    assert turns and turns[0]["role"] == "user"
+    waiting: list[str] = []
+    before = None
+    for turn in turns:
+        assert turn["role"] in ("user", "assistant") and turn["role"] != before, "roles alternate"
+        before = turn["role"]
+        content = turn["content"]
+        blocks = content if isinstance(content, list) else [{"type": "text", "text": content}]
+        assert blocks, "a turn says something"
+        results = [block["tool_use_id"] for block in blocks if block["type"] == "tool_result"]
+        assert sorted(results) == sorted(waiting), "every call is answered in the next turn, and nothing else is"
+        assert [block["type"] for block in blocks[: len(results)]] == ["tool_result"] * len(results)
+        for block in blocks:
+            _anthropic_block(block, turn["role"])
+        waiting = [block["id"] for block in blocks if block["type"] == "tool_use"]
+    assert not waiting
+    for block in body["system"] if isinstance(body.get("system"), list) else ():
+        assert block["type"] == "text" and block["text"].strip()
+    tools = body.get("tools") or []
+    for tool in tools:
+        assert tool["name"]
+        assert tool.get("type", "custom") != "custom" or tool["input_schema"]["type"]
+    if "tool_choice" in body:
+        assert tools and body["tool_choice"]["type"] in ("auto", "any", "tool", "none")
+    if (body.get("thinking") or {}).get("type") == "enabled":
+        assert 1024 <= body["thinking"]["budget_tokens"] < body["max_tokens"]
+        assert body.get("temperature", 1) == 1 and "top_k" not in body and body.get("top_p", 1) >= 0.95
+        assert body.get("tool_choice", {}).get("type") not in ("any", "tool")
+
+
+def _anthropic_block(block: dict[str, Any], role: str) -> None:
+    kind = block["type"]
+    if kind == "text":
+        assert block["text"].strip(), "no text is blank"
+    elif kind in ("thinking", "redacted_thinking"):
+        assert role == "assistant" and (block.get("signature") or block.get("data"))
+    elif kind == "tool_use":
+        assert role == "assistant" and _IDS.match(block["id"]) and isinstance(block["input"], dict)
+    elif kind == "tool_result":
+        assert role == "user" and _IDS.match(block["tool_use_id"])
+        for inner in block["content"] if isinstance(block.get("content"), list) else ():
+            assert inner["type"] in ("text", "image", "document", "search_result", "tool_reference")
+    elif kind in ("image", "document") and role == "user":
+        assert block["source"]["type"] in ("base64", "url", "text", "file", "content")
+
+
+def check_gemini(body: dict[str, Any]) -> None:
+    """A generateContent body: it begins with the user, roles alternate, calls are answered in the next turn."""
+    contents = body["contents"]
+    assert contents and contents[0]["role"] == "user"
+    waiting: list[str] = []
+    before = None
+    for content in contents:
+        assert content["role"] in ("user", "model") and content["role"] != before
+        before = content["role"]
+        assert content["parts"]
+        names = [part["functionResponse"]["name"] for part in content["parts"] if "functionResponse" in part]
+        assert sorted(names) == sorted(waiting)
+        for part in content["parts"]:
+            kinds = part.keys() & {
+                "text",
+                "inlineData",
+                "fileData",
+                "functionCall",
+                "functionResponse",
+                "executableCode",
+            }
+            kinds |= part.keys() & {"codeExecutionResult", "toolCall", "toolResponse"}
+            assert len(kinds) == 1, "a part is of one kind"
+            assert isinstance(part.get("functionCall", {}).get("args", {}), dict)
+            assert isinstance(part.get("functionResponse", {}).get("response", {}), dict)
+        waiting = [part["functionCall"]["name"] for part in content["parts"] if "functionCall" in part]
+    assert not waiting
+
+
+CHECKS = {"openai": check_openai, "anthropic": check_anthropic, "gemini": check_gemini}

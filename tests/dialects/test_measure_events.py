@@ -1,0 +1,20 @@
+"""The measurement of events reads every pairing's stream to its end and prints a line for each."""
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from gatewayz.dialects import CLIENT_DIALECTS, PROVIDER_DIALECTS
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "measure_events.py"
+
+
+def test_every_pairing_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    measure = runpy.run_path(str(SCRIPT))
+    assert {name: len(stream()) for name, stream in measure["STREAMS"].items()} == dict.fromkeys(PROVIDER_DIALECTS, 70)
+    measure["main"](1, 1)
+    rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines()[2:]]
+    pairs = [(provider.strip(), client.strip()) for provider, client, _, _ in rows]
+    assert pairs == [(provider, client) for provider in PROVIDER_DIALECTS for client in CLIENT_DIALECTS]
+    assert all(float(cost) > 0 for *_, cost in rows)
