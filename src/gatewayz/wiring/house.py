@@ -36,7 +36,8 @@ from gatewayz.infra.changes import ChangeFeed
 from gatewayz.infra.clock import Clock, SystemClock
 from gatewayz.infra.crypto import KeyRing, derive_pepper
 from gatewayz.infra.db import Database
-from gatewayz.infra.http_client import AiohttpTransport, Timeouts, Transport
+from gatewayz.infra.http1 import Http1Transport
+from gatewayz.infra.http_client import Timeouts, Transport
 from gatewayz.infra.redis import RedisLink
 from gatewayz.infra.telemetry import Metrics, RequestLog
 from gatewayz.policy.limits import Limiter
@@ -210,8 +211,7 @@ def build_house(
     cashier = Cashier(writer, settings, clock, process_id, Recall(database, clock))
     feed.on(LEASE_TOPIC, cashier.heard_recall)
     if transport is None:
-        proxied = any(environment.variables.get(name) for name in _PROXY_VARIABLES)
-        transport = AiohttpTransport(use_proxy_variables=proxied)
+        transport = choose_transport(settings, environment.variables)
     metrics = Metrics()
     house = House(
         configuration=configuration,
@@ -240,6 +240,17 @@ def build_house(
     feed.on("config", house.reload_providers)
     house.gateway = Gateway(_rooms(house))
     return house
+
+
+def choose_transport(settings: Settings, variables: Mapping[str, str]) -> Transport:
+    """The client for calls to providers: the own one, or aiohttp for proxies and for operators who choose it."""
+    proxied = any(variables.get(name) for name in _PROXY_VARIABLES)
+    if proxied or settings.http_client == "aiohttp":
+        # Imported only where it is needed: six megabytes in every process otherwise.
+        from gatewayz.infra.aiohttp_client import AiohttpTransport
+
+        return AiohttpTransport(use_proxy_variables=proxied)
+    return Http1Transport()
 
 
 def _rooms(house: House) -> Rooms:
