@@ -31,13 +31,17 @@ class _Oddity(Exception):
 
 
 class Connection(asyncio.Protocol):
-    """The protocol of one socket. `deadline` is when `expire` must be called, in the loop's time."""
+    """The protocol of one socket.
+
+    `deadline` is when `expire` must be called, in the loop's time. `whole` is set by a reader who wants all or nothing:
+    he is not woken for parts, and the limit for the first byte holds for every pause.
+    """
 
     __slots__ = (
         "_asked", "_error", "_fields", "_got", "_idle_s", "_interim", "_limit_s", "_loop", "_on_free",
         "_on_lost", "_parser", "_parts", "_read_paused", "_reusable", "_room", "_silent_bytes", "_size", "_transport",
-        "_unsent", "_until_close", "_waiter", "_whole", "_write_paused", "complete", "deadline", "decoder", "fields",
-        "keep_alive_s", "lost", "status",
+        "_unsent", "_until_close", "_waiter", "_write_paused", "complete", "deadline", "decoder", "fields",
+        "keep_alive_s", "lost", "status", "whole",
     )  # fmt: skip
 
     def __init__(
@@ -70,7 +74,7 @@ class Connection(asyncio.Protocol):
         self._error: TransportError | None = None
         self._size = self._silent_bytes = 0
         self._room = MAX_HEAD_BYTES
-        self._got = self._interim = self._until_close = self._unsent = self._whole = False
+        self._got = self._interim = self._until_close = self._unsent = self.whole = False
         self._reusable = True
         self.status = 0
         self.fields: dict[bytes, bytes] | None = None
@@ -103,10 +107,9 @@ class Connection(asyncio.Protocol):
                 raise self._error
             await self._news()
 
-    async def more(self, *, whole: bool) -> None:
-        """Returns when there is something to take, or the end; with `whole` only when much is there. Raises TransportError."""
-        self._whole = whole
-        while not self.complete and not (self._size > HIGH_WATER_BYTES if whole else self._parts):
+    async def more(self) -> None:
+        """Returns when there is something to take (with `whole`: much of it), or the end. Raises TransportError."""
+        while not self.complete and not (self._size > HIGH_WATER_BYTES if self.whole else self._parts):
             if self._error is not None:
                 raise self._error
             await self._news()
@@ -119,7 +122,7 @@ class Connection(asyncio.Protocol):
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()
         self._size = 0
-        if self._limit_s != self._idle_s and not self._whole:
+        if self._limit_s != self._idle_s and not self.whole:
             # From the first bytes on pauses are measured by the shorter limit.
             self._limit_s = self._idle_s
             self._renew()
@@ -239,7 +242,7 @@ class Connection(asyncio.Protocol):
             self._read_paused = True
             self.deadline = _NEVER
             self._transport.pause_reading()
-        if self._waiter is not None and (not self._whole or self.complete or self._size > HIGH_WATER_BYTES):
+        if self._waiter is not None and (not self.whole or self.complete or self._size > HIGH_WATER_BYTES):
             self._wake()
 
     def eof_received(self) -> None:

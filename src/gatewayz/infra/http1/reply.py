@@ -46,7 +46,7 @@ class Http1Reply:
                     return data
                 if data:
                     return data
-                await connection.more(whole=False)
+                await connection.more()
         except BaseException:
             self.close()
             raise
@@ -59,6 +59,7 @@ class Http1Reply:
 
     async def _gather(self, connection: Connection) -> bytes:
         """The body in parts as they come, within the limit."""
+        connection.whole = True
         parts = []
         size = 0
         while True:
@@ -69,7 +70,7 @@ class Http1Reply:
                     raise Broken("answer larger than the limit")
             if connection.complete:
                 break
-            await connection.more(whole=True)
+            await connection.more()
         self._end(connection)
         return b"".join(parts)
 
