@@ -82,6 +82,7 @@ class Peer(asyncio.Protocol):
 
     async def drained(self) -> None:
         await self._room.wait()
+        await asyncio.sleep(0)
         if self.gone.is_set():
             raise ConnectionResetError
 
@@ -124,7 +125,9 @@ class RawServer:
 
 
 @asynccontextmanager
-async def serving(script: Script, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> AsyncIterator[RawServer]:
+async def serving(
+    script: Script, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[RawServer]:
     """A server, and at its end proof that its script made no mistake."""
     server = RawServer(script)
     listener = await asyncio.get_running_loop().create_server(lambda: Peer(server), host, 0, ssl=tls)
@@ -166,4 +169,10 @@ def length(body: bytes, *headers: str, status: str = "200 OK") -> bytes:
 def chunked(*chunks: bytes, headers: str = "", trailers: bytes = b"") -> bytes:
     """An answer in chunks."""
     framed = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
-    return f"HTTP/1.1 200 OK\r\n{headers}Transfer-Encoding: chunked\r\n\r\n".encode() + framed + b"0\r\n" + trailers + b"\r\n"
+    return (
+        f"HTTP/1.1 200 OK\r\n{headers}Transfer-Encoding: chunked\r\n\r\n".encode()
+        + framed
+        + b"0\r\n"
+        + trailers
+        + b"\r\n"
+    )

@@ -20,6 +20,8 @@ from gatewayz.infra.http_client import (
 
 # aiohttp writes bytes in one go and warns above 1 MiB; from a file object it writes piece by piece.
 _ONE_WRITE_BYTES = 2**20
+# UnicodeError is what the resolver says of a host name with an impossible label.
+_FAULTS = (TimeoutError, aiohttp.ClientError, OSError, UnicodeError)
 
 
 class AiohttpTransport:
@@ -40,18 +42,18 @@ class AiohttpTransport:
         except aiohttp.ServerDisconnectedError as error:
             if loop.time() - started_s > STALE_WINDOW_S:
                 raise Broken("connection closed before the answer") from error
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        except _FAULTS as error:
             raise _named(error) from error
         try:
             return await self._send("POST", url, headers, body, timeouts)
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        except _FAULTS as error:
             raise _named(error) from error
 
     async def get(self, url: str, headers: Mapping[str, str], timeouts: Timeouts) -> Reply:
         """See `Transport.get`."""
         try:
             return await self._send("GET", url, headers, None, timeouts)
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        except _FAULTS as error:
             raise _named(error) from error
 
     async def _send(
@@ -111,7 +113,8 @@ class AiohttpReply:
         content = self._response.content
         try:
             first = await content.readany()
-            if content.at_eof():
+            # A connection that was cut looks like an end, too; the next read tells.
+            if content.at_eof() and content.exception() is None:
                 return first
             parts = [first]
             size = len(first)
@@ -120,7 +123,7 @@ class AiohttpReply:
                 size += len(part)
                 if size > MAX_ANSWER_BYTES:
                     raise Broken("answer larger than the limit")
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        except _FAULTS as error:
             raise _named(error) from error
         return b"".join(parts)
 
@@ -128,7 +131,7 @@ class AiohttpReply:
         """See `Reply.next_chunk`."""
         try:
             chunk = await self._response.content.readany()
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        except _FAULTS as error:
             raise _named(error) from error
         if self._idle_s is not None:
             self._begin_idle_limit(self._idle_s)
@@ -158,6 +161,8 @@ def _named(error: Exception) -> TransportError:
         return TransportTimeout("no bytes within the idle timeout")
     if isinstance(error, aiohttp.ClientConnectorError):
         return ConnectFailed(type(error.os_error).__name__ if error.os_error else "connect failed")
+    if isinstance(error, UnicodeError):
+        return ConnectFailed("impossible host name")
     if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
         return TransportTimeout("timed out")
     return Broken(f"{type(error).__name__}")

@@ -305,7 +305,7 @@ class Connection(asyncio.Protocol):
             return
         if coding is not None:
             many = count != len(found) and sum(name == b"transfer-encoding" for name, _ in fields) > 1
-            if length is not None or many or coding.lower() != b"chunked":
+            if length is not None or many or coding.strip(b" \t").lower() != b"chunked":
                 raise _Oddity("the length of the answer is said in two ways")
         self._until_close = coding is None and length is None
         self._reusable = self._reusable and parser.should_keep_alive()

@@ -16,7 +16,7 @@ class Headers(Mapping[str, str]):
         value = self._fields.get(name.lower().encode())
         if value is None:
             raise KeyError(name)
-        return value.decode("utf-8", "surrogateescape")
+        return value.strip(b" \t").decode("utf-8", "surrogateescape")
 
     def __iter__(self) -> Iterator[str]:
         return (name.decode("ascii") for name in self._fields)

@@ -30,7 +30,8 @@ class Http1Reply:
                 return data
             return await self._gather(connection)
         except BaseException:
-            self.close()
+            self._connection = None
+            connection.drop()
             raise
 
     async def next_chunk(self) -> bytes:
@@ -48,7 +49,8 @@ class Http1Reply:
                     return data
                 await connection.more()
         except BaseException:
-            self.close()
+            self._connection = None
+            connection.drop()
             raise
 
     def close(self) -> None:
