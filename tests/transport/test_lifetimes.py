@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from gatewayz.infra.http_client import Broken, Timeouts, Transport, TransportError
-from tests.transport.conftest import USUAL, ask
+from tests.transport.conftest import ask
 from tests.transport.raw_server import LONG_S, Peer, answering, chunked, length, serving
 
 STREAM = chunked(b"data: 1\n\n")[:-5]

@@ -159,6 +159,9 @@ def _named(error: Exception) -> TransportError:
         if isinstance(error, aiohttp.ConnectionTimeoutError):
             return ConnectFailed("connect timeout")
         return TransportTimeout("no bytes within the idle timeout")
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        refused = error.certificate_error
+        return ConnectFailed(f"certificate refused: {getattr(refused, 'verify_message', type(refused).__name__)}")
     if isinstance(error, aiohttp.ClientConnectorError):
         return ConnectFailed(type(error.os_error).__name__ if error.os_error else "connect failed")
     if isinstance(error, UnicodeError):

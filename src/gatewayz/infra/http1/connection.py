@@ -233,7 +233,7 @@ class Connection(asyncio.Protocol):
             self._reusable = False
             if not self.complete:
                 self.fail(Broken(_oddity(error)))
-            return
+                return
         if self.complete:
             self.deadline = _NEVER
         elif self._size == size:
