@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import aiohappyeyeballs
@@ -18,13 +18,16 @@ NAMES_KEPT_S = 60.0
 _NAMES_KEPT = 1024
 # family, type, protocol, canonical name, address
 Info = tuple[int, int, int, str, tuple[Any, ...]]
+LookUp = Callable[..., Awaitable[Sequence[Any]]]
 
 
 class Names:
     """What host names mean, remembered for a minute; askers at the same time share one look-up."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self, look_up: LookUp) -> None:
+        """`look_up` as the event loop's `getaddrinfo`."""
+        self._loop = asyncio.get_running_loop()
+        self._look_up = look_up
         self._known: dict[tuple[str, int], tuple[float, list[Info]]] = {}
         self._asked: dict[tuple[str, int], asyncio.Task[list[Info]]] = {}
 
@@ -66,7 +69,7 @@ class Names:
 
     async def _ask(self, key: tuple[str, int]) -> list[Info]:
         host, port = key
-        infos: Any = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        infos: Any = await self._look_up(host, port, type=socket.SOCK_STREAM)
         if not infos:
             raise OSError("no address")
         return list(infos)
@@ -83,9 +86,10 @@ class Names:
 class Dialer:
     """Opens connections."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, look_up: LookUp | None = None) -> None:
+        """`look_up` stands for the event loop's own."""
         self._loop = loop
-        self._names = Names(loop)
+        self._names = Names(look_up or loop.getaddrinfo)
         self._trust: ssl.SSLContext | None = None
 
     async def connect(self, origin: Origin, protocol: Callable[[], Connection], within_s: float) -> None:

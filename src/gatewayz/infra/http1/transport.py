@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Mapping
 
 from gatewayz.infra.http1.connection import Connection, Unanswered
-from gatewayz.infra.http1.dial import Dialer
+from gatewayz.infra.http1.dial import Dialer, LookUp
 from gatewayz.infra.http1.pool import Origin, Pool
 from gatewayz.infra.http1.reply import Http1Reply
 from gatewayz.infra.http1.request import Address, Heads
@@ -14,7 +14,9 @@ from gatewayz.infra.http_client import STALE_WINDOW_S, Broken, Reply, Timeouts
 class Http1Transport:
     """HTTP/1.1 to any number of hosts: pooled connections, no limit on how many are busy. No proxies, no HTTP/2."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, look_up: LookUp | None = None) -> None:
+        """`look_up` stands for the event loop's `getaddrinfo`."""
+        self._look_up = look_up
         self._heads = Heads()
         self._opened: _Opened | None = None
 
@@ -38,7 +40,7 @@ class Http1Transport:
     async def _exchange(self, address: Address, head: bytes, body: bytes | None, timeouts: Timeouts) -> Reply:
         opened = self._opened
         if opened is None:
-            opened = self._opened = _Opened()
+            opened = self._opened = _Opened(self._look_up)
         origin = opened.pool.origin(address.scheme, address.host, address.port)
         now_s = opened.loop.time()
         connection = opened.pool.take(origin, now_s)
@@ -60,10 +62,10 @@ class Http1Transport:
 class _Opened:
     """What belongs to one event loop, from the first request to `close`."""
 
-    def __init__(self) -> None:
+    def __init__(self, look_up: LookUp | None) -> None:
         self.loop = asyncio.get_running_loop()
         self.pool = Pool(self.loop)
-        self.dialer = Dialer(self.loop)
+        self.dialer = Dialer(self.loop, look_up)
 
     async def connect(self, origin: Origin, within_s: float) -> Connection:
         """A fresh connection, busy from the start. Raises ConnectFailed, Broken."""
