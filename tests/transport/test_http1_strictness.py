@@ -7,7 +7,7 @@ import tracemalloc
 import pytest
 
 from gatewayz.infra.http1 import Http1Transport
-from gatewayz.infra.http_client import Broken, Timeouts
+from gatewayz.infra.http_client import Broken, Timeouts, TransportTimeout
 from tests.transport.conftest import USUAL, ask, chunks_of
 from tests.transport.raw_server import Peer, answering, chunked, length, serving
 
@@ -31,6 +31,8 @@ REFUSED = {
     "endless trailers": chunked(b"abc", trailers=b"X: y\r\n" * 40_000),
     "a coding nobody asked for": length(b"abc", "Content-Encoding: br"),
     "two codings": length(b"abc", "Content-Encoding: gzip, br"),
+    "two lines of codings": length(gzip.compress(b"abc"), "Content-Encoding: gzip", "Content-Encoding: br"),
+    "very many headers": OK + b"a:\r\n" * 16_000 + b"Content-Length: 0\r\n\r\n",
     "gzip that ends early": length(gzip.compress(b"abc" * 1000)[:-9], "Content-Encoding: gzip"),
     "bytes behind gzip": length(gzip.compress(b"abc") + b"xyz", "Content-Encoding: gzip"),
     "corrupt gzip": length(b"\x1f\x8b" + b"\x00" * 40, "Content-Encoding: gzip"),
@@ -242,3 +244,32 @@ async def test_a_loss_after_the_first_byte_is_not_tried_again(http1: Http1Transp
         with pytest.raises(Broken):
             await ask(http1, server.url, timeouts=USUAL)
         assert len(server.peers) == 1
+
+
+async def test_a_large_body_does_not_pile_up(http1: Http1Transport) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.head()
+        peer.wire.pause_reading()
+
+    async with serving(script) as server:
+        task = asyncio.create_task(ask(http1, server.url, bytes(40_000_000)))
+        await (await server.peer(0)).head()
+        await asyncio.sleep(0.3)
+        (connection,) = http1._opened.pool._all  # type: ignore[union-attr]
+        assert connection._write_paused and connection._transport.get_write_buffer_size() < 2**20
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        server.peers[0].wire.resume_reading()
+        assert await server.peers[0].left()
+
+
+async def test_a_server_that_stops_reading_is_silent_too(http1: Http1Transport) -> None:
+    async def script(peer: Peer) -> None:
+        peer.wire.pause_reading()
+
+    async with serving(script) as server:
+        with pytest.raises(TransportTimeout):
+            await ask(http1, server.url, bytes(40_000_000), Timeouts(5.0, 0.5))
+        server.peers[0].wire.resume_reading()
+        assert await server.peers[0].left()

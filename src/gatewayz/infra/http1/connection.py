@@ -10,11 +10,11 @@ from typing import Any
 import httptools
 
 from gatewayz.infra.http1.coding import Inflater, Refused, decoder_for
+from gatewayz.infra.http1.framing import KEEP_ALIVE_S, Oddity, check_coding, is_repeated, keep_alive_s
 from gatewayz.infra.http_client import Broken, Timeouts, TransportError, TransportTimeout
 
 HIGH_WATER_BYTES = 2**18
 MAX_HEAD_BYTES = 65536
-KEEP_ALIVE_S = 30.0
 # Written in one go with the head; what is larger goes piece by piece, each when the last has left.
 _ONE_WRITE_BYTES = 2**16
 _PIECE_BYTES = 2**18
@@ -24,10 +24,6 @@ _ENDLESS_HEAD = "head of the answer larger than the limit"
 
 class Unanswered(Broken):
     """The connection was lost before one byte of an answer: on a used connection the race that keep-alive brings."""
-
-
-class _Oddity(Exception):
-    """The answer is no HTTP/1.x that can be read in one way only."""
 
 
 class Connection(asyncio.Protocol):
@@ -280,13 +276,13 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """A message begins; behind a complete one it is not ours."""
         if self.complete:
-            raise _Oddity("bytes behind the end of the answer")
+            raise Oddity("bytes behind the end of the answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header, or one trailer."""
-        self._room -= len(name) + len(value)
+        self._room -= len(name) + len(value) + 4
         if self._room < 0:
-            raise _Oddity(_ENDLESS_HEAD)
+            raise Oddity(_ENDLESS_HEAD)
         if self.fields is None:
             self._fields.append((name.lower(), value))
 
@@ -295,24 +291,23 @@ class Connection(asyncio.Protocol):
         parser = self._parser
         fields = self._fields
         found = dict(reversed(fields))
-        count, self._fields = len(fields), []
+        self._fields = []
         status = parser.get_status_code()
         coding, length = found.get(b"transfer-encoding"), found.get(b"content-length")
         if status < 200:
             if status < 100 or coding is not None or length is not None:
-                raise _Oddity("an interim answer with a body")
+                raise Oddity("an interim answer with a body")
             self._interim = True
             return
         if coding is not None:
-            many = count != len(found) and sum(name == b"transfer-encoding" for name, _ in fields) > 1
-            if length is not None or many or coding.strip(b" \t").lower() != b"chunked":
-                raise _Oddity("the length of the answer is said in two ways")
+            check_coding(coding, fields)
         self._until_close = coding is None and length is None
         self._reusable = self._reusable and parser.should_keep_alive()
         if b"content-encoding" in found:
-            self.decoder = decoder_for(found[b"content-encoding"])
+            codings = b"several" if is_repeated(b"content-encoding", fields) else found[b"content-encoding"]
+            self.decoder = decoder_for(codings)
         if b"keep-alive" in found:
-            self.keep_alive_s = _keep_alive_s(found[b"keep-alive"])
+            self.keep_alive_s = keep_alive_s(found[b"keep-alive"])
         self.status, self.fields = status, found
         if status in (204, 304):
             # Never a body, whatever is said of its length; llhttp would wait for one.
@@ -339,13 +334,4 @@ class Connection(asyncio.Protocol):
 def _oddity(error: Exception) -> str:
     """What is wrong with an answer, in llhttp's or our own words: never the answer's bytes."""
     cause = error.__context__
-    return f"no readable HTTP: {cause if isinstance(cause, _Oddity) else error}"
-
-
-def _keep_alive_s(value: bytes) -> float:
-    """How long a connection may idle after `Keep-Alive: timeout=…`: a second less, so that the server is never first."""
-    for word in value.lower().split(b","):
-        name, _, number = word.strip().partition(b"=")
-        if name == b"timeout" and number.isdigit() and len(number) < 10:
-            return min(KEEP_ALIVE_S, int(number) - 1.0)
-    return KEEP_ALIVE_S
+    return f"no readable HTTP: {cause if isinstance(cause, Oddity) else error}"

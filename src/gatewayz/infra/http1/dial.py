@@ -105,8 +105,8 @@ class Dialer:
             raise ConnectFailed(f"TLS failed: {error.reason or type(error).__name__}") from error
         except socket.gaierror as error:
             raise ConnectFailed(f"unknown host: {error.strerror}") from error
-        except (OSError, UnicodeError) as error:
-            # The resolver takes names apart too, and says UnicodeError of labels that are too long.
+        except (OSError, UnicodeError, RuntimeError) as error:
+            # The resolver says UnicodeError of labels that are too long, uvloop RuntimeError of some failed connects.
             raise ConnectFailed(type(error).__name__) from error
 
     async def close(self) -> None:
