@@ -11,6 +11,7 @@ import httptools
 
 from gatewayz.infra.http1.coding import Inflater, Refused, decoder_for
 from gatewayz.infra.http1.framing import KEEP_ALIVE_S, Oddity, check_coding, is_repeated, keep_alive_s
+from gatewayz.infra.http1.wire import Wire
 from gatewayz.infra.http_client import Broken, Timeouts, TransportError, TransportTimeout
 
 HIGH_WATER_BYTES = 2**18
@@ -26,7 +27,7 @@ class Unanswered(Broken):
     """The connection was lost before one byte of an answer: on a used connection the race that keep-alive brings."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(Wire):
     """The protocol of one socket.
 
     `deadline` is when `expire` must be called, in the loop's time. `whole` is set by a reader who wants all or nothing:
@@ -34,10 +35,9 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_asked", "_error", "_fields", "_got", "_idle_s", "_interim", "_limit_s", "_loop", "_on_free",
-        "_on_lost", "_parser", "_parts", "_read_paused", "_reusable", "_room", "_silent_bytes", "_size", "_transport",
-        "_unsent", "_until_close", "_waiter", "_write_paused", "complete", "deadline", "decoder", "fields",
-        "keep_alive_s", "lost", "status", "whole",
+        "_asked", "_error", "_fields", "_got", "_idle_s", "_interim", "_limit_s", "_on_free", "_on_lost", "_parser", "_parts",
+        "_read_paused", "_reusable", "_room", "_silent_bytes", "_size", "_unsent", "_until_close", "complete", "deadline",
+        "decoder", "fields", "keep_alive_s", "status", "whole",
     )  # fmt: skip
 
     def __init__(
@@ -47,14 +47,11 @@ class Connection(asyncio.Protocol):
         on_lost: Callable[["Connection"], None],
     ) -> None:
         """`on_free` is called when another exchange may begin, `on_lost` once when the socket is gone."""
-        self._loop = loop
+        super().__init__(loop)
         self._on_free = on_free
         self._on_lost = on_lost
-        self._transport: Any = None  # an asyncio.Transport once there is one
-        self._waiter: asyncio.Future[None] | None = None
-        self._write_paused = self._read_paused = False
+        self._read_paused = False
         self._asked = False
-        self.lost = False
         self.deadline = _NEVER
         self._parts: list[bytes] = []
         self._fields: list[tuple[bytes, bytes]] = []
@@ -79,11 +76,6 @@ class Connection(asyncio.Protocol):
         self.keep_alive_s = KEEP_ALIVE_S
 
     # What the pool and a reply ask for
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether an exchange may begin."""
-        return not self.lost and self._transport is not None and not self._transport.is_closing()
 
     async def ask(self, head: bytes, body: bytes | None, timeouts: Timeouts, now_s: float) -> None:
         """Sends a request; returns when the head of its answer is there. Raises TransportError."""
@@ -139,15 +131,11 @@ class Connection(asyncio.Protocol):
         else:
             self.drop()
 
-    def _has_sent_all(self) -> bool:
-        return not self._transport.get_write_buffer_size()
-
     def drop(self) -> None:
         """Closes the socket at once, whatever is still to be read or written. May be called twice."""
         self._reusable = False
         self._parts.clear()
-        if self._transport is not None:
-            self._transport.abort()
+        self._abort()
 
     def expire(self) -> None:
         """The deadline has passed."""
@@ -161,8 +149,7 @@ class Connection(asyncio.Protocol):
         if self._error is None:
             self._error = error
         self._reusable = False
-        if self._transport is not None:
-            self._transport.abort()
+        self._abort()
         self._wake()
 
     def _renew(self) -> None:
@@ -181,36 +168,7 @@ class Connection(asyncio.Protocol):
             transport.write(body[start : start + _PIECE_BYTES])
             self._renew()
 
-    async def _news(self) -> None:
-        """Waits until something has happened. Cancelled, it closes the connection."""
-        waiter = self._waiter = self._loop.create_future()
-        try:
-            await waiter
-        except BaseException:
-            self.drop()
-            raise
-        finally:
-            self._waiter = None
-
-    def _wake(self) -> None:
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
     # What the event loop calls
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See `asyncio.Protocol`."""
-        self._transport = transport
-
-    def pause_writing(self) -> None:
-        """See `asyncio.Protocol`."""
-        self._write_paused = True
-
-    def resume_writing(self) -> None:
-        """See `asyncio.Protocol`."""
-        self._write_paused = False
-        self._wake()
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
