@@ -8,8 +8,8 @@ import pytest
 
 from gatewayz.infra.http1 import Http1Transport
 from gatewayz.infra.http_client import Broken, Timeouts, TransportTimeout
-from tests.transport.conftest import USUAL, ask, chunks_of
-from tests.transport.raw_server import Peer, answering, chunked, length, serving
+from tests.transport.conftest import USUAL, ask, chunks_of, within_the_window
+from tests.transport.raw_server import Peer, RawServer, answering, chunked, length, serving
 
 OK = b"HTTP/1.1 200 OK\r\n"
 # name: bytes that are refused, though the server keeps the connection open
@@ -174,7 +174,7 @@ async def test_a_fresh_connection_that_fails_is_not_tried_again(http1: Http1Tran
 
 async def test_the_race_is_lost_only_once(http1: Http1Transport) -> None:
     """Two free connections, both about to be closed: the second try takes neither of them."""
-    both = asyncio.Event()
+    server: RawServer
 
     async def script(peer: Peer) -> None:
         await peer.request()
@@ -186,15 +186,20 @@ async def test_the_race_is_lost_only_once(http1: Http1Transport) -> None:
         await peer.request()
         peer.end()
 
-    async with serving(script) as server:
-        replies = await asyncio.gather(ask(http1, server.url), ask(http1, server.url))
-        assert [await reply.read() for reply in replies] == [b"ok", b"ok"] and len(server.peers) == 2
-        both.set()
-        assert await (await ask(http1, server.url)).read() == b"ok" and len(server.peers) == 3
-        assert sum(peer.gone.is_set() for peer in server.peers) == 1
+    async def turn() -> None:
+        nonlocal server
+        async with serving(script) as server:
+            replies = await asyncio.gather(ask(http1, server.url), ask(http1, server.url))
+            assert [await reply.read() for reply in replies] == [b"ok", b"ok"] and len(server.peers) == 2
+            assert await (await ask(http1, server.url)).read() == b"ok" and len(server.peers) == 3
+            assert sum(peer.gone.is_set() for peer in server.peers) == 1
+
+    await within_the_window(turn)
 
 
 async def test_a_get_is_tried_again_as_well(http1: Http1Transport) -> None:
+    server: RawServer
+
     async def script(peer: Peer) -> None:
         await peer.request()
         peer.say(length(b"ok"))
@@ -202,10 +207,14 @@ async def test_a_get_is_tried_again_as_well(http1: Http1Transport) -> None:
             await peer.request()
             peer.end()
 
-    async with serving(script) as server:
-        for _ in range(2):
-            assert await (await http1.get(server.url, {}, USUAL)).read() == b"ok"
-        assert len(server.peers) == 2
+    async def turn() -> None:
+        nonlocal server
+        async with serving(script) as server:
+            for _ in range(2):
+                assert await (await http1.get(server.url, {}, USUAL)).read() == b"ok"
+            assert len(server.peers) == 2
+
+    await within_the_window(turn)
 
 
 async def test_closed_replies_say_so_and_read_ones_are_at_their_end(http1: Http1Transport) -> None:

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from gatewayz.infra.http_client import Broken, Timeouts, Transport, TransportError
-from tests.transport.conftest import ask
-from tests.transport.raw_server import LONG_S, Peer, answering, chunked, length, serving
+from tests.transport.conftest import ask, within_the_window
+from tests.transport.raw_server import LONG_S, Peer, RawServer, answering, chunked, length, serving
 
 STREAM = chunked(b"data: 1\n\n")[:-5]
 
@@ -192,8 +192,8 @@ async def test_a_slow_reader_holds_the_server_back(transport: Transport) -> None
 
 async def test_a_pause_by_the_reader_is_no_silence_of_the_server(transport: Transport) -> None:
     async with serving(answering(length(bytes(8 * 2**20)))) as server:
-        reply = await ask(transport, server.url, timeouts=Timeouts(5.0, 0.5))
-        await asyncio.sleep(1.5)
+        reply = await ask(transport, server.url, timeouts=Timeouts(5.0, 1.0))
+        await asyncio.sleep(2.5)
         got = 0
         while part := await reply.next_chunk():
             got += len(part)
@@ -231,6 +231,8 @@ async def test_a_kept_connection_that_closes_is_not_used(transport: Transport) -
 
 @pytest.mark.parametrize("how", ["end", "reset"])
 async def test_the_race_of_keep_alive_is_tried_once_more(transport: Transport, how: str) -> None:
+    server: RawServer
+
     async def script(peer: Peer) -> None:
         await peer.request()
         peer.say(length(b"ok"))
@@ -238,9 +240,13 @@ async def test_the_race_of_keep_alive_is_tried_once_more(transport: Transport, h
             await peer.request()
             peer.end() if how == "end" else peer.wire.abort()
 
-    async with serving(script) as server:
-        await (await ask(transport, server.url)).read()
-        assert await (await ask(transport, server.url)).read() == b"ok" and len(server.peers) == 2
+    async def turn() -> None:
+        nonlocal server
+        async with serving(script) as server:
+            await (await ask(transport, server.url)).read()
+            assert await (await ask(transport, server.url)).read() == b"ok" and len(server.peers) == 2
+
+    await within_the_window(turn)
 
 
 async def test_a_late_loss_is_not_tried_again(transport: Transport) -> None:

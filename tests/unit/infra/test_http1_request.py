@@ -52,6 +52,8 @@ def test_a_head() -> None:
     assert heads.write("GET / HTTP/1.1\r\n", {}, None).endswith(b"identity\r\n\r\n")
     assert b"Content-Length: 0\r\n" in heads.write("POST / HTTP/1.1\r\n", {}, b"")
     own = heads.write(start, {"user-agent": "mine", "ACCEPT-ENCODING": "gzip", "x%s": "1"}, b"")
+    twice = heads.write(start, {"accept": "a", "Accept": "b"}, b"")
+    assert b"accept: a\r\nAccept: b\r\n" in twice, "an operator's own spelling of a header stands beside ours"
     assert own.count(b"mine") == 1 and b"gatewayz" not in own and b"identity" not in own and b"x%s: 1\r\n" in own
 
 
@@ -60,7 +62,7 @@ def test_a_head() -> None:
     [
         {"X": "a\r\nY: b"}, {"X": "a\n"}, {"X": "\ra"}, {"X": "a\0"}, {"X\r\nY": "a"}, {"X: Y": "a"}, {"": "a"}, {"X Y": "a"},
         {"Ü": "a"}, {"X\0": "a"}, {"Content-Length": "5"}, {"transfer-encoding": "chunked"}, {"Host": "elsewhere"},
-        {"Connection": "upgrade"}, {"X": "a", "x": "b"}, {"X": "\ud800"},
+        {"Connection": "upgrade"}, {"X": "\ud800"},
     ],
 )  # fmt: skip
 def test_headers_that_would_say_something_else(headers: dict[str, str]) -> None:

@@ -110,8 +110,6 @@ class Heads:
 
     def _shape(self, names: tuple[str, ...]) -> str:
         lowered = {name.lower() for name in names}
-        if len(lowered) != len(names):
-            raise ValueError("a header is given twice")
         if refused := lowered & _OWN:
             raise ValueError(f"the header {min(refused)} is the transport's own")
         for name in names:
