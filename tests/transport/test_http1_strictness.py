@@ -50,23 +50,35 @@ async def test_refused_and_never_used_again(http1: Http1Transport, name: str) ->
 
 
 @pytest.mark.parametrize(
-    "first",
-    [b"X: y\r\n", b": " * 40, b"HTTP/1.1 100 Continue\r\n\r\n", b"a"],
-    ids=["a head", "one line", "interim", "a name"],
+    ("first", "again"),
+    [
+        (OK, b"X: y\r\n"),
+        (OK + b"X: ", b"y"),
+        (OK, b"a"),
+        (b"HTTP/1.1 200 ", b"O"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (chunked(b"abc")[:-2] + b"X: ", b"y"),
+        (chunked(b"abc")[:-5] + b"3;", b"x"),
+    ],
+    ids=["head", "value", "name", "reason", "interim", "trailer", "chunk extension"],
 )
-async def test_a_head_without_an_end_takes_no_memory(http1: Http1Transport, first: bytes) -> None:
+async def test_framing_without_an_end_is_given_up_soon(http1: Http1Transport, first: bytes, again: bytes) -> None:
+    said = 0
+
     async def script(peer: Peer) -> None:
+        nonlocal said
         await peer.request()
-        peer.say(OK if not first.startswith(b"HTTP") else b"")
+        peer.say(first)
         while True:
-            peer.say(first * (4096 // len(first)))
+            peer.say(again * (4096 // len(again)))
+            said += 4096
             await peer.drained()
 
     async with serving(script) as server:
         with pytest.raises(Broken):
             async with asyncio.timeout(20):
-                await ask(http1, server.url)
-        assert await server.peers[0].left()
+                await chunks_of(await ask(http1, server.url))
+        assert await server.peers[0].left() and said < 12 * 2**20, "what the system holds for both sides, and 64 KiB"
 
 
 @pytest.mark.parametrize("behind", [b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged", b"x", length(b"")])
