@@ -113,6 +113,10 @@ class Settings:
     # network
     trusted_proxies: tuple[str, ...] = _setting((), "CIDRs of proxies whose X-Forwarded-For is believed")
     cors_allow_origins: tuple[str, ...] = _setting((), "origins of web pages that may call from a browser; * for any")
+    http_client: str = _setting(
+        "auto",
+        "what calls providers; auto: the own client, or aiohttp where a proxy is configured; aiohttp: always that",
+    )
     # the simulated provider
     simulated_provider: str = _setting("auto", "auto: on outside production while no provider is configured; on; off")
     # observability
@@ -135,7 +139,11 @@ RESERVED_SETTINGS = frozenset(
     }
 )  # fmt: skip
 SECRET_SETTINGS = frozenset({"metrics_token"})
-_ONE_OF = {"simulated_provider": ("auto", "on", "off"), "log_level": ("debug", "info", "warning", "error")}
+_ONE_OF = {
+    "simulated_provider": ("auto", "on", "off"),
+    "log_level": ("debug", "info", "warning", "error"),
+    "http_client": ("auto", "aiohttp"),
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 import uvicorn
 
 from gatewayz.api.app import build_app
-from gatewayz.infra.http_client import AiohttpTransport, Reply, Timeouts
+from gatewayz.infra.http1 import Http1Transport
+from gatewayz.infra.http_client import Reply, Timeouts
 from gatewayz.providers.profile import CHAT_PATHS, PLACEHOLDER, Profile
 from gatewayz.settings import read_environment
 from gatewayz.wiring.configuration import Configuration, load_configuration
@@ -31,7 +32,7 @@ class Redirected:
 
     def __init__(self, fake: FakeUpstream) -> None:
         self._fake = fake
-        self._inner = AiohttpTransport()
+        self._inner = Http1Transport()
         self.asked: list[str] = []
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts) -> Reply:

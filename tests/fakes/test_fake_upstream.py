@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from gatewayz.dialects import DIALECTS
-from gatewayz.infra.http_client import AiohttpTransport, Broken, ConnectFailed, Reply, Timeouts, TransportTimeout
+from gatewayz.infra.aiohttp_client import AiohttpTransport
+from gatewayz.infra.http1 import Http1Transport
+from gatewayz.infra.http_client import Broken, ConnectFailed, Reply, Timeouts, Transport, TransportTimeout
 from tests.fakes.handle import FakeUpstream
 
 OPENAI, ANTHROPIC = "/v1/chat/completions", "/v1/messages"
@@ -23,11 +25,16 @@ def process() -> Iterator[FakeUpstream]:
         yield fake
 
 
+@pytest.fixture(params=[Http1Transport, AiohttpTransport])
+def transport(request: pytest.FixtureRequest) -> Transport:
+    return request.param()
+
+
 @dataclass
 class Client:
     """Asks the fake as the gateway would; what was not read is closed at the end."""
 
-    transport: AiohttpTransport
+    transport: Transport
     fake: FakeUpstream
     replies: list[Reply] = field(default_factory=list)
 
@@ -54,9 +61,9 @@ class Client:
 
 
 @pytest.fixture
-async def client(process: FakeUpstream) -> AsyncIterator[Client]:
+async def client(process: FakeUpstream, transport: Transport) -> AsyncIterator[Client]:
     process.reset()
-    client = Client(AiohttpTransport(), process)
+    client = Client(transport, process)
     yield client
     client.leave()
     await client.transport.close()
@@ -212,9 +219,9 @@ async def test_delays(client: Client) -> None:
     assert headers_s >= 0.05 and loop.time() - started_s >= 0.14
 
 
-async def test_a_body_that_is_never_read() -> None:
+async def test_a_body_that_is_never_read(transport: Transport) -> None:
     with FakeUpstream() as fake:
-        client = Client(AiohttpTransport(), fake)
+        client = Client(transport, fake)
         fake.script("p", {"read_body": False})
         asking = asyncio.create_task(client.ask(filler="x" * 20_000_000))
         entry = await asyncio.to_thread(fake.wait_until, "p", "done", False, 30.0)
@@ -240,9 +247,9 @@ def test_scripts_with_unknown_words_are_refused(process: FakeUpstream) -> None:
         process.script("p", {"staus": 500})
 
 
-async def test_killed_and_back_on_the_same_port() -> None:
+async def test_killed_and_back_on_the_same_port(transport: Transport) -> None:
     with FakeUpstream() as fake:
-        client = Client(AiohttpTransport(), fake)
+        client = Client(transport, fake)
         port = fake.port
         fake.script("p", {"chunk_delay_s": 5})
         reply = await client.ask(stream=True)

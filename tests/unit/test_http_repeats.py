@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gatewayz.infra.http_client import AiohttpTransport, Broken, Timeouts
+from gatewayz.infra.aiohttp_client import AiohttpTransport
+from gatewayz.infra.http_client import Broken, Timeouts
 
 TIMEOUTS = Timeouts(connect_s=5.0, idle_s=20.0)
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

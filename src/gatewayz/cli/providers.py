@@ -12,14 +12,14 @@ from gatewayz.catalog import Catalog
 from gatewayz.cli.provider_check import Checker, Report, Step
 from gatewayz.cli.provider_trial import ANSWER_TOKENS, Trial, choose
 from gatewayz.core.money import usd_number, usd_text
-from gatewayz.infra.http_client import AiohttpTransport, Timeouts
+from gatewayz.infra.http_client import Timeouts
 from gatewayz.providers.addresses import request_url
 from gatewayz.providers.client import Upstreams
 from gatewayz.providers.profile import Profile, Provider, load_profiles
 from gatewayz.providers.simulated import Simulated
 from gatewayz.settings import read_environment
 from gatewayz.wiring.configuration import Configuration, load_configuration
-from gatewayz.wiring.house import uses_proxy
+from gatewayz.wiring.house import choose_transport, uses_proxy
 from gatewayz.wiring.scratch import scratch_catalog
 
 _MARKS = {True: "ok   ", None: "-    ", False: "WRONG"}
@@ -110,13 +110,12 @@ async def _reports(
 ) -> tuple[list[Report], int | None]:
     """Looks at all, says what asking will cost, asks; and that most, in nano-USD."""
     settings = configuration.settings
-    through_proxy = uses_proxy(configuration.environment)
-    transport = AiohttpTransport(use_proxy_variables=through_proxy)
+    transport = choose_transport(settings, configuration.environment.variables)
     timeouts = Timeouts(settings.connect_timeout_s, options.timeout, options.timeout)
     upstreams = Upstreams(transport, Simulated(time.time), timeouts)
     checker = Checker(
         upstreams, transport, catalog, wanted=options.model, limit_s=options.timeout, timeouts=timeouts,
-        through_proxy=through_proxy,
+        through_proxy=uses_proxy(configuration.environment.variables),
     )  # fmt: skip
     turns = asyncio.Semaphore(_AT_ONCE)
 

@@ -38,7 +38,8 @@ from gatewayz.infra.changes import ChangeFeed
 from gatewayz.infra.clock import Clock, SystemClock
 from gatewayz.infra.crypto import KeyRing, derive_pepper
 from gatewayz.infra.db import Database
-from gatewayz.infra.http_client import AiohttpTransport, Timeouts, Transport
+from gatewayz.infra.http1 import Http1Transport
+from gatewayz.infra.http_client import Timeouts, Transport
 from gatewayz.infra.redis import RedisLink
 from gatewayz.infra.telemetry import Metrics, RequestLog
 from gatewayz.policy.limits import Limiter
@@ -47,7 +48,7 @@ from gatewayz.providers.registry import Providers
 from gatewayz.providers.simulated import Simulated
 from gatewayz.routing.breaker_state import BreakerConfig, BreakerState
 from gatewayz.routing.breakers import Breakers
-from gatewayz.settings import ConfigurationError, Environment, Settings
+from gatewayz.settings import ConfigurationError, Settings
 from gatewayz.wiring.configuration import Configuration, load_configuration
 from gatewayz.wiring.local_models import LOOK_EVERY_S, LocalModels
 from gatewayz.wiring.observe import Observer
@@ -172,11 +173,6 @@ class House:
                 log.warning("background_act_failed", act=getattr(act, "__qualname__", "?"), error=type(error).__name__)
 
 
-def uses_proxy(environment: Environment) -> bool:
-    """Whether calls to providers go through a proxy of the environment."""
-    return any(environment.variables.get(name) for name in _PROXY_VARIABLES)
-
-
 def breaker_configs(providers: Providers, settings: Settings) -> dict[str, BreakerConfig]:
     """Thresholds of the providers that have their own."""
     default = BreakerConfig.from_settings(settings)
@@ -219,7 +215,7 @@ def build_house(
     cashier = Cashier(writer, settings, clock, process_id, Recall(database, clock))
     feed.on(LEASE_TOPIC, cashier.heard_recall)
     if transport is None:
-        transport = AiohttpTransport(use_proxy_variables=uses_proxy(environment))
+        transport = choose_transport(settings, environment.variables)
     metrics = Metrics()
     house = House(
         configuration=configuration,
@@ -249,6 +245,22 @@ def build_house(
     feed.on("config", house.reload_providers)
     house.gateway = Gateway(_rooms(house))
     return house
+
+
+def uses_proxy(variables: Mapping[str, str]) -> bool:
+    """Whether the environment names a proxy for calls to providers."""
+    return any(variables.get(name) for name in _PROXY_VARIABLES)
+
+
+def choose_transport(settings: Settings, variables: Mapping[str, str]) -> Transport:
+    """The client for calls to providers: the own one, or aiohttp for proxies and for operators who choose it."""
+    proxied = uses_proxy(variables)
+    if proxied or settings.http_client == "aiohttp":
+        # Imported only where it is needed: six megabytes in every process otherwise.
+        from gatewayz.infra.aiohttp_client import AiohttpTransport
+
+        return AiohttpTransport(use_proxy_variables=proxied)
+    return Http1Transport()
 
 
 def _rooms(house: House) -> Rooms:
