@@ -135,7 +135,7 @@ class Gateway:
     async def _travel(self, trip: Trip, out: Responder) -> None:
         rooms, call = self._rooms, trip.call
         caller = await rooms.doorkeeper.identify(trip)
-        trip.mark("auth", self._now())
+        trip.mark(b"auth", self._now())
         glance = trip.glance = call.dialect.glance(call.body)
         stored = await rooms.replays.claim(trip)
         if stored is not None:
@@ -147,11 +147,11 @@ class Gateway:
         if caller is None:
             cap_output(glance, rooms.settings.anonymous_max_tokens)
         route = rooms.staying.ordered(trip, glance, self._planner.plan(found, glance.needs, trip.call.dialect.service))
-        trip.mark("plan", self._now())
+        trip.mark(b"plan", self._now())
         if caller is not None:
             amount = ceiling_of(route, glance, found.model)
             trip.hold = await rooms.cashier.hold(caller, trip.ledger_id, amount)
-        trip.mark("hold", self._now())
+        trip.mark(b"hold", self._now())
         attempts = self._attempts(trip, out, glance, found)
         try:
             outcome = await attempts.first_success(route, lambda: self._alternatives(found))
@@ -159,7 +159,7 @@ class Gateway:
             trip.attempts = attempts.trail
         trip.served_by = outcome.candidate
         trip.first_token_s = self._now()
-        trip.mark("upstream", trip.first_token_s)
+        trip.mark(b"upstream", trip.first_token_s)
         if isinstance(outcome, Answer):
             await self._answer(trip, out, glance, outcome)
         else:
@@ -208,7 +208,7 @@ class Gateway:
         body = answer.render(trip.usage, trip.cost)
         stored = self._rooms.replays.stored(trip, "application/json", body)
         receipt = await self._settlement.charge(trip, 200, self._now(), stored)
-        trip.mark("settle", self._now())
+        trip.mark(b"settle", self._now())
         low = receipt.balance_total if receipt is not None and receipt.low else None
         await out.answer(200, plain_headers(trip, low), body)
         self._rooms.observe(trip, 200, None)

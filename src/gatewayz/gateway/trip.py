@@ -39,9 +39,9 @@ class Trip:
     unknown_events: int = 0
     unknown_excerpt: str | None = None
     cost: int = 0
-    marks: list[tuple[str, float]] = field(default_factory=list)
+    marks: list[tuple[bytes, float]] = field(default_factory=list)
 
-    def mark(self, phase: str, now_s: float) -> None:
+    def mark(self, phase: bytes, now_s: float) -> None:
         """Ends `phase` now, for Server-Timing."""
         self.marks.append((phase, now_s))
 
@@ -60,9 +60,9 @@ class Trip:
         parts = []
         before = self.call.received_s
         for phase, at_s in self.marks:
-            parts.append(f"{phase};dur={(at_s - before) * 1000:.2f}")
+            parts.append(b"%s;dur=%.2f" % (phase, (at_s - before) * 1000))
             before = at_s
-        return ", ".join(parts).encode()
+        return b", ".join(parts)
 
     def record(self, status: int, error_code: str | None, now_s: float) -> RequestRecord:
         """The record of this request as it ends now."""

@@ -8,22 +8,10 @@ the link has a substitute in process memory and is told of both changes.
 import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine, Sequence
+from importlib import import_module
 from typing import Any, Literal
 
-import redis.asyncio as redis_client
 import structlog
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import (
-    ClusterDownError,
-    MasterDownError,
-    NoPermissionError,
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-)
 
 from gatewayz.infra.clock import Clock
 
@@ -39,13 +27,11 @@ PROBE_TIMEOUT_S = 1.0
 PROBE_INTERVAL_S = 1.0
 FIRST_RETRY_S = 0.1
 LONGEST_RETRY_S = 5.0
-MAX_CONNECTIONS = 16
 _PROBE_KEY = "gatewayz:link"
 
-# Answers by which the server refuses to serve us as a whole, although the connection works: a replica, a full memory, a
-# failing disk, a missing permission. Any other refusal concerns one command and leaves the link up. The client has
-# classes for some of them and cuts the word off; inside a script the word stands somewhere in the text.
-_UNUSABLE = (ReadOnlyError, OutOfMemoryError, NoPermissionError, MasterDownError, ClusterDownError)
+# Words of answers by which the server refuses to serve us as a whole. The client has classes for some of them and cuts the
+# word off (`redis_driver.UNUSABLE`); inside a script the word stands somewhere in the text. Any other refusal concerns one
+# command and leaves the link up.
 _UNUSABLE_WORDS = ("READONLY", "OOM", "MISCONF", "NOPERM", "MASTERDOWN", "CLUSTERDOWN")
 
 
@@ -83,7 +69,8 @@ class RedisLink:
         self._dropped = asyncio.Event()
         self._server: str | None = None
         self._url = url
-        self._client = None if url is None else _client(url, timeout_s)
+        self._driver: Any = None if url is None else import_module("gatewayz.infra.redis_driver")
+        self._client = self._connect()
         self._loose: set[asyncio.Future[Any]] = set()
 
     def on_state(self, listener: StateListener) -> None:
@@ -114,7 +101,7 @@ class RedisLink:
         async def send() -> Any:
             try:
                 return await client.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
-            except NoScriptError:
+            except self._driver.NoScriptError:
                 return await client.execute_command("EVAL", script.source, len(keys), *keys, *args)
 
         return await self._timed(send)
@@ -150,6 +137,11 @@ class RedisLink:
         if self._loose:
             await asyncio.wait(self._loose, timeout=PROBE_TIMEOUT_S)
 
+    def _connect(self) -> Any:
+        if self._url is None:
+            return None
+        return self._driver.connect(self._url, self._timeout_s, PROBE_TIMEOUT_S)
+
     def _ready(self) -> Any:
         if self.state != "up" or self._client is None:
             raise RedisAway(f"redis is {self.state}")
@@ -173,14 +165,14 @@ class RedisLink:
             if not trip.done():
                 raise TimeoutError
             return trip.result()
-        except ResponseError as error:
+        except self._driver.ResponseError as error:
             self.failures += 1
-            if isinstance(error, _UNUSABLE) or any(word in str(error) for word in _UNUSABLE_WORDS):
+            if isinstance(error, self._driver.UNUSABLE) or any(word in str(error) for word in _UNUSABLE_WORDS):
                 self._drop(type(error).__name__)
             else:
                 log.error("redis_command_refused", error=str(error)[:200])
             raise RedisAway("redis refused the command") from error
-        except (RedisError, OSError, TimeoutError) as error:
+        except (self._driver.RedisError, OSError, TimeoutError) as error:
             self.failures += 1
             self._drop(type(error).__name__)
             raise RedisAway("redis does not answer") from error
@@ -192,8 +184,8 @@ class RedisLink:
             async with asyncio.timeout(PROBE_TIMEOUT_S):
                 # A write, since a replica or a full server still answers PING and would let the link flap.
                 await client.set(_PROBE_KEY, "1", ex=60)
-                server = await _server_of(client)
-        except (RedisError, OSError, TimeoutError) as error:
+                server = await self._driver.server_of(client)
+        except (self._driver.RedisError, OSError, TimeoutError) as error:
             self._drop(type(error).__name__)
             return False
         if self._server not in (None, server):
@@ -210,9 +202,7 @@ class RedisLink:
             log.warning("redis_down", reason=reason)
             self._change("down")
             # New connections for the way back; whoever still waits on the old ones is told at once.
-            assert self._client is not None
-            assert self._url is not None
-            old, self._client = self._client, _client(self._url, self._timeout_s)
+            old, self._client = self._client, self._connect()
             self._let_go(asyncio.ensure_future(old.aclose()))
 
     def _let_go(self, task: "asyncio.Future[Any]") -> None:
@@ -236,27 +226,3 @@ class RedisLink:
             log.info("redis_up")
         for listener in self._listeners:
             listener(state)
-
-
-async def _server_of(client: "redis_client.Redis") -> str | None:
-    """What tells one run of the server from the next; None if we may not know."""
-    try:
-        found = await client.info("server")
-    except ResponseError:
-        return None
-    return str(found.get("run_id"))
-
-
-def _client(url: str, timeout_s: float) -> "redis_client.Redis":
-    # Retries inside the client would multiply the longest wait, and its greeting to the server costs a round trip each.
-    pool = redis_client.BlockingConnectionPool.from_url(
-        url,
-        max_connections=MAX_CONNECTIONS,
-        timeout=timeout_s,
-        socket_timeout=PROBE_TIMEOUT_S,
-        socket_connect_timeout=PROBE_TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
-        driver_info=None,
-    )
-    return redis_client.Redis.from_pool(pool)

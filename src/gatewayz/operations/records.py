@@ -1,6 +1,7 @@
 """The record of one request: written once, in the transaction of its settlement."""
 
 import msgspec
+from msgspec.structs import astuple
 
 
 class RequestRecord(msgspec.Struct, frozen=True, gc=False):
@@ -38,15 +39,25 @@ class RequestRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 RECORD_COLUMNS: tuple[str, ...] = RequestRecord.__struct_fields__
+_TEXTS = tuple(
+    place
+    for place, name in enumerate(RECORD_COLUMNS)
+    if name in RequestRecord.__annotations__ and "str" in str(RequestRecord.__annotations__[name])
+)
 
 
 def row(record: RequestRecord) -> tuple[object, ...]:
     """Values of a record in the order of `RECORD_COLUMNS`, fit for every database."""
-    return tuple(_storable(getattr(record, name)) for name in RECORD_COLUMNS)
+    values = astuple(record)
+    for place in _TEXTS:
+        text = values[place]
+        if text is not None and (not text.isascii() or "\0" in text):
+            return tuple(_storable(value) for value in values)
+    return values
 
 
 def _storable(value: object) -> object:
     """The value; in texts, which clients and providers choose freely, what PostgreSQL does not store is replaced."""
-    if not isinstance(value, str) or (value.isascii() and "\0" not in value):
+    if not isinstance(value, str):
         return value
     return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")

@@ -22,7 +22,6 @@ from gatewayz.billing.nightly import Nightly
 from gatewayz.billing.recall import TOPIC as LEASE_TOPIC
 from gatewayz.billing.recall import Recall
 from gatewayz.billing.store import Store
-from gatewayz.billing.store_postgres import PostgresStore
 from gatewayz.billing.store_sqlite import SqliteStore
 from gatewayz.billing.sweep import Sweeper
 from gatewayz.billing.writer import Writer
@@ -305,4 +304,7 @@ def _store(database: Database, settings: Settings, clock: Clock) -> Store:
 
     if database.is_sqlite:
         return SqliteStore(database.sqlite_path, new_books)
+    # Imported only where it is needed, as the driver is large.
+    from gatewayz.billing.store_postgres import PostgresStore
+
     return PostgresStore(database.postgres_dsn, new_books)

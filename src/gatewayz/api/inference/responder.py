@@ -129,8 +129,13 @@ class AsgiResponder:
         self.started = self._ended = True
         self.status = status
         pairs = [*headers, (b"content-length", b"%d" % len(body)), *self._extra]
-        await self._pass({"type": "http.response.start", "status": status, "headers": pairs})
-        await self._pass({"type": "http.response.body", "body": body})
+        if self.gone:
+            return
+        try:
+            await self._send({"type": "http.response.start", "status": status, "headers": pairs})
+            await self._send({"type": "http.response.body", "body": body})
+        except OSError:
+            self.gone = True
 
     async def open(self, headers: HeaderPairs) -> None:
         """See `Responder.open`."""

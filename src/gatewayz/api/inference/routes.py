@@ -1,7 +1,7 @@
 """Which path speaks which dialect, and how an HTTP request becomes a call."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -115,7 +115,7 @@ def _call(route: Route, visit: Visit, scope: Scope, body: bytes, received_s: flo
         body=body,
         request_id=visit.request_id,
         claimed_id=visit.claimed_id,
-        credentials=_credentials(scope["headers"]),
+        credentials=_credentials(said) if len(visit.headers) == len(scope["headers"]) else _all_credentials(scope),
         client_ip=visit.client_ip,
         fingerprint=visit.fingerprint,
         referer=referer.decode("latin-1") if referer is not None else None,
@@ -127,10 +127,20 @@ def _call(route: Route, visit: Visit, scope: Scope, body: bytes, received_s: flo
     )
 
 
-def _credentials(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, ...]:
+def _credentials(said: Callable[[bytes], bytes | None]) -> tuple[str, ...]:
+    """The distinct keys that were sent, where no header stands twice."""
+    bearer, own = said(b"authorization"), said(b"x-api-key")
+    key = bearer[7:].strip().decode("latin-1") if bearer is not None and bearer[:7].lower() == b"bearer " else ""
+    other = own.strip().decode("latin-1") if own is not None else ""
+    if not other or other == key:
+        return (key,) if key else ()
+    return (key, other) if key else (other,)
+
+
+def _all_credentials(scope: Scope) -> tuple[str, ...]:
     """The distinct keys that were sent, under whatever name and however often."""
     keys: dict[str, None] = {}
-    for name, value in headers:
+    for name, value in scope["headers"]:
         if name == b"authorization":
             if value[:7].lower() == b"bearer ":
                 keys[value[7:].strip().decode("latin-1")] = None
