@@ -11,6 +11,7 @@ from gatewayz.catalog.merge import merged
 from gatewayz.catalog.seed import TOPIC, apply_seed, packaged_seed
 from gatewayz.catalog.snapshot import Catalog, build
 from gatewayz.catalog.store import read_in_use
+from gatewayz.catalog.sync_store import read_withheld
 from gatewayz.infra.changes import ChangeFeed
 from gatewayz.infra.clock import Clock
 from gatewayz.infra.db import Database
@@ -54,8 +55,9 @@ class CatalogKeeper:
         async with self._loading:
             async with self._database.read() as connection:
                 rows = await read_in_use(connection)
+                withheld = await read_withheld(connection)
             # Ten thousand models take long enough to be felt by every request on the loop.
-            self.current = await asyncio.to_thread(lambda: build(*merged(*rows, self._free), self._tables))
+            self.current = await asyncio.to_thread(lambda: build(*merged(*rows, self._free, withheld), self._tables))
             return self.current
 
     async def close(self) -> None:

@@ -8,7 +8,7 @@ from threading import Lock
 from gatewayz.catalog.aliases import AliasTables, packaged, usable_aliases
 from gatewayz.catalog.detection import PROVIDER_SPELLINGS, preferred_provider
 from gatewayz.catalog.models import SERVED_KINDS, Model
-from gatewayz.catalog.offers import Offer
+from gatewayz.catalog.offers import Offer, is_operators
 from gatewayz.catalog.suggest import NearMatches
 from gatewayz.providers.profile import serves
 
@@ -81,7 +81,7 @@ def build(models: Iterable[Model], offers: Iterable[Offer], tables: AliasTables 
     grouped: dict[str, list[Offer]] = {}
     for offer in offers:
         # What nobody here can say to a provider is not on offer there, unless the operator put it there himself.
-        if offer.source == "config" or serves(offer.provider, offer.native_id):
+        if is_operators(offer.source) or serves(offer.provider, offer.native_id):
             grouped.setdefault(offer.model_id.lower(), []).append(offer)
     by_id = {model.id.lower(): model for model in models}
     kept = {key: model for key, model in sorted(by_id.items()) if key in grouped and key not in tables.redirects}

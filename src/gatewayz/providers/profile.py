@@ -15,6 +15,8 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from gatewayz.dialects.base import Quirks
+from gatewayz.providers.feed_shapes import NO_FEED, SHAPES
+from gatewayz.providers.model_feeds import NO_PRICES, PRICE_UNITS, FeedRules, ModelFeed
 from gatewayz.providers.quirks import QUIRK_NAMES, near, quirk_value
 from gatewayz.providers.service_accounts import AccountRules, ServiceAccount
 
@@ -54,6 +56,7 @@ class Profile:
     it is there, with its source.
     `chat_path` may hold `{model}`. `account` says how the provider is used with a service account, None if it is not.
     `models` matches the provider's names of the models that can be spoken to in `dialect`; None: all.
+    `feed` says where its model list is and how it reads, with `feed_source` for the proof; None: as usual in its dialect.
     """
 
     slug: str
@@ -73,6 +76,8 @@ class Profile:
     needs_key: bool = True
     account: AccountRules | None = None
     models: re.Pattern[str] | None = None
+    feed: FeedRules | None = None
+    feed_source: str | None = None
     site_url: str | None = None
     color: str | None = None
     sources: tuple[str, ...] = ()
@@ -85,6 +90,7 @@ class Provider:
 
     `url` may hold `{model}`. `account` signs each request with a token, if there is one. `elsewhere` is the same provider at
     its other locations, to be tried in this order when this one fails; `location` is where this one is.
+    `feed` is its model list, None if it has none that is known.
     `configured`: it stands in the operator's configuration file, rather than being switched on by a variable.
     """
 
@@ -103,6 +109,7 @@ class Provider:
     account: ServiceAccount | None = field(default=None, repr=False)
     location: str | None = None
     elsewhere: "tuple[Provider, ...]" = ()
+    feed: ModelFeed | None = None
     site_url: str | None = None
     color: str | None = None
 
@@ -148,6 +155,7 @@ def parse_profile(text: str, file_name: str) -> Profile:
     if set(variables) != set(PLACEHOLDER.findall(base_url)):
         reader.refuse("variables", "must name the variables of each placeholder in base_url")
     quirks, reasons = reader.quirks()
+    feed, feed_source = reader.feed()
     return Profile(
         slug=slug,
         name=reader.text("name"),
@@ -166,6 +174,8 @@ def parse_profile(text: str, file_name: str) -> Profile:
         needs_key=reader.flag("needs_key", default=True),
         account=reader.account(),
         models=reader.pattern("models"),
+        feed=feed,
+        feed_source=feed_source,
         site_url=reader.text("site_url", "") or None,
         color=reader.text("color", "") or None,
         sources=reader.names("sources"),
@@ -176,10 +186,12 @@ def parse_profile(text: str, file_name: str) -> Profile:
 _MEMBERS = frozenset(
     {
         "slug", "name", "dialect", "base_url", "chat_path", "env", "auth", "base_url_env", "variables", "headers",
-        "quirks", "regions", "needs_key", "account", "models", "site_url", "color", "sources", "notes",
+        "quirks", "regions", "needs_key", "account", "models", "models_feed", "site_url", "color", "sources",
+        "notes",
     }
 )  # fmt: skip
 _ACCOUNT_MEMBERS = frozenset({"json", "file", "scope", "path", "project", "location", "default_location", "hosts"})
+_FEED_MEMBERS = frozenset({"path", "shape", "unit", "source"})
 _QUIRK_MEMBERS = frozenset({"value", "reason", "source"})
 
 
@@ -239,6 +251,19 @@ class _Reader:
         lists = {name: inner.names(name) for name in ("json", "file", "project", "location")}
         texts = {name: inner.text(name) for name in ("scope", "path", "default_location")}
         return AccountRules(**lists, **texts, hosts=inner.table("hosts"))  # type: ignore[arg-type]  # as the names say
+
+    def feed(self) -> tuple[FeedRules | None, str | None]:
+        """The rules of `[models_feed]` and their source; shape `none` without path: there is no list to read."""
+        if "models_feed" not in self._table:
+            return None, None
+        value = self.table("models_feed", _FEED_MEMBERS)
+        inner = _Reader(f"{self._file_name}: models_feed", value)
+        shape, unit = inner.text("shape"), inner.text("unit", NO_PRICES)
+        if shape not in SHAPES | {NO_FEED}:
+            inner.refuse("shape", f"must be one of {', '.join(sorted(SHAPES))} or {NO_FEED}")
+        if unit not in PRICE_UNITS and unit != NO_PRICES:
+            inner.refuse("unit", f"must be one of {', '.join(PRICE_UNITS)} or {NO_PRICES}")
+        return FeedRules(inner.text("path", "/models"), shape, unit), inner.text("source")
 
     def quirks(self) -> tuple[Quirks, dict[str, str]]:
         """Each quirk is a table of its own with `value`, `reason` and `source`: none may stand without its reason."""

@@ -27,6 +27,7 @@ from gatewayz.billing.store_sqlite import SqliteStore
 from gatewayz.billing.sweep import Sweeper
 from gatewayz.billing.writer import Writer
 from gatewayz.catalog import CatalogKeeper
+from gatewayz.catalog.sync import Syncer
 from gatewayz.core.errors import GatewayError
 from gatewayz.core.money import nano_from_usd
 from gatewayz.gateway.entry import Doorkeeper
@@ -82,6 +83,7 @@ class House:
     requests: RequestLog
     started_at_us: int
     gateway: Gateway = field(init=False)
+    syncer: Syncer = field(init=False)
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:
@@ -105,7 +107,8 @@ class House:
                 ("changes-purge", every(600.0, self.feed.purge)),
                 ("key-use", every(2.0, self.authenticator.flush_last_used)),
                 ("gauges", every(1.0, self._refresh_gauges)),
-                ("local-models", every(LOOK_EVERY_S, self._look_at_local_servers, at_once=True)),
+                ("model-sync", every(5.0, self.syncer.tick)),
+                ("local-models", every(LOOK_EVERY_S, self.look_at_local_servers, at_once=True)),
             )
         ]
 
@@ -115,6 +118,7 @@ class House:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         self._loops = []
+        await self.syncer.close()
         await self.cashier.close()
         await self.writer.close()
         try:
@@ -150,8 +154,9 @@ class House:
             self.breakers.configure(slug, config)
         log.info("configuration_applied", providers=sorted(fresh.providers.active_slugs()))
 
-    async def _look_at_local_servers(self) -> None:
-        await self.local_models.look(self.providers)
+    async def look_at_local_servers(self) -> bool:
+        """Asks the local servers what they have; returns whether the catalog changed."""
+        return await self.local_models.look(self.providers)
 
     async def _refresh_gauges(self) -> None:
         refresh(self)
@@ -239,6 +244,7 @@ def build_house(
     )
     feed.on("config", house.reload_providers)
     house.gateway = Gateway(_rooms(house))
+    house.syncer = _syncer(house)
     return house
 
 
@@ -267,6 +273,18 @@ def _rooms(house: House) -> Rooms:
             lambda: house.clock.now_us() / 1e6,
         ),
         observe=observer.finished,
+    )
+
+
+def _syncer(house: House) -> Syncer:
+    return Syncer(
+        house.database,
+        house.transport,
+        house.clock,
+        lambda: house.providers,
+        free_model_allowlist=house.settings.free_model_allowlist,
+        largest_step=house.settings.model_price_step,
+        interval_s=house.settings.model_sync_interval_s,
     )
 
 
