@@ -116,6 +116,7 @@ class Settings:
     catalog_cache_entries: int = _setting(500, "answers about the catalog kept in memory", low=1)
     catalog_shared_cache_s: float = _setting(1200.0, "seconds that they are kept in Redis, if there is one", low=0)
     huggingface_cache_s: float = _setting(3600.0, "seconds that answers of Hugging Face are kept", low=1)
+    huggingface_enrichment: bool = _setting(True, "ask Hugging Face about models that live there")
     huggingface_per_min: int = _setting(60, "requests per minute to Hugging Face", low=1)
     auth_cache_entries: int = _setting(512, "verified keys kept in memory", low=1)
     auth_cache_s: float = _setting(300.0, "seconds a verified key is kept in memory", low=0)

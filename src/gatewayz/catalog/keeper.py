@@ -11,7 +11,7 @@ from gatewayz.catalog.merge import merged
 from gatewayz.catalog.seed import TOPIC, apply_seed, packaged_seed
 from gatewayz.catalog.snapshot import Catalog, build
 from gatewayz.catalog.store import read_in_use
-from gatewayz.catalog.sync_store import read_withheld
+from gatewayz.catalog.sync_store import read_version, read_withheld
 from gatewayz.infra.changes import ChangeFeed
 from gatewayz.infra.clock import Clock
 from gatewayz.infra.db import Database
@@ -54,10 +54,14 @@ class CatalogKeeper:
         """Reads the database and makes the result current. Raises database errors, then the last catalog stays."""
         async with self._loading:
             async with self._database.read() as connection:
+                # Read first: rows that are newer than their version are shown under the next one as well.
+                version = await read_version(connection)
                 rows = await read_in_use(connection)
                 withheld = await read_withheld(connection)
             # Ten thousand models take long enough to be felt by every request on the loop.
-            self.current = await asyncio.to_thread(lambda: build(*merged(*rows, self._free, withheld), self._tables))
+            self.current = await asyncio.to_thread(
+                lambda: build(*merged(*rows, self._free, withheld), self._tables, version)
+            )
             return self.current
 
     async def close(self) -> None:

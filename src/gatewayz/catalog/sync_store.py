@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gatewayz.catalog.intake import IN_DOUBT, NOT_SHOWN, Entry
 from gatewayz.catalog.merge import Withheld
 from gatewayz.catalog.records import ModelRecord, PriceRecord
-from gatewayz.catalog.tables import feed_entries, model_switches, models_catalog, sync_runs
+from gatewayz.catalog.tables import feed_entries, model_switches, models_catalog, offers, price_history, sync_runs
 
 _RECORD = msgspec.json.Decoder(ModelRecord)
 _PRICE = msgspec.json.Decoder(PriceRecord)
@@ -44,6 +44,22 @@ async def read_withheld(connection: AsyncConnection) -> Withheld:
     return Withheld(
         frozenset(row.model_id.lower() for row in off), frozenset((row.provider, row.native_id.lower()) for row in gone)
     )
+
+
+async def read_version(connection: AsyncConnection) -> str:
+    """A text that differs whenever rows of the catalog do: counts and times of the last change of each table."""
+    tables = (
+        (models_catalog.c.id, models_catalog.c.updated_at_us),
+        (offers.c.id, offers.c.updated_at_us),
+        (price_history.c.id, price_history.c.id),
+        (price_history.c.effective_until_us, price_history.c.effective_until_us),
+        (_e.native_id, _e.changed_at_us),
+        (model_switches.c.model_id, model_switches.c.changed_at_us),
+    )
+    found: list[Any] = []
+    for name, moment in tables:
+        found += (await connection.execute(sa.select(sa.func.count(name), sa.func.max(moment)))).one()
+    return "-".join(str(part or 0) for part in found)
 
 
 async def described_models(connection: AsyncConnection) -> frozenset[str]:

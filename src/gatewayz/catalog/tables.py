@@ -145,3 +145,13 @@ model_switches = sa.Table(
     sa.Column("changed_by", sa.BigInteger),
     sa.Column("changed_at_us", sa.BigInteger, nullable=False),
 )
+
+# What Hugging Face says of a model that lives there, by its name there.
+huggingface_models = sa.Table(
+    "huggingface_models",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("found", sa.Boolean, nullable=False),
+    sa.Column("facts", sa.Text, nullable=False, server_default="{}"),
+    sa.Column("fetched_at_us", sa.BigInteger, nullable=False),
+)
