@@ -40,6 +40,7 @@ log = structlog.get_logger(__name__)
 Kind = Literal["scheduled", "trigger", "all", "full", "provider", "command"]
 LEASE = "model-sync"
 _AT_ONCE = 4
+_RETRY_S = 300.0
 # The first run after a start waits: a restart of a fleet must not ask every provider twenty times in one second.
 FIRST_RUN_S = (60.0, 120.0)
 
@@ -133,9 +134,12 @@ class Syncer:
         if last_us is not None and self._clock.now_us() - last_us < 0.9 * self._interval_s * US_PER_S:
             return False
         try:
-            await self.run("scheduled")
+            done = await self.run("scheduled")
         except Busy:
             return False
+        if done.outcomes and all(outcome.status == "failed" for outcome in done.outcomes):
+            # Nobody answers, so it is this side that has no network: the next hour is too late.
+            self._next_s = self._clock.monotonic_s() + min(self._interval_s, _RETRY_S)
         return True
 
     async def start(self, kind: Kind) -> int:

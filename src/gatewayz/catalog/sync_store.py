@@ -164,9 +164,11 @@ async def run_of(connection: AsyncConnection, run_id: int) -> dict[str, Any] | N
 
 
 async def last_scheduled_us(connection: AsyncConnection) -> int | None:
-    """When the last run over all providers began; None before the first."""
+    """When the last run over all providers began that was of any use; None before the first."""
     wide = sa.select(sa.func.max(sync_runs.c.started_at_us)).where(
-        sync_runs.c.kind.in_(("scheduled", "trigger", "all", "full")), ~sync_runs.c.dry_run
+        sync_runs.c.kind.in_(("scheduled", "trigger", "all", "full")),
+        sync_runs.c.status.in_(("running", "succeeded", "partly_failed")),
+        ~sync_runs.c.dry_run,
     )
     found: int | None = await connection.scalar(wide)
     return found

@@ -8,7 +8,7 @@ from pydantic import Field
 from gatewayz.accounts import audit
 from gatewayz.accounts.audit import Entry
 from gatewayz.api.auth import AdminCaller, origin_of
-from gatewayz.api.models import Line, StrictBody
+from gatewayz.api.models import Id, Line, StrictBody
 from gatewayz.api.paging import Paging, listed
 from gatewayz.catalog import PriceRecord, sync_store, usd_per_token_text
 from gatewayz.catalog.sync import LEASE, Busy, Syncer
@@ -111,7 +111,7 @@ async def runs(request: Request, page: Paging, caller: AdminCaller) -> dict[str,
     return listed([_run(row) for row in rows], total, page)
 
 
-async def run(request: Request, run_id: int, caller: AdminCaller) -> dict[str, Any]:
+async def run(request: Request, run_id: Id, caller: AdminCaller) -> dict[str, Any]:
     """One run. Raises NotFound."""
     return await _finished(_house_of(request), run_id)
 
@@ -120,8 +120,8 @@ async def rejected(
     request: Request,
     page: Paging,
     caller: AdminCaller,
-    provider: Annotated[str | None, Query(max_length=64)] = None,
-    reason: Annotated[str | None, Query(max_length=64, description="e.g. no_price, price_implausible")] = None,
+    provider: Annotated[Line | None, Query(description="slug")] = None,
+    reason: Annotated[Line | None, Query(description="e.g. no_price, price_implausible")] = None,
 ) -> dict[str, Any]:
     """Entries of the lists that are left out, or whose new price waits while the last good one is served."""
     async with _house_of(request).database.read() as connection:

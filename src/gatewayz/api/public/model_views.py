@@ -61,7 +61,7 @@ async def unique(
 async def search(
     request: Request,
     wanted: Wanted,
-    q: Annotated[str, Query(max_length=200, description="words in any order; punctuation does not matter")],
+    q: Annotated[str, Query(max_length=200, description="words in any order; punctuation does not matter")] = "",
     limit: PageLimit = 50,
     offset: Offset = 0,
 ) -> Response:
