@@ -114,6 +114,7 @@ class Settings:
     # caches
     catalog_cache_s: float = _setting(300.0, "seconds that answers about the catalog are kept in memory", low=0)
     catalog_cache_entries: int = _setting(500, "answers about the catalog kept in memory", low=1)
+    catalog_cache_mb: float = _setting(64.0, "memory for them in megabytes (10^6 bytes)", low=0.001)
     catalog_shared_cache_s: float = _setting(1200.0, "seconds that they are kept in Redis, if there is one", low=0)
     huggingface_cache_s: float = _setting(3600.0, "seconds that answers of Hugging Face are kept", low=1)
     huggingface_enrichment: bool = _setting(True, "ask Hugging Face about models that live there")

@@ -17,7 +17,8 @@ from gatewayz.infra.redis import RedisAway, RedisLink
 
 # Without Redis what is kept here has to last longer.
 FALLBACK_S = 900.0
-_LARGEST_SHARED = 4 * 1024 * 1024
+# A long transfer would take longer than a command may, and that takes the link down for everybody.
+_LARGEST_SHARED = 1024 * 1024
 _LONG = 2**18
 _PREFIX = "gatewayz:answers"
 _ENTRIES_PER_SCAN = 500
@@ -41,9 +42,17 @@ class AnswerCache:
     """Answers of one kind. Figures for metrics: `hits`, `shared_hits`, `misses`, `builds`."""
 
     def __init__(
-        self, name: str, redis: RedisLink, clock: Clock, *, entries: int, life_s: float, shared_life_s: float = 0.0
+        self,
+        name: str,
+        redis: RedisLink,
+        clock: Clock,
+        *,
+        entries: int,
+        life_s: float,
+        shared_life_s: float = 0.0,
+        max_bytes: int = 64_000_000,
     ) -> None:
-        """`life_s` in memory, `shared_life_s` in Redis (0: not kept there)."""
+        """`life_s` in memory, `shared_life_s` in Redis (0: not kept there); `entries` and `max_bytes` bound the memory."""
         self.name = name
         self.hits = self.shared_hits = self.misses = self.builds = 0
         self._redis = redis
@@ -51,6 +60,8 @@ class AnswerCache:
         self._entries = entries
         self._life_s = life_s
         self._shared_life_s = shared_life_s
+        self._max_bytes = max_bytes
+        self._bytes = 0
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._building: dict[str, asyncio.Task[Answer]] = {}
         self._round = 0
@@ -66,7 +77,7 @@ class AnswerCache:
     @property
     def bytes_kept(self) -> int:
         """Size of all bodies in memory."""
-        return sum(len(kept.answer.body) for kept in self._kept.values())
+        return self._bytes
 
     async def get(self, key: str, build: Callable[[], Awaitable[bytes]], *, shared: bool = True) -> Answer:
         """The answer of this key, built if nobody has it. Raises what `build` raises, then nothing is kept.
@@ -94,6 +105,7 @@ class AnswerCache:
         """Empties the memory of this process; a build under way is for those who wait for it alone."""
         self._round += 1
         self._kept.clear()
+        self._bytes = 0
         self._building.clear()
 
     async def clear_shared(self) -> int:
@@ -122,12 +134,23 @@ class AnswerCache:
             self.shared_hits += 1
         answer = Answer(body, await asyncio.to_thread(tag_of, body) if len(body) > _LONG else tag_of(body))
         if at_round == self._round:
-            life_s = max(self._life_s, FALLBACK_S) if self.is_fallback else self._life_s
-            self._kept[key] = _Kept(answer, self._clock.monotonic_s() + life_s)
-            self._kept.move_to_end(key)
-            while len(self._kept) > self._entries:
-                self._kept.popitem(last=False)
+            self._keep(key, answer)
         return answer
+
+    def _keep(self, key: str, answer: Answer) -> None:
+        self._drop(key)
+        if len(answer.body) > self._max_bytes:
+            return
+        life_s = max(self._life_s, FALLBACK_S) if self.is_fallback else self._life_s
+        self._kept[key] = _Kept(answer, self._clock.monotonic_s() + life_s)
+        self._bytes += len(answer.body)
+        while len(self._kept) > self._entries or self._bytes > self._max_bytes:
+            self._drop(next(iter(self._kept)))
+
+    def _drop(self, key: str) -> None:
+        gone = self._kept.pop(key, None)
+        if gone is not None:
+            self._bytes -= len(gone.answer.body)
 
     async def _shared(self, key: str) -> bytes | None:
         if not self._shared_life_s or self._redis.state != "up":

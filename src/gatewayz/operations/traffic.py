@@ -87,20 +87,21 @@ class Traffic:
         if state != self._seen:
             try:
                 async with lease(self._database, self._clock, _LEASE):
-                    await self._add_up()
-                self._seen = state
+                    if await self._add_up():
+                        self._seen = state
             except Held:
                 pass  # another process does it; this one looks again
             await self._read()
         self._next_s = self._clock.monotonic_s() + max(SHORTEST_PAUSE_S, _SHARE * (time.monotonic() - started_s))
         return True
 
-    async def _add_up(self) -> None:
+    async def _add_up(self) -> bool:
+        """Adds up what is due, at most two days at a time; returns whether that was all."""
         now_hour = self._clock.now_us() // HOUR_US * HOUR_US
         async with self._database.read() as connection:
             first = await self._first_open_hour(connection, now_hour)
         if first is None:
-            return
+            return True
         last = min(now_hour, first + _HOURS_AT_ONCE * HOUR_US)
         for hour_us in range(first, last + HOUR_US, HOUR_US):
             async with self._database.begin() as connection:
@@ -111,6 +112,7 @@ class Traffic:
             await connection.execute(
                 sa.delete(traffic_hours).where(traffic_hours.c.hour_us < now_hour - _KEPT_HOURS * HOUR_US)
             )
+        return last == now_hour
 
     async def _first_open_hour(self, connection: AsyncConnection, now_hour: int) -> int | None:
         oldest = now_hour - (_KEPT_HOURS - 1) * HOUR_US

@@ -307,6 +307,7 @@ def _answers_of_catalog(settings: Settings) -> dict[str, Any]:
         "entries": settings.catalog_cache_entries,
         "life_s": settings.catalog_cache_s,
         "shared_life_s": settings.catalog_shared_cache_s,
+        "max_bytes": round(settings.catalog_cache_mb * 1_000_000),
     }
 
 
