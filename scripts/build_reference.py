@@ -47,6 +47,8 @@ ENVIRONMENT: Mapping[str, str] = {
 }
 # Read by the libraries underneath, or handed on by `wiring`.
 ENVIRONMENT_BELOW: Mapping[str, str] = {
+    "HF_ENDPOINT": "address of Hugging Face or a mirror of it; default: https://huggingface.co",
+    "HF_TOKEN": "sent to Hugging Face; also a key of the provider `huggingface`",
     "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY": "if one is set, calls to providers honour the proxy variables",
     "SSL_CERT_FILE": "root certificates for every outgoing TLS connection, instead of the system's",
 }
@@ -64,7 +66,7 @@ _GUARDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "_registrar": lambda bound: "anyone, a few times an hour and address; an administrator without that limit",
     "_visitor": lambda bound: "anyone; an administrator if `breaker_admin_only` is set",
 }
-_NO_GUARDS = frozenset({"current_caller", "_page"})
+_NO_GUARDS = frozenset({"current_caller", "_page", "_filters"})
 _SPECIAL_GUARDS = {"/metrics": "anyone; with the scrape token if `metrics_token` is set"}
 _SPEAKS = {
     "openai": "OpenAI Chat Completions",
