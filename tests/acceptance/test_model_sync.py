@@ -293,6 +293,12 @@ def test_a_large_step_waits_for_a_second_sighting_or_for_a_word(gateway: LiveGat
     assert per_mtok(shown(gateway, "acme/moving")) == (1, 4)
     told(listed("acme/moving", 5, 20), listed("acme/doubtful", 1.5, 6))
     until(gateway, "acme/moving", (5, 20))
+    history = gateway.call("GET", "/catalog/models-db/acme/moving/prices").json()["data"]
+    assert [(row["pricing"]["prompt"], row["until"] is None) for row in history] == [
+        ("0.000005", True),
+        ("0.000001", False),
+    ]
+    assert {row["stated_by"] for row in history} == {"beta model list"} and history[0]["from"] == history[1]["until"]
     told(listed("acme/moving", 5, 20), listed("acme/doubtful", 9, 36))
     body = {"provider": "beta", "native_id": "acme/doubtful"}
     assert gateway.admin("POST", "/admin/model-sync/rejected/approve", body)["run"]["status"] == "succeeded"

@@ -42,6 +42,7 @@ PUBLIC = {
     ("GET", "/api/models/detail"),
     ("GET", "/catalog/models-db"),
     ("GET", "/catalog/models-db/{model_id}"),
+    ("GET", "/catalog/models-db/{model_id}/prices"),
     ("GET", "/catalog/models-db/health/{health_status}"),
     ("GET", "/huggingface/discovery"),
     ("GET", "/huggingface/search"),
@@ -70,7 +71,7 @@ class Walk:
 
 def filled(path: str, entry_id: int) -> str:
     """The path template with values for which the record exists."""
-    known = {"role": "user", "entry_id": str(entry_id)}
+    known = {"role": "user", "entry_id": str(entry_id), "slug": "first"}
     return re.sub(r"\{(\w+)\}", lambda found: known.get(found[1], "1"), path)
 
 

@@ -1,7 +1,7 @@
 """Keeps the catalog of this process: loads it, and swaps it for a new one when somebody changed it."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import sqlalchemy as sa
 import structlog
@@ -33,7 +33,7 @@ class CatalogKeeper:
         free_model_allowlist: Iterable[str] = (),
         tables: AliasTables | None = None,
     ) -> None:
-        """`tables` are the alias tables, by default the packaged ones. Listens to the change topic `catalog`."""
+        """`tables` are the alias tables, by default the packaged ones. Listens to the change topics `catalog` and `cache`."""
         self._database = database
         self._clock = clock
         self._free = frozenset(free_model_allowlist)
@@ -43,7 +43,9 @@ class CatalogKeeper:
         # One load at a time, so that the rows read first are never made current last.
         self._loading = asyncio.Lock()
         self.current: Catalog = build((), (), tables)
+        self._listeners: list[Callable[[], None]] = []
         feed.on(TOPIC, self._heard)
+        feed.on("cache", self._heard)
 
     async def seed(self, content: bytes | None = None) -> bool:
         """Writes the packaged seed (or `content`) if the database does not come from it; returns whether it did."""
@@ -62,7 +64,13 @@ class CatalogKeeper:
             self.current = await asyncio.to_thread(
                 lambda: build(*merged(*rows, self._free, withheld), self._tables, version)
             )
+            for listener in self._listeners:
+                listener()
             return self.current
+
+    def on_load(self, listener: Callable[[], None]) -> None:
+        """Calls `listener` after each load; it must be quick and must not raise."""
+        self._listeners.append(listener)
 
     async def close(self) -> None:
         """Ends a reload that is under way. May be called twice."""

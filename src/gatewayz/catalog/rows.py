@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gatewayz.catalog.records import ModelRecord
 from gatewayz.catalog.seed import TOPIC
 from gatewayz.catalog.store import write_source
-from gatewayz.catalog.tables import model_switches, models_catalog, offers
+from gatewayz.catalog.tables import model_switches, models_catalog, offers, price_history
 from gatewayz.infra.changes import announce
 
 
@@ -50,6 +50,17 @@ async def rows_of(connection: AsyncConnection, model_id: str) -> tuple[list[dict
     offered = sa.select(offers).where(sa.func.lower(offers.c.model_id) == model_id.lower())
     found = (await connection.execute(offered.order_by(offers.c.provider, offers.c.source))).mappings()
     return await _with_switches(connection, models), [dict(row) for row in found]
+
+
+async def prices_of(connection: AsyncConnection, model_id: str) -> list[dict[str, Any]]:
+    """Every price that any source ever stated for a model, with provider, name there and source, newest first."""
+    query = (
+        sa.select(price_history, offers.c.provider, offers.c.native_id, offers.c.source.label("stated_in"))
+        .join(offers, offers.c.id == price_history.c.offer_id)
+        .where(sa.func.lower(offers.c.model_id) == model_id.lower())
+        .order_by(price_history.c.effective_from_us.desc(), price_history.c.id.desc())
+    )
+    return [dict(row) for row in (await connection.execute(query)).mappings()]
 
 
 async def write_manual(connection: AsyncConnection, record: ModelRecord, now_us: int) -> bool:

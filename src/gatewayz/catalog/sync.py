@@ -104,8 +104,12 @@ class Syncer:
         interval_s: float = 3600.0,
         tables: AliasTables | None = None,
         jitter: Callable[[], float] = random.random,
+        observe: Told | None = None,
     ) -> None:
-        """`interval_s` 0 switches the schedule off; `jitter` gives numbers from 0 to 1 that spread runs in time."""
+        """`interval_s` 0 switches the schedule off; `jitter` gives numbers from 0 to 1 that spread runs in time.
+
+        `observe` is called with each outcome of a run that wrote.
+        """
         self._database = database
         self._transport = transport
         self._clock = clock
@@ -115,6 +119,7 @@ class Syncer:
         self._interval_s = interval_s
         self._tables = tables
         self._jitter = jitter
+        self._observe = observe
         first_s = FIRST_RUN_S[0] + (FIRST_RUN_S[1] - FIRST_RUN_S[0]) * jitter()
         self._next_s = clock.monotonic_s() + first_s
         self._tasks: set[asyncio.Task[RunResult]] = set()
@@ -181,6 +186,9 @@ class Syncer:
                     await sync_store.end_run(connection, run_id, outcomes, self._clock.now_us())
         except Held as error:
             raise Busy("another model sync is under way") from error
+        if self._observe is not None and not dry_run:
+            for outcome in outcomes:
+                self._observe(outcome)
         changed, failed = sync_store.as_changes(outcomes), sum(each.status == "failed" for each in outcomes)
         log.info("model_sync", run=run_id, kind=kind, providers=len(outcomes), changed=changed, failed=failed)
         return RunResult(run_id, tuple(outcomes))

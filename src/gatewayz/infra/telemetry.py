@@ -75,6 +75,9 @@ class Metrics:
             registry=own,
             multiprocess_mode="livemostrecent",
         )
+        self.model_syncs = Counter(
+            "model_syncs", "Reads of providers' model lists.", ["provider", "status"], registry=own
+        )
         self.unknown_chunks = Counter(
             "stream_chunks_unrecognized", "Chunks of unknown form.", ["provider"], registry=own
         )

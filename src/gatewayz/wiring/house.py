@@ -330,6 +330,8 @@ def _add_catalog_service(house: House) -> None:
         enabled=settings.huggingface_enrichment,
     )
     house.feed.on("cache", house.forget_answers)
+    # Answers of the catalog before are read by nobody any more.
+    house.catalog.on_load(house.answers.forget)
     house.syncer = Syncer(
         house.database,
         house.transport,
@@ -338,6 +340,7 @@ def _add_catalog_service(house: House) -> None:
         free_model_allowlist=house.settings.free_model_allowlist,
         largest_step=house.settings.model_price_step,
         interval_s=house.settings.model_sync_interval_s,
+        observe=lambda outcome: house.metrics.model_syncs.labels(outcome.provider, outcome.status).inc(),
     )
 
 

@@ -1,6 +1,5 @@
 """The public list of models, for OpenAI and for Anthropic clients: what this installation can really serve, priced."""
 
-import asyncio
 from typing import Annotated, Any, Literal, get_args
 
 import msgspec
@@ -8,8 +7,8 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from gatewayz.api.public.model_entry import anthropic_entry, openai_entry, standing_of
 from gatewayz.api.public.shelf import House, View, cut, listing, page, respond
-from gatewayz.catalog import SERVED_KINDS, Catalog, find, not_found
-from gatewayz.catalog.listing import SORTS, Filters, Served, narrowed, served
+from gatewayz.catalog import SERVED_KINDS, find, not_found
+from gatewayz.catalog.listing import SORTS, Filters, Served, narrowed
 from gatewayz.core.errors import InvalidRequest
 from gatewayz.core.money import price_per_mtok
 from gatewayz.infra.answers import Answer, tag_of
@@ -82,11 +81,14 @@ async def list_models(
 ) -> Response:
     """OpenAI's list with prices, limits and capabilities; Anthropic's list if the client sends `anthropic-version`."""
     if "anthropic-version" in request.headers:
-        house: House = request.app.state.house
-        catalog, slugs = house.catalog.current, house.providers.active_slugs()
         count = limit or _ANTHROPIC_LIMIT
-        body = await asyncio.to_thread(_anthropic_list, catalog, slugs, count, before_id, after_id)
-        return respond(request, Answer(body, tag_of(body)))
+        return await page(
+            request,
+            "anthropic",
+            (count, before_id, after_id),
+            lambda view: _anthropic_list(view.rows, count, before_id, after_id),
+            shared=False,
+        )
 
     def build(view: View) -> dict[str, Any]:
         found = ordered(view, narrowed(view.rows, wanted, view.standing.of_model), sort, order)
@@ -140,10 +142,10 @@ def ordered(view: View, rows: list[Served], sort: Sort, order: Order | None) -> 
 
 
 def _anthropic_list(
-    catalog: Catalog, slugs: frozenset[str], limit: int, before_id: str | None, after_id: str | None
-) -> bytes:
+    rows: tuple[Served, ...], limit: int, before_id: str | None, after_id: str | None
+) -> dict[str, Any]:
     """Newest first. Raises InvalidRequest for a paging id that is not in the list."""
-    found = sorted(served(catalog, slugs), key=lambda row: (-row.model.created_at_us, row.model.id))
+    found = sorted(rows, key=lambda row: (-row.model.created_at_us, row.model.id))
     ids = [row.model.id for row in found]
     start, end = 0, len(found)
     for name, anchor in (("after_id", after_id), ("before_id", before_id)):
@@ -153,17 +155,15 @@ def _anthropic_list(
         start = ids.index(after_id) + 1
     if before_id is not None:
         end = ids.index(before_id)
-    rows = found[start:end]
+    between = found[start:end]
     # Before an id the page ends at it; otherwise it begins where the last one ended.
-    shown = rows[-limit:] if before_id is not None and after_id is None else rows[:limit]
-    return msgspec.json.encode(
-        {
-            "data": [anthropic_entry(row.model, row.offers[0]) for row in shown],
-            "has_more": len(rows) > len(shown),
-            "first_id": shown[0].model.id if shown else None,
-            "last_id": shown[-1].model.id if shown else None,
-        }
-    )
+    shown = between[-limit:] if before_id is not None and after_id is None else between[:limit]
+    return {
+        "data": [anthropic_entry(row.model, row.offers[0]) for row in shown],
+        "has_more": len(between) > len(shown),
+        "first_id": shown[0].model.id if shown else None,
+        "last_id": shown[-1].model.id if shown else None,
+    }
 
 
 def router() -> APIRouter:

@@ -17,7 +17,7 @@ from gatewayz.api.public.model_entry import standing_of
 from gatewayz.api.public.shelf import House as ShelfHouse
 from gatewayz.api.public.shelf import View
 from gatewayz.api.public.shelf import page as shelf_page
-from gatewayz.catalog import ModelRecord, read_models, rows
+from gatewayz.catalog import ModelRecord, read_models, rows, usd_per_token_text
 from gatewayz.catalog.listing import Served
 from gatewayz.catalog.seed import TOPIC
 from gatewayz.core.caller import Caller
@@ -86,6 +86,15 @@ async def by_health(request: Request, health_status: str, page: Paging) -> Any:
         return listed([view.shelf.entry(row) for row in shown], len(found), page)
 
     return await shelf_page(request, "health", (health_status, page.limit, page.offset), build)
+
+
+@_routes.get("/catalog/models-db/{model_id:path}/prices", summary="Every price of a model there was")
+async def get_prices(request: Request, model_id: RowId, page: Paging) -> dict[str, Any]:
+    """Newest first, with who stated it and from when until when it was in force; USD per token as decimal strings."""
+    async with _house_of(request).database.read() as connection:
+        found = await rows.prices_of(connection, model_id)
+    shown = found[page.offset : page.offset + page.limit]
+    return listed([_price(row) for row in shown], len(found), page)
 
 
 @_routes.get("/catalog/models-db/{model_id:path}", summary="All rows of one model")
@@ -238,6 +247,19 @@ def _offer(row: dict[str, Any]) -> dict[str, Any]:
     return {name: row[name] for name in names} | {
         "regions": [part for part in row["regions"].split(",") if part],
         "updated_at": iso(row["updated_at_us"]),
+    }
+
+
+def _price(row: dict[str, Any]) -> dict[str, Any]:
+    kinds = ("prompt", "completion", "cache_read", "cache_write_5m", "cache_write_1h", "reasoning")
+    return {
+        "provider": row["provider"],
+        "native_id": row["native_id"],
+        "source": row["stated_in"],
+        "stated_by": row["source"],
+        "from": iso(row["effective_from_us"]),
+        "until": iso(row["effective_until_us"]),
+        "pricing": {name: usd_per_token_text(row[name]) for name in kinds if row[name] is not None},
     }
 
 
