@@ -51,8 +51,12 @@ class AnswerCache:
         life_s: float,
         shared_life_s: float = 0.0,
         max_bytes: int = 64_000_000,
+        salt: str = "",
     ) -> None:
-        """`life_s` in memory, `shared_life_s` in Redis (0: not kept there); `entries` and `max_bytes` bound the memory."""
+        """`life_s` in memory, `shared_life_s` in Redis (0: not kept there); `entries` and `max_bytes` bound the memory.
+
+        Only processes with the same `salt` share: it names what answers depend on besides their keys.
+        """
         self.name = name
         self.hits = self.shared_hits = self.misses = self.builds = 0
         self._redis = redis
@@ -61,6 +65,7 @@ class AnswerCache:
         self._life_s = life_s
         self._shared_life_s = shared_life_s
         self._max_bytes = max_bytes
+        self._salt = salt
         self._bytes = 0
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._building: dict[str, asyncio.Task[Answer]] = {}
@@ -170,7 +175,7 @@ class AnswerCache:
             return
 
     def _name(self, key: str) -> str:
-        return f"{_PREFIX}:{self.name}:{hashlib.sha256(key.encode()).hexdigest()[:40]}"
+        return f"{_PREFIX}:{self.name}:{hashlib.sha256(f'{self._salt} {key}'.encode()).hexdigest()[:40]}"
 
     def _built(self, key: str, task: "asyncio.Task[Answer]") -> None:
         if self._building.get(key) is task:

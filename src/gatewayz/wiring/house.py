@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
+from gatewayz import __version__
 from gatewayz.accounts import Authenticator
 from gatewayz.accounts import audit as audit_trail
 from gatewayz.accounts.audit import Entry, Origin
@@ -308,6 +309,8 @@ def _answers_of_catalog(settings: Settings) -> dict[str, Any]:
         "life_s": settings.catalog_cache_s,
         "shared_life_s": settings.catalog_shared_cache_s,
         "max_bytes": round(settings.catalog_cache_mb * 1_000_000),
+        # Another version may show other members, another allow-list other models.
+        "salt": f"{__version__} {sorted(settings.free_model_allowlist)}",
     }
 
 

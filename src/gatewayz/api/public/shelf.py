@@ -5,11 +5,11 @@ under keys that name all of these, so that a change of any of them is a new page
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary
 
 import msgspec
 from fastapi import Request, Response
@@ -101,20 +101,19 @@ class View:
         return self.shelf.rows
 
 
-# Shelves die with the catalog that they show.
-_shelves: "WeakKeyDictionary[Catalog, dict[Any, Shelf]]" = WeakKeyDictionary()
+# The shelves of this moment and of the one before: requests that are under way may still read the latter.
+_shelves: OrderedDict[Any, Shelf] = OrderedDict()
 _making = Lock()
 
 
 def _shelf(catalog: Catalog, slugs: frozenset[str] | None, standing: Standing, mark: str) -> Shelf:
     with _making:
-        kept = _shelves.setdefault(catalog, {})
-        key = (slugs, mark)
-        found = kept.get(key)
-        if found is None:
-            found = kept[key] = Shelf(catalog, slugs, standing)
-            for old in list(kept)[:-_KEPT_SHELVES]:
-                del kept[old]
+        key = (catalog.version, slugs, mark)
+        found = _shelves.get(key)
+        if found is None or found.catalog is not catalog:
+            found = _shelves[key] = Shelf(catalog, slugs, standing)
+            while len(_shelves) > _KEPT_SHELVES:
+                _shelves.popitem(last=False)
         return found
 
 
