@@ -274,7 +274,7 @@ def price_record(price: FeedPrice | None) -> PriceRecord | None:
     )  # fmt: skip
 
 
-_KEPT_KINDS = ("cache_read", "cache_write_5m", "cache_write_1h", "reasoning", "audio_input", "audio_output")
+_STATED_KINDS = ("cache_read", "cache_write_5m", "cache_write_1h", "reasoning", "audio_input", "audio_output")
 
 
 def _with_kept_kinds(price: PriceRecord, own: Offer) -> PriceRecord:
@@ -282,21 +282,28 @@ def _with_kept_kinds(price: PriceRecord, own: Offer) -> PriceRecord:
     there = own.price
     if there is None or (price.prompt, price.completion) != (there.prompt, there.completion):
         return price
-    kept = {name: getattr(there, name) for name in _KEPT_KINDS if getattr(price, name) is None}
-    values = {name: getattr(price, name) for name in PriceRecord.__struct_fields__} | kept
-    if not price.tiers:
-        values["tiers"] = there.tiers
-    return PriceRecord(**values)
+    values = {name: getattr(price, name) for name in PriceRecord.__struct_fields__}
+    kept = {name: getattr(there, name) for name, value in values.items() if value is None}
+    return PriceRecord(
+        **values
+        | kept
+        | {
+            "tiers": price.tiers or there.tiers,
+            "units": {**there.units, **price.units},
+            "request_nano_usd": price.request_nano_usd or there.request_nano_usd,
+        }
+    )
 
 
 def _says_the_same(own: Offer, native_id: str, price: PriceRecord) -> bool:
     """Whether the offer in force already says all that the list states."""
     if own.price is None or own.native_id.lower() != native_id.lower():
         return False
-    stated = {name: getattr(price, name) for name in ("prompt", "completion", *_KEPT_KINDS)}
-    return all(value is None or value == getattr(own.price, name) for name, value in stated.items()) and (
-        not price.tiers or price.tiers == own.price.tiers
-    )
+    stated = {name: getattr(price, name) for name in ("prompt", "completion", *_STATED_KINDS)}
+    same = all(value is None or value == getattr(own.price, name) for name, value in stated.items())
+    units = all(own.price.units.get(name) == value for name, value in price.units.items())
+    request = price.request_nano_usd in (0, own.price.request_nano_usd)
+    return same and units and request and (not price.tiers or price.tiers == own.price.tiers)
 
 
 def _costs(price: PriceRecord) -> bool:

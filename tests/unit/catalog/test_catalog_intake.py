@@ -78,12 +78,21 @@ def test_a_price_that_another_source_states_as_well_needs_no_row() -> None:
 
 def test_kinds_that_a_list_leaves_out_stay_while_the_base_does() -> None:
     tier = PriceTier(100_000, 4 * MTOK, 16 * MTOK)
-    price = a_price(2 * MTOK, 8 * MTOK, cache_read=MTOK, cache_write_5m=3 * MTOK, tiers=(tier,))
+    price = a_price(
+        2 * MTOK,
+        8 * MTOK,
+        cache_read=MTOK,
+        cache_write_5m=3 * MTOK,
+        tiers=(tier,),
+        batch_prompt=MTOK,
+        units={"query": 7},
+    )
     own = catalog(an_offer("acme/seeded", "p", "acme/seeded", price=price))
     intake = take([listed("acme/seeded", kinds={"cache_read": MTOK // 2})], own=own)
     (offer,) = next(record for record in intake.records if record.id == "acme/seeded").offers
     assert offer.price is not None
     assert (offer.price.cache_read, offer.price.cache_write_5m, offer.price.tiers) == (MTOK // 2, 3 * MTOK, (tier,))
+    assert (offer.price.batch_prompt, offer.price.units) == (MTOK, {"query": 7})
     moved = take([listed("acme/seeded", 3)], own=own)
     assert of(moved, "acme/seeded").reason == "price_incomplete"
     told = take([listed("acme/seeded", 3, kinds={"tiers": (FeedTier(100_000, 6 * MTOK, 16 * MTOK),)})], own=own)

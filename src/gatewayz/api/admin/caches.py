@@ -36,7 +36,8 @@ def router() -> APIRouter:
     routes.get("/admin/cache/status", summary="Hits, misses and sizes of this process's caches")(status)
     routes.post("/admin/cache/clear", summary="Empty all caches of all processes")(clear)
     routes.post("/admin/cache/refresh", summary="Empty all caches and load the catalog anew")(clear)
-    routes.post("/admin/refresh-providers", summary="Read providers and their models anew in all processes")(refresh)
+    for path in ("/admin/refresh-providers", "/admin/model-sync/providers-only"):
+        routes.post(path, summary="Read providers and their models anew in all processes")(refresh)
     return routes
 
 
