@@ -20,6 +20,7 @@ from gatewayz.catalog.seed import packaged_seed, seed_records
 from gatewayz.core.errors import GatewayError, InvalidRequest
 from gatewayz.dialects import DIALECTS
 from gatewayz.infra.telemetry import Metrics
+from gatewayz.providers.feed_shapes import NO_FEED
 from gatewayz.providers.profile import Profile, load_profiles, serves
 from gatewayz.providers.registry import default_priority
 from gatewayz.settings import RESERVED_SETTINGS, SECRET_SETTINGS, setting_rows
@@ -186,6 +187,24 @@ def providers_page() -> str:
         " catalog; local servers are asked for theirs, and others can be added with `[[models]]`.",
         _table(("slug", "name", "speaks", "address", "key", "address variables", "priority", "models"), rows),
         "Besides these, `sim` is the simulated provider inside the process (setting `simulated_provider`).",
+        "## Model lists",
+        "Where the sync reads a provider's models, in which form, and in which unit its prices are (*none*: prices are not read)."
+        " Providers that are not in this table are read at `/models` below their address, in the form of their dialect, without"
+        " prices.",
+        _table(
+            ("provider", "list", "form", "unit of prices", "read from"),
+            [
+                (
+                    f"`{profile.slug}`",
+                    "-" if profile.feed.shape == NO_FEED else f"`{profile.feed.path}`",
+                    profile.feed.shape,
+                    profile.feed.unit,
+                    profile.feed_source or "",
+                )
+                for profile in profiles.values()
+                if profile.feed is not None
+            ],
+        ),
         "## Quirks",
         "How a provider departs from its dialect. Each can be changed per provider under `[providers.quirks]`.",
         *(_quirks(profile) for profile in profiles.values() if profile.quirk_reasons),

@@ -54,6 +54,8 @@ class Lists:
         if self.gate is not None:
             await self.gate.wait()
         host = url.split("/")[2]
+        if self.by_host.get(host) == "a mistake of ours":
+            raise RuntimeError(host)
         if host not in self.by_host:
             raise ConnectFailed("refused")
         return AReply(200, json.dumps({"data": self.by_host[host]}).encode())
@@ -125,14 +127,15 @@ async def test_prices_have_a_history(database: Database) -> None:
 
 
 async def test_providers_are_isolated(database: Database) -> None:
-    lists = Lists({"a": [*map(entry, KNOWN)]})
-    syncer = await prepared(database, ManualClock(), lists, "a", "away")
+    lists = Lists({"a": [*map(entry, KNOWN)], "broken": "a mistake of ours"})
+    syncer = await prepared(database, ManualClock(), lists, "a", "away", "broken")
     outcomes = {each.provider: each for each in (await syncer.run("all")).outcomes}
     assert outcomes["a"].status == "succeeded" and outcomes["a"].added == 4
+    assert outcomes["broken"].status == "failed" and outcomes["broken"].error == "internal error: RuntimeError"
     assert outcomes["away"].status == "failed" and "ConnectFailed" in str(outcomes["away"].error)
     async with database.read() as connection:
         (row,), total = await runs_page(connection, 5, 0)
-    assert (row["status"], row["failed"], row["added"], total) == ("partly_failed", 1, 4, 1)
+    assert (row["status"], row["failed"], row["added"], total) == ("partly_failed", 2, 4, 1)
 
 
 async def test_two_processes_never_run_at_once(database: Database) -> None:

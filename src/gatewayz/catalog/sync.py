@@ -237,7 +237,18 @@ class Syncer:
                 told(outcome)
             return outcome
 
-        return list(await asyncio.gather(*(one(provider) for provider in wanted)))
+        found = await asyncio.gather(*(one(provider) for provider in wanted), return_exceptions=True)
+        outcomes = []
+        for provider, outcome in zip(wanted, found, strict=True):
+            if isinstance(outcome, Outcome):
+                outcomes.append(outcome)
+            elif isinstance(outcome, Exception):
+                # A mistake of ours in reading one list; the others have been read and written.
+                log.error("model_feed_broke", provider=provider.slug, exc_info=outcome)
+                outcomes.append(Outcome(provider.slug, "failed", error=f"internal error: {type(outcome).__name__}"))
+            else:
+                raise outcome
+        return outcomes
 
     async def _whole(
         self, wanted: Sequence[Provider], known: Known, *, dry_run: bool, told: Told | None
