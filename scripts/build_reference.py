@@ -188,7 +188,7 @@ def providers_page() -> str:
         _table(("slug", "name", "speaks", "address", "key", "address variables", "priority", "models"), rows),
         "Besides these, `sim` is the simulated provider inside the process (setting `simulated_provider`).",
         "## Model lists",
-        "Where the sync reads a provider's models, in which form, and in which unit its prices are (*none*: prices are not read)."
+        "Where the sync reads a provider's models, in which form, and in which unit its prices are (*none*: not read)."
         " Providers that are not in this table are read at `/models` below their address, in the form of their dialect, without"
         " prices.",
         _table(

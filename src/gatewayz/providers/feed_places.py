@@ -6,7 +6,7 @@ from types import MappingProxyType
 from urllib.parse import urlencode, urljoin, urlsplit, urlunsplit
 
 from gatewayz.providers.feed_shapes import NO_FEED
-from gatewayz.providers.model_feeds import NO_PRICES, FeedRules, ModelFeed
+from gatewayz.providers.model_feeds import FeedRules, ModelFeed
 from gatewayz.providers.profile import CHAT_PATHS, DialectName, Profile, Provider
 
 # What a provider of a dialect is asked where nobody says otherwise; prices only in a unit that somebody stated.
@@ -47,11 +47,6 @@ def with_query(url: str, more: Mapping[str, str]) -> str:
     parts = urlsplit(url)
     query = "&".join(part for part in (parts.query, urlencode(dict(more))) if part)
     return urlunsplit((parts.scheme, parts.netloc, parts.path, query, ""))
-
-
-def has_prices(provider: Provider) -> bool:
-    """Whether the provider's list states prices in a unit that is known."""
-    return provider.feed is not None and provider.feed.unit != NO_PRICES
 
 
 def _base_of(provider: Provider, profile: Profile | None) -> str | None:
