@@ -29,9 +29,14 @@ def sync_models(options: argparse.Namespace) -> int:
         for slug in unknown:
             print(f"{slug}: {inactive.get(slug, 'there is no such provider')}", file=sys.stderr)
         return 1
+    for slug in options.slugs:
+        if active[slug].feed is None:
+            what = "a local server, which the running gateway asks" if active[slug].local else "without a list to read"
+            print(f"{slug}: {what}", file=sys.stderr)
     wanted = [slug for slug in options.slugs or active if active[slug].feed is not None]
     if not wanted:
-        print("no active provider has a model list: set a provider's key, e.g. OPENROUTER_API_KEY")
+        if not options.slugs:
+            print("no active provider has a model list: set a provider's key, e.g. OPENROUTER_API_KEY")
         return 1 if options.slugs else 0
     result = asyncio.run(_sync(configuration, wanted, options.dry_run))
     _print_table(result)

@@ -47,7 +47,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Figures by (model id, provider) for each window.
+    """Figures by (model id, provider) for each window, which is made of whole hours and the one that has begun.
 
     `digest` changes with any of them, `health_digest` only when a model begins or ceases to answer in the last hour; both
     are the same in all processes that read the same sums.
@@ -127,7 +127,8 @@ class Traffic:
         windows = {}
         async with self._database.read() as connection:
             for window, hours in WINDOW_HOURS.items():
-                windows[window] = await sums_since(connection, now_us // HOUR_US * HOUR_US - (hours - 1) * HOUR_US)
+                # Whole hours, at least as many as the window says: one that has just begun would hold nothing.
+                windows[window] = await sums_since(connection, (now_us // HOUR_US - hours) * HOUR_US)
         if windows != dict(self.current.windows):
             hour = sorted((key, figures.errors < figures.requests) for key, figures in windows["hour"].items())
             self.current = Usage(
