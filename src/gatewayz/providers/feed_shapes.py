@@ -34,7 +34,7 @@ _US = 1_000_000
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
 # The word of a list for what a model is; anything else is unknown to us and is not taken for a chat.
 _KINDS = {
-    "chat": "chat", "language": "chat", "llm": "chat", "text": "chat", "text-generation": "chat", "base": "chat",
+    "chat": "chat", "language": "chat", "llm": "chat", "text": "chat", "text-generation": "chat", "base": "completion",
     "model": "chat", "vlm": "chat", "chat_completion": "chat", "code": "chat", "multimodal": "chat", "vision": "chat",
     "completion": "completion", "embedding": "embedding", "embeddings": "embedding", "image": "image",
     "text-to-image": "image", "image-generation": "image", "video": "video", "rerank": "rerank",
@@ -120,7 +120,7 @@ def _openai(entry: Entry, unit: str) -> FeedModel | None:
     return FeedModel(
         native_id=native,
         name=text(entry, "display_name", "title") or (text(entry, "name") if "id" in entry else None),
-        kind=_kind(entry, native, after),
+        kind=_kind(entry, native, before, after),
         context_length=whole(
             entry, "context_length", "context_window", "max_context_length", "max_model_len", "context_size",
             "max_input_tokens", "context_len",
@@ -206,10 +206,14 @@ def _first(stated: Entry, names: tuple[str, ...], unit: str) -> int | None:
     return None
 
 
-def _kind(entry: Entry, native: str, after: frozenset[str]) -> str | None:
+def _kind(entry: Entry, native: str, before: frozenset[str], after: frozenset[str]) -> str | None:
     told = text(entry, "type", "model_type", "task")
     if told is not None and told.lower() not in ("model", "object"):
-        return _KINDS.get(told.lower())
+        # Together calls models that only continue a text "language", too; they have no template of a chat.
+        template = members(entry.get("config")).get("chat_template", "")
+        return "completion" if told.lower() == "language" and template is None else _KINDS.get(told.lower())
+    if "text" in after and (not before or "text" in before):
+        return "chat"
     if after and "text" not in after:
         return "image" if "image" in after else "embedding" if {"embedding", "embeddings"} & after else None
     mistral = members(entry.get("capabilities"))

@@ -137,6 +137,10 @@ def test_a_zero_for_a_special_kind_is_no_gift() -> None:
         ({"id": "text-embedding-3-small"}, "embedding"), ({"id": "whisper-1"}, "audio_transcription"),
         ({"output_modalities": ["image"]}, "image"), ({"capabilities": {"completion_chat": False}}, None),
         ({"architecture": {"output_modalities": ["text", "image"]}}, "chat"),
+        ({"id": "llama-guard-4", "architecture": {"input_modalities": ["text"], "output_modalities": ["text"]}}, "chat"),
+        ({"id": "whisper", "input_modalities": ["audio"], "output_modalities": ["text"]}, "audio_transcription"),
+        ({"type": "language", "config": {"chat_template": None}}, "completion"),
+        ({"type": "language", "config": {"chat_template": "{{x}}"}}, "chat"), ({"type": "language"}, "chat"),
     ],
 )  # fmt: skip
 def test_what_kind_of_model_it_is(entry: dict[str, Any], kind: str | None) -> None:
