@@ -294,11 +294,19 @@ def _deepinfra(entry: Entry, unit: str) -> FeedModel | None:
         return None
     stated = members(entry.get("pricing"))
     names = {"prompt": "cents_per_input_token", "completion": "cents_per_output_token"}
-    price, problem = _price({name: stated.get(other) for name, other in names.items() if other in stated}, unit)
+    figures = {name: stated.get(other) for name, other in names.items() if other in stated}
+    prompt, rate = amount(figures.get("prompt")), amount(stated.get("rate_per_input_token_cached"))
+    if prompt is not None and rate is not None and rate > 0:
+        # The price of cached tokens is told as a part of the prompt's.
+        figures["cache_read"] = prompt * rate
+    price, problem = _price(figures, unit)
+    if entry.get("deprecated"):
+        price, problem = None, "deprecated: another model may answer in its place"
     return FeedModel(
         native_id=native,
         kind=_KINDS.get((text(entry, "type", "reported_type") or "").lower()),
         context_length=whole(entry, "max_tokens"),
+        capabilities=_abilities(entry),
         price=price,
         price_problem=problem,
     )
@@ -307,7 +315,13 @@ def _deepinfra(entry: Entry, unit: str) -> FeedModel | None:
 def _novita(entry: Entry, unit: str) -> FeedModel | None:
     model = _openai(entry, NO_PRICES)
     names = {"prompt": "input_token_price_per_m", "completion": "output_token_price_per_m"}
-    return _priced(model, {name: entry.get(other) for name, other in names.items() if other in entry}, unit)
+    figures = {name: entry.get(other) for name, other in names.items() if other in entry}
+    cached = members(members(entry.get("pricing")).get("input_cache_read")).get("price_per_m")
+    if cached is not None:
+        figures["cache_read"] = cached
+    if model is not None and entry.get("is_tiered_billing"):
+        return replace(model, price_problem="the price has tiers that the list does not tell in a known form")
+    return _priced(model, figures, unit)
 
 
 def _xai(entry: Entry, unit: str) -> FeedModel | None:
@@ -317,7 +331,11 @@ def _xai(entry: Entry, unit: str) -> FeedModel | None:
         "completion": "completion_text_token_price",
         "cache_read": "cached_prompt_text_token_price",
     }
-    return _priced(model, {name: entry.get(other) for name, other in names.items() if other in entry}, unit)
+    figures = {name: entry.get(other) for name, other in names.items() if other in entry}
+    dearer = {name: entry.get(f"{other}_long_context") for name, other in names.items()}
+    if dearer["prompt"] is not None or dearer["completion"] is not None:
+        figures["overrides"] = [{**dearer, "min_prompt_tokens": entry.get("long_context_threshold")}]
+    return _priced(model, figures, unit)
 
 
 def _near(entry: Entry, _unit: str) -> FeedModel | None:

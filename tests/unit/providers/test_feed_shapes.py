@@ -124,6 +124,34 @@ def test_a_price_that_depends_on_who_serves_is_no_price() -> None:
     assert model.price is None and model.price_problem == "the price depends on who serves the request"
 
 
+def test_what_lists_say_of_cached_tokens_and_long_prompts() -> None:
+    pricing = {"type": "tokens", "cents_per_input_token": 0.0001, "cents_per_output_token": 0.0002}
+    entry = {
+        "model_name": "x",
+        "type": "text-generation",
+        "tags": ["tools"],
+        "pricing": pricing | {"rate_per_input_token_cached": 0.25},
+    }
+    model = one("deepinfra", entry, "cents_per_token")
+    assert figures(model) == (MTOK, 2 * MTOK) and model.price is not None
+    assert model.price.cache_read == MTOK // 4 and model.capabilities == {"tools": True}
+    assert one("deepinfra", {**entry, "deprecated": 1_700_000_000}, "cents_per_token").price is None
+    grok: dict[str, Any] = {"id": "g", "prompt_text_token_price": 20000, "completion_text_token_price": 60000}
+    long = {"prompt_text_token_price_long_context": 40000, "completion_text_token_price_long_context": 120000}
+    unit = "tenthousandth_usd_per_mtok"
+    price = one("xai", grok | long | {"long_context_threshold": 128_000}, unit, under="models").price
+    assert price is not None and price.prompt == 2 * MTOK
+    assert [(t.above_prompt_tokens, t.prompt, t.completion) for t in price.tiers] == [(128_000, 4 * MTOK, 12 * MTOK)]
+    assert one("xai", grok | long, unit, under="models").price is None, "a tier that begins nowhere"
+    assert one("xai", grok | {"long_context_threshold": 0}, unit, under="models").price is not None
+    novita: dict[str, Any] = {"id": "n", "input_token_price_per_m": 10000, "output_token_price_per_m": 20000}
+    cached = {"pricing": {"input_cache_read": {"price_per_m": 5000}}}
+    price = one("novita", novita | cached, unit).price
+    assert price is not None and (price.prompt, price.cache_read) == (MTOK, MTOK // 2)
+    tiered = one("novita", novita | {"is_tiered_billing": True}, unit)
+    assert tiered.price is None and tiered.price_problem is not None
+
+
 def test_a_zero_for_a_special_kind_is_no_gift() -> None:
     pricing = {"prompt": "0.000001", "completion": "0.000002", "input_cache_read": "0", "internal_reasoning": "0"}
     price = one("openai", {"id": "x", "pricing": pricing}, "usd_per_token").price
