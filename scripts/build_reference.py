@@ -20,6 +20,7 @@ from gatewayz.catalog.seed import packaged_seed, seed_records
 from gatewayz.core.errors import GatewayError, InvalidRequest
 from gatewayz.dialects import DIALECTS
 from gatewayz.infra.telemetry import CACHE_RATE, Metrics
+from gatewayz.providers.feed_shapes import NO_FEED
 from gatewayz.providers.profile import Profile, load_profiles, speaker
 from gatewayz.providers.registry import default_priority
 from gatewayz.settings import RESERVED_SETTINGS, SECRET_SETTINGS, setting_rows
@@ -47,6 +48,8 @@ ENVIRONMENT: Mapping[str, str] = {
 }
 # Read by the libraries underneath, or handed on by `wiring`.
 ENVIRONMENT_BELOW: Mapping[str, str] = {
+    "HF_ENDPOINT": "address of Hugging Face or a mirror of it; default: https://huggingface.co",
+    "HF_TOKEN": "sent to Hugging Face; also a key of the provider `huggingface`",
     "HTTP_PROXY, HTTPS_PROXY, ALL_PROXY": "if one is set, calls to providers honour the proxy variables",
     "SSL_CERT_FILE": "root certificates for every outgoing TLS connection, instead of the system's",
 }
@@ -64,7 +67,7 @@ _GUARDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "_registrar": lambda bound: "anyone, a few times an hour and address; an administrator without that limit",
     "_visitor": lambda bound: "anyone; an administrator if `breaker_admin_only` is set",
 }
-_NO_GUARDS = frozenset({"current_caller", "_page"})
+_NO_GUARDS = frozenset({"current_caller", "_page", "_filters"})
 _SPECIAL_GUARDS = {"/metrics": "anyone; with the scrape token if `metrics_token` is set"}
 _SPEAKS = {
     "openai": "OpenAI Chat Completions",
@@ -184,6 +187,24 @@ def providers_page() -> str:
         " catalog; local servers are asked for theirs, and others can be added with `[[models]]`.",
         _table(("slug", "name", "speaks", "address", "key", "address variables", "priority", "models"), rows),
         "Besides these, `sim` is the simulated provider inside the process (setting `simulated_provider`).",
+        "## Model lists",
+        "Where the sync reads a provider's models, in which form, and in which unit its prices are (*none*: not read)."
+        " Providers that are not in this table are read at `/models` below their address, in the form of their dialect, without"
+        " prices.",
+        _table(
+            ("provider", "list", "form", "unit of prices", "read from"),
+            [
+                (
+                    f"`{profile.slug}`",
+                    "-" if profile.feed.shape == NO_FEED else f"`{profile.feed.path}`",
+                    profile.feed.shape,
+                    profile.feed.unit,
+                    profile.feed_source or "",
+                )
+                for profile in profiles.values()
+                if profile.feed is not None
+            ],
+        ),
         "## Quirks",
         "How a provider departs from its dialect. Each can be changed per provider under `[providers.quirks]`.",
         *(_quirks(profile) for profile in profiles.values() if profile.quirk_reasons),
@@ -431,12 +452,16 @@ def _argument_default(action: argparse.Action) -> str:
     return f"`{action.default}`" if action.default not in (None, False) else ""
 
 
+# Pages of the folder that other programs write.
+ELSEWHERE = frozenset({"conformance.md"})
+
+
 def main() -> None:
     """Writes the pages and removes those that are no longer made."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     made = pages()
     for stale in FOLDER.glob("*.md"):
-        if stale.name not in made:
+        if stale.name not in made and stale.name not in ELSEWHERE:
             stale.unlink()
     for name, text in made.items():
         (FOLDER / name).write_text(text, encoding="utf-8")

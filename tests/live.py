@@ -48,6 +48,8 @@ class LiveGateway:
             "GATEWAYZ_HOME": str(self.home),
             "GATEWAYZ_CONFIG": str(config),
             "GATEWAYZ_BOOTSTRAP_ADMIN_KEY": self.admin_key,
+            "GATEWAYZ_MODEL_SYNC_INTERVAL_S": "0",  # what an upstream is asked is for the test to say
+            "GATEWAYZ_HUGGINGFACE_ENRICHMENT": "false",
             **self.env,
         }
         self._process = subprocess.Popen(

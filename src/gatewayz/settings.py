@@ -107,7 +107,23 @@ class Settings:
     admin_grant_cap_24h_usd: float = _setting(5000.0, "most that an administrator may grant in 24 hours, in USD", low=0)
     lease_usd: float = _setting(1.0, "largest slice of a balance that one process reserves at a time, in USD", low=0)
     lease_s: float = _setting(60.0, "life of such a slice", low=1)
+    # catalog
+    model_sync_interval_s: float = _setting(
+        3600.0, "seconds between syncs of the providers' model lists; 0: only when asked for", low=0
+    )
+    model_price_step: float = _setting(
+        3.0,
+        "a listed price this many times the one in force, or less than that part of it, waits for a second sighting",
+        low=1,
+    )
     # caches
+    catalog_cache_s: float = _setting(300.0, "seconds that answers about the catalog are kept in memory", low=0)
+    catalog_cache_entries: int = _setting(500, "answers about the catalog kept in memory", low=1)
+    catalog_cache_mb: float = _setting(64.0, "memory for them in megabytes (10^6 bytes)", low=0.001)
+    catalog_shared_cache_s: float = _setting(1200.0, "seconds that they are kept in Redis, if there is one", low=0)
+    huggingface_cache_s: float = _setting(3600.0, "seconds that answers of Hugging Face are kept", low=1)
+    huggingface_enrichment: bool = _setting(True, "ask Hugging Face about models that live there")
+    huggingface_per_min: int = _setting(60, "requests per minute to Hugging Face", low=1)
     auth_cache_entries: int = _setting(512, "verified keys kept in memory", low=1)
     auth_cache_s: float = _setting(300.0, "seconds a verified key is kept in memory", low=0)
     # network

@@ -66,6 +66,13 @@ class FakeUpstream:
         told = {"persona": persona, "model": model, "default": default, "queue": list(behaviours)}
         self._call("POST", "/_script", told)
 
+    def feed(
+        self, persona: str, body: Any, *, path: str = "/v1/models", status: int = 200, delay_s: float = 0.0
+    ) -> None:
+        """What a persona's model list is from now on: a value or the text itself."""
+        told = {"persona": persona, "path": path, "body": body, "status": status, "delay_s": delay_s}
+        self._call("POST", "/_feed", told)
+
     def journal(self, persona: str | None = None) -> list[dict[str, Any]]:
         """What was asked, oldest first: headers (lower case), body, model, at_s, status, done, closed_early."""
         answer = self._call("GET", "/_journal" + (f"?persona={quote(persona)}" if persona is not None else ""))

@@ -24,6 +24,7 @@ import speak_gemini
 import speak_openai
 from behaviour import Behaviour, Scripts
 from delivery import Cut, Gone, Sender, as_body
+from feeds import Feeds
 
 SPEAKERS: dict[str, Any] = {"/chat/completions": speak_openai, "/messages": speak_anthropic}  # by the path's end
 JOURNAL_LIMIT = 20_000
@@ -34,6 +35,7 @@ class Upstream:
 
     def __init__(self) -> None:
         self.scripts = Scripts()
+        self.feeds = Feeds()
         self.journal: list[dict[str, Any]] = []
         self._number = 0
 
@@ -78,6 +80,12 @@ class Upstream:
         entry: dict[str, Any],
         body: bytes,
     ) -> None:
+        if entry["method"] == "GET" and (listed := self.feeds.find(entry["persona"], path)) is not None:
+            await asyncio.sleep(listed.delay_s)
+            entry["status"] = listed.status
+            await Sender(reader, writer, Behaviour()).plain(listed.status, listed.body)
+            entry["done"] = True
+            return
         request = entry["body"] if isinstance(entry["body"], dict) else {}
         model = _model_of(path, request)
         script = self.scripts.next(entry["persona"], model if isinstance(model, str) else None)
@@ -157,8 +165,12 @@ class Upstream:
                 for script in scripts if isinstance(scripts, list) else [scripts]:
                     self.scripts.load(script)
                 return 200, {"ok": True}
+            if (method, path) == ("POST", "/_feed"):
+                self.feeds.load(json.loads(body))
+                return 200, {"ok": True}
             if (method, path) == ("POST", "/_reset"):
                 self.scripts.clear()
+                self.feeds.clear()
                 self.journal.clear()
                 return 200, {"ok": True}
             if (method, path) == ("GET", "/_journal"):

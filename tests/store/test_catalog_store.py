@@ -11,14 +11,14 @@ import sqlalchemy as sa
 
 from gatewayz.catalog import CatalogKeeper, ModelRecord, OfferRecord, PriceRecord, PriceTier, apply_config, resolve
 from gatewayz.catalog.seed import apply_seed, packaged_seed, seed_records
-from gatewayz.catalog.tables import models_catalog, offers, price_history
+from gatewayz.catalog.tables import feed_entries, model_switches, models_catalog, offers, price_history
 from gatewayz.infra.changes import ChangeFeed
 from gatewayz.infra.clock import ManualClock
 from gatewayz.infra.db import Database, metadata
 from gatewayz.infra.tables import changes, meta
 from tests.servers import postgres_database, shared_postgres
 
-TABLES = [models_catalog, offers, price_history, changes, meta]
+TABLES = [models_catalog, offers, price_history, feed_entries, model_switches, changes, meta]
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

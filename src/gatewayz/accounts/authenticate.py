@@ -63,6 +63,17 @@ class Authenticator:
         feed.on("key", self._key_changed)
         feed.on("user", self._user_changed)
 
+    @property
+    def size(self) -> int:
+        """How many verified keys are kept in memory."""
+        return len(self._known)
+
+    def forget_all(self) -> None:
+        """Empties the memory of keys; a look-up under way is not kept."""
+        self._something_changed()
+        self._known.clear()
+        self._hashes_of_key.clear()
+
     async def authenticate(self, api_key: str, client_ip: str = "") -> Caller:
         """The caller of a valid key; `client_ip` is noted as the place of use.
 

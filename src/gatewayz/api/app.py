@@ -9,15 +9,35 @@ from starlette.routing import Route
 from gatewayz import __version__
 from gatewayz.api import errors
 from gatewayz.api.account import activity, balance, keys, rate_limits
-from gatewayz.api.admin import audit, credits, ip_allowlist, reconciliation, registration, roles, users
+from gatewayz.api.admin import (
+    audit,
+    caches,
+    credits,
+    ip_allowlist,
+    model_sync,
+    reconciliation,
+    registration,
+    roles,
+    users,
+)
 from gatewayz.api.dispatch import Dispatcher
 from gatewayz.api.inference.describe import inference_paths
 from gatewayz.api.inference.routes import ROUTES, Inference
-from gatewayz.api.public import breakers, health, metrics, models, velocity
+from gatewayz.api.public import (
+    breakers,
+    gateways,
+    health,
+    metrics,
+    model_detail,
+    model_views,
+    models,
+    models_db,
+    velocity,
+)
 
 _ROUTERS = (
-    activity, audit, balance, breakers, credits, health, ip_allowlist, keys, metrics, models, rate_limits,
-    reconciliation, registration, roles, users, velocity,
+    activity, audit, balance, breakers, caches, credits, gateways, health, ip_allowlist, keys, metrics, model_detail,
+    model_sync, model_views, models, models_db, rate_limits, reconciliation, registration, roles, users, velocity,
 )  # fmt: skip
 
 

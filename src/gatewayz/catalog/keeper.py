@@ -1,7 +1,7 @@
 """Keeps the catalog of this process: loads it, and swaps it for a new one when somebody changed it."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import sqlalchemy as sa
 import structlog
@@ -11,6 +11,7 @@ from gatewayz.catalog.merge import merged
 from gatewayz.catalog.seed import TOPIC, apply_seed, packaged_seed
 from gatewayz.catalog.snapshot import Catalog, build
 from gatewayz.catalog.store import read_in_use
+from gatewayz.catalog.sync_store import read_version, read_withheld
 from gatewayz.infra.changes import ChangeFeed
 from gatewayz.infra.clock import Clock
 from gatewayz.infra.db import Database
@@ -32,7 +33,7 @@ class CatalogKeeper:
         free_model_allowlist: Iterable[str] = (),
         tables: AliasTables | None = None,
     ) -> None:
-        """`tables` are the alias tables, by default the packaged ones. Listens to the change topic `catalog`."""
+        """`tables` are the alias tables, by default the packaged ones. Listens to the change topics `catalog` and `cache`."""
         self._database = database
         self._clock = clock
         self._free = frozenset(free_model_allowlist)
@@ -42,7 +43,9 @@ class CatalogKeeper:
         # One load at a time, so that the rows read first are never made current last.
         self._loading = asyncio.Lock()
         self.current: Catalog = build((), (), tables)
+        self._listeners: list[Callable[[], None]] = []
         feed.on(TOPIC, self._heard)
+        feed.on("cache", self._heard)
 
     async def seed(self, content: bytes | None = None) -> bool:
         """Writes the packaged seed (or `content`) if the database does not come from it; returns whether it did."""
@@ -53,10 +56,21 @@ class CatalogKeeper:
         """Reads the database and makes the result current. Raises database errors, then the last catalog stays."""
         async with self._loading:
             async with self._database.read() as connection:
+                # Read first: rows that are newer than their version are shown under the next one as well.
+                version = await read_version(connection)
                 rows = await read_in_use(connection)
+                withheld = await read_withheld(connection)
             # Ten thousand models take long enough to be felt by every request on the loop.
-            self.current = await asyncio.to_thread(lambda: build(*merged(*rows, self._free), self._tables))
+            self.current = await asyncio.to_thread(
+                lambda: build(*merged(*rows, self._free, withheld), self._tables, version)
+            )
+            for listener in self._listeners:
+                listener()
             return self.current
+
+    def on_load(self, listener: Callable[[], None]) -> None:
+        """Calls `listener` after each load; it must be quick and must not raise."""
+        self._listeners.append(listener)
 
     async def close(self) -> None:
         """Ends a reload that is under way. May be called twice."""

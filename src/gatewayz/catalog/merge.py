@@ -1,13 +1,13 @@
 """Whose word counts? The rows of all sources become one model and one set of offers: configuration, feed, then seed."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import msgspec
 
 from gatewayz.catalog.models import INPUT_CAPABILITIES, Model, media_of
-from gatewayz.catalog.offers import SOURCES, Offer
+from gatewayz.catalog.offers import Offer, is_operators, rank_of
 from gatewayz.catalog.premium import is_premium
 from gatewayz.catalog.prices import NO_UNITS, PriceSnapshot, PriceTier
 from gatewayz.catalog.records import capabilities_from_words
@@ -18,7 +18,6 @@ from gatewayz.catalog.transforms import upstream_id
 # it cannot do, whereas a refusal here would withhold what it can.
 _UNSTATED = ("streaming", "tools", "reasoning", "json_object", "json_schema", "logprobs")
 _DEFAULT_MODALITY = "text->text"
-_RANK = {source: rank for rank, source in enumerate(SOURCES)}
 _TIERS = msgspec.json.Decoder(tuple[PriceTier, ...])
 _UNITS = msgspec.json.Decoder(dict[str, int])
 
@@ -29,10 +28,31 @@ class Row(Protocol):
     def __getattr__(self, name: str) -> Any: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """Models that an administrator switched off, and (provider, its name of a model) that the provider withdrew; lower case."""
+
+    models: frozenset[str]
+    natives: frozenset[tuple[str, str]]
+
+    def has(self, row: Row) -> bool:
+        """Whether the offer of this row was withdrawn."""
+        return (row.provider, row.native_id.lower()) in self.natives
+
+
 def merged(
-    model_rows: Iterable[Row], offer_rows: Iterable[Row], free_model_allowlist: Container[str] = ()
+    model_rows: Iterable[Row],
+    offer_rows: Iterable[Row],
+    free_model_allowlist: Container[str] = (),
+    withheld: Withheld | None = None,
 ) -> tuple[list[Model], list[Offer]]:
-    """Models and offers in use. A price of zero counts only for `:free` ids and ids of the allow-list."""
+    """Models and offers in use. A price of zero counts only for `:free` ids and ids of the allow-list.
+
+    `withheld` is what must not be served whatever the sources say; None: nothing.
+    """
+    if withheld is not None:
+        model_rows = [row for row in model_rows if row.id.lower() not in withheld.models]
+        offer_rows = [row for row in offer_rows if is_operators(row.source) or not withheld.has(row)]
     by_id: dict[str, list[Row]] = {}
     for row in model_rows:
         by_id.setdefault(row.id, []).append(row)
@@ -57,7 +77,7 @@ def may_be_free(model_id: str, free_model_allowlist: Container[str]) -> bool:
 
 
 def _rank(row: Row) -> int:
-    return -_RANK[row.source]
+    return -rank_of(row.source)
 
 
 def _last_word(rows: Iterable[Row]) -> Iterable[Row]:
@@ -66,9 +86,9 @@ def _last_word(rows: Iterable[Row]) -> Iterable[Row]:
     for row in rows:
         key = (row.model_id, row.provider)
         group = groups.get(key)
-        if group is None or _RANK[group[0].source] < _RANK[row.source]:
+        if group is None or rank_of(group[0].source) < rank_of(row.source):
             groups[key] = [row]
-        elif group[0].source == row.source:
+        elif rank_of(group[0].source) == rank_of(row.source):
             group.append(row)
     for group in groups.values():
         yield from group
@@ -105,7 +125,7 @@ def _model(rows: Sequence[Row]) -> Model:
 
 
 def _capabilities(rows: Sequence[Row], modality: str) -> frozenset[str]:
-    if all(row.source == "config" for row in rows):
+    if all(is_operators(row.source) for row in rows):
         stated = dict.fromkeys(_UNSTATED, True)
     else:
         stated = {}
@@ -183,7 +203,7 @@ def _pinned(offers: list[Offer]) -> list[Offer]:
             done.append(offer)
             continue
         served = behind.get((offer.provider, sent.lower()))
-        if served is None or offer.source == "config":
+        if served is None or is_operators(offer.source):
             done.append(replace(offer, native_id=sent))
             continue
         done.append(

@@ -2,16 +2,27 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 from gatewayz.catalog.prices import PriceSnapshot
 
-Source = Literal["seed", "feed", "config"]
+# Who states a row: `seed`, `feed:<provider>`, `config`, or `manual:<model>` for what an administrator wrote.
+Source = str
 # Later wins where several sources speak of the same model at the same provider.
-SOURCES: tuple[Source, ...] = ("seed", "feed", "config")
+SOURCES = ("seed", "feed", "config", "manual")
+_RANK = {name: rank for rank, name in enumerate(SOURCES)}
 
 # What a request may need that depends on the provider's protocol alone, whatever the model.
 _PROVIDER_NEEDS = frozenset({"n"})
+
+
+def rank_of(source: Source) -> int:
+    """How much a source's word counts; higher wins."""
+    return _RANK[source.partition(":")[0]]
+
+
+def is_operators(source: Source) -> bool:
+    """True for what the operator stated himself, in the configuration or by hand: no feed withdraws it."""
+    return rank_of(source) >= _RANK["config"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The catalog in memory: built once from the database, never changed, replaced as a whole."""
 
+import secrets
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -8,7 +9,7 @@ from threading import Lock
 from gatewayz.catalog.aliases import AliasTables, packaged, usable_aliases
 from gatewayz.catalog.detection import PROVIDER_SPELLINGS, preferred_provider
 from gatewayz.catalog.models import SERVED_KINDS, Model
-from gatewayz.catalog.offers import Offer
+from gatewayz.catalog.offers import Offer, is_operators
 from gatewayz.catalog.suggest import NearMatches
 from gatewayz.providers.profile import speaker
 
@@ -35,7 +36,8 @@ class Catalog:
     """Every model with an offer in use. Keys of the mappings are lower case.
 
     `exact` holds the ready answer for each canonical id, alias and redirected name; `native` maps (provider, the
-    provider's name) to a canonical id; `aliases` maps alias to canonical id.
+    provider's name) to a canonical id; `aliases` maps alias to canonical id. `version` names the state of
+    the database that this was read from, the same in every process; another catalog has another one.
     """
 
     models: Mapping[str, Model]
@@ -44,6 +46,7 @@ class Catalog:
     aliases: Mapping[str, str]
     native: Mapping[tuple[str, str], str]
     providers: frozenset[str]
+    version: str
     _near: "list[NearMatches]" = field(default_factory=list, repr=False)
     _lock: Lock = field(default_factory=Lock, repr=False)
 
@@ -75,13 +78,18 @@ class Catalog:
         return self._near[0].near(typed, limit)
 
 
-def build(models: Iterable[Model], offers: Iterable[Offer], tables: AliasTables | None = None) -> Catalog:
-    """The catalog of these models and offers. Models without offers, and retired names, are left out."""
+def build(
+    models: Iterable[Model], offers: Iterable[Offer], tables: AliasTables | None = None, version: str | None = None
+) -> Catalog:
+    """The catalog of these models and offers. Models without offers, and retired names, are left out.
+
+    `version` is the state of the database; None: a new one.
+    """
     tables = packaged() if tables is None else tables
     grouped: dict[str, list[Offer]] = {}
     for offer in offers:
         # What nobody here can say to a provider is not on offer there, unless the operator put it there himself.
-        slug = offer.provider if offer.source == "config" else speaker(offer.provider, offer.native_id)
+        slug = offer.provider if is_operators(offer.source) else speaker(offer.provider, offer.native_id)
         if slug is not None:
             spoken = offer if slug == offer.provider else replace(offer, provider=slug)
             grouped.setdefault(offer.model_id.lower(), []).append(spoken)
@@ -102,7 +110,8 @@ def build(models: Iterable[Model], offers: Iterable[Offer], tables: AliasTables 
         for offer in group:
             native.setdefault((offer.provider, offer.native_id.lower()), key)
     slugs = {offer.provider for group in ordered.values() for offer in group} | tables.providers
-    return Catalog(kept, ordered, {**exact, **named}, aliases, native, frozenset(slugs))
+    version = secrets.token_hex(8) if version is None else version
+    return Catalog(kept, ordered, {**exact, **named}, aliases, native, frozenset(slugs), version)
 
 
 def _order(preferred: str | None, offer: Offer) -> tuple[int, bool, str, str, int]:

@@ -91,3 +91,67 @@ sa.Index(
     sqlite_where=price_history.c.effective_until_us.is_(None),
     postgresql_where=price_history.c.effective_until_us.is_(None),
 )
+
+# What a provider's own list says of one of its models, and what became of it; see `intake.py`.
+feed_entries = sa.Table(
+    "feed_entries",
+    metadata,
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("native_id", sa.Text, nullable=False),
+    sa.Column("model_id", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("detail", sa.Text),
+    # The `ModelRecord` that was accepted last, the price that waits, the price that an administrator confirmed: JSON.
+    sa.Column("record", sa.Text),
+    sa.Column("pending", sa.Text),
+    sa.Column("approved", sa.Text),
+    sa.Column("had_price", sa.Boolean, nullable=False),
+    sa.Column("missed", sa.Integer, nullable=False),
+    sa.Column("first_seen_us", sa.BigInteger, nullable=False),
+    sa.Column("last_seen_us", sa.BigInteger, nullable=False),
+    sa.Column("changed_at_us", sa.BigInteger, nullable=False),
+    sa.PrimaryKeyConstraint("provider", "native_id"),
+    sa.Index("ix_feed_entries_reason", "reason"),
+)
+
+sync_runs = sa.Table(
+    "sync_runs",
+    metadata,
+    sa.Column("id", BigId, primary_key=True, autoincrement=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("started_at_us", sa.BigInteger, nullable=False),
+    sa.Column("finished_at_us", sa.BigInteger),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("dry_run", sa.Boolean, nullable=False),
+    sa.Column("seen", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("added", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("changed", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("removed", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("rejected", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("failed", sa.BigInteger, nullable=False, server_default="0"),
+    # JSON: one outcome per provider.
+    sa.Column("outcomes", sa.Text, nullable=False, server_default="[]"),
+    sqlite_autoincrement=True,
+)
+
+# The administrator's word on whether a model is shown and served at all; it counts above every source.
+model_switches = sa.Table(
+    "model_switches",
+    metadata,
+    sa.Column("model_id", sa.Text, primary_key=True),
+    sa.Column("active", sa.Boolean, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("changed_by", sa.BigInteger),
+    sa.Column("changed_at_us", sa.BigInteger, nullable=False),
+)
+
+# What Hugging Face says of a model that lives there, by its name there.
+huggingface_models = sa.Table(
+    "huggingface_models",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("found", sa.Boolean, nullable=False),
+    sa.Column("facts", sa.Text, nullable=False, server_default="{}"),
+    sa.Column("fetched_at_us", sa.BigInteger, nullable=False),
+)

@@ -1,4 +1,4 @@
-"""The command line: `gatewayz serve|migrate|keys|providers|config|reconcile|ledger|doctor`."""
+"""The command line: `gatewayz serve|migrate|sync|keys|providers|config|reconcile|ledger|doctor`."""
 
 import argparse
 import os
@@ -15,6 +15,7 @@ from gatewayz.cli.keys import create_key, list_keys, new_secret, reencrypt, revo
 from gatewayz.cli.ledger import moment, reconcile_books, rerate_ledger, verify_ledger
 from gatewayz.cli.providers import check_providers, list_providers
 from gatewayz.cli.serve import migrate, serve
+from gatewayz.cli.sync import sync_models
 from gatewayz.core.errors import GatewayError
 from gatewayz.settings import ConfigurationError
 
@@ -61,6 +62,13 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("migrate", parents=[with_config], help="bring database and catalog up to date")
     command.set_defaults(run=migrate)
+
+    command = commands.add_parser("sync", parents=[with_config], help="read the providers' model lists now")
+    command.add_argument(
+        "slugs", nargs="*", metavar="slug", help="only these providers (default: all that have a list)"
+    )
+    command.add_argument("--dry-run", action="store_true", help="report what would change, write nothing")
+    command.set_defaults(run=sync_models)
 
     _keys_parser(commands, with_config)
     _providers_parser(commands, with_config)

@@ -20,3 +20,12 @@ meta = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("value", sa.Text, nullable=False),
 )
+
+# Who does something that only one process at a time may do, and until when; see `leases.py`.
+process_leases = sa.Table(
+    "process_leases",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("until_us", sa.BigInteger, nullable=False),
+)

@@ -108,6 +108,9 @@ class Metrics:
             registry=own,
             multiprocess_mode="livemostrecent",
         )
+        self.model_syncs = Counter(
+            "model_syncs", "Reads of providers' model lists.", ["provider", "status"], registry=own
+        )
         self.unknown_chunks = Counter(
             "stream_chunks_unrecognized", "Chunks of unknown form.", ["provider"], registry=own
         )
@@ -138,6 +141,26 @@ class Metrics:
         )
         self.auth_cache = Gauge(
             "auth_cache_lookups", "Keys found in memory or not.", ["result"], registry=own, multiprocess_mode="livesum"
+        )
+        self.cache_lookups = Gauge(
+            "cache_lookups",
+            "Look-ups by cache and result.",
+            ["cache", "result"],
+            registry=own,
+            multiprocess_mode="livesum",
+        )
+        self.cache_entries = Gauge(
+            "cache_entries", "Entries kept in memory.", ["cache"], registry=own, multiprocess_mode="livesum"
+        )
+        self.cache_bytes = Gauge(
+            "cache_bytes", "Bytes kept in memory.", ["cache"], registry=own, multiprocess_mode="livesum"
+        )
+        self.cache_fallback = Gauge(
+            "cache_fallback",
+            "1 while memory stands in for Redis.",
+            ["cache"],
+            registry=own,
+            multiprocess_mode="max",
         )
         self.redis_up = Gauge("redis_link_up", "1 while Redis answers.", registry=own, multiprocess_mode="min")
 

@@ -37,3 +37,20 @@ activity_log = sa.Table(
     sa.Index("ix_activity_log_key_time", "api_key_id", "created_at_us"),
     sa.Index("ix_activity_log_time", "created_at_us"),
 )
+
+# Request records added up by hour, model and provider; written by `traffic.py` alone.
+traffic_hours = sa.Table(
+    "traffic_hours",
+    metadata,
+    sa.Column("hour_us", sa.BigInteger, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("requests", sa.BigInteger, nullable=False),
+    sa.Column("errors", sa.BigInteger, nullable=False),
+    sa.Column("tokens", sa.BigInteger, nullable=False),
+    # Sums over answers that succeeded, and how many of them told the time.
+    sa.Column("latency_us", sa.BigInteger, nullable=False),
+    sa.Column("first_token_us", sa.BigInteger, nullable=False),
+    sa.Column("first_tokens", sa.BigInteger, nullable=False),
+    sa.PrimaryKeyConstraint("hour_us", "model", "provider"),
+)

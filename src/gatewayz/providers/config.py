@@ -7,6 +7,8 @@ from types import MappingProxyType
 from typing import Any
 
 from gatewayz.providers.addresses import url_problem
+from gatewayz.providers.feed_shapes import NO_FEED, SHAPES
+from gatewayz.providers.model_feeds import NO_PRICES, PRICE_UNITS
 from gatewayz.providers.profile import CHAT_PATHS, NO_OVERRIDES, SLUG, BreakerOverrides, DialectName, Profile
 from gatewayz.providers.quirks import near, quirk_value
 from gatewayz.settings import Mistake
@@ -19,9 +21,12 @@ _BREAKER_COUNTS = ("breaker_failures", "breaker_successes", "breaker_half_open_c
 _FIELDS = frozenset(
     {
         "slug", "name", "base_url", "dialect", "api_key", "api_key_env", "priority", "regions", "headers", "quirks",
-        "breaker_cooldown_s", *_BREAKER_COUNTS,
+        "models_feed", "breaker_cooldown_s", *_BREAKER_COUNTS,
     }
 )  # fmt: skip
+_FEED_WORDS: Mapping[str, frozenset[str] | None] = MappingProxyType(
+    {"path": None, "shape": SHAPES | {NO_FEED}, "unit": frozenset(PRICE_UNITS) | {NO_PRICES}}
+)
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 # The body is ours and the length the transport's: such a header could only contradict them.
 _OWN_HEADERS = frozenset(
@@ -56,6 +61,7 @@ class ConfiguredProvider:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     quirks: Mapping[str, Any] = field(default_factory=dict)
     breaker: BreakerOverrides = NO_OVERRIDES
+    models_feed: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_providers(
@@ -123,6 +129,7 @@ class _Reader:
             "headers": self._headers(table, path, label),
             "quirks": self._quirks(table, path, label),
             "breaker": self._breaker(table, path, label),
+            "models_feed": self._models_feed(table, path, label),
         }
         return ConfiguredProvider(slug, **values) if slug is not None else None  # type: ignore[arg-type]
 
@@ -219,6 +226,26 @@ class _Reader:
                 problem = str(error) if str(error).startswith("unknown") else f"quirk {name} {error}"
                 self.wrong((*path, "quirks", name), f"{label}: {problem}")
         return MappingProxyType(quirks)
+
+    def _models_feed(self, table: Mapping[str, Any], path: Path, label: str) -> Mapping[str, str]:
+        """Where the model list is, its form, and the unit of its prices: each one of a closed set but the path."""
+        value = table.get("models_feed", {})
+        at = (*path, "models_feed")
+        if not isinstance(value, Mapping):
+            self.wrong(at, f"{label}: models_feed must be a table of {', '.join(_FEED_WORDS)}")
+            return {}
+        for name, stated in value.items():
+            allowed = _FEED_WORDS.get(name)
+            if name not in _FEED_WORDS:
+                self.wrong(
+                    (*at, name), f"{label}: models_feed has no member {name!r}{near(name, frozenset(_FEED_WORDS))}"
+                )
+            elif not isinstance(stated, str) or not stated.strip() or (allowed and stated not in allowed):
+                choice = f"one of {', '.join(sorted(allowed))}" if allowed else "a path or an address"
+                self.wrong((*at, name), f"{label}: models_feed.{name} must be {choice}, not {stated!r}")
+            elif not allowed and "://" in stated and url_problem(stated):
+                self.wrong((*at, name), f"{label}: models_feed.path {url_problem(stated)}")
+        return MappingProxyType({str(name): str(stated) for name, stated in value.items()})
 
     def _breaker(self, table: Mapping[str, Any], path: Path, label: str) -> BreakerOverrides:
         failures, successes, concurrency = (self._whole(table, path, name, label, low=1) for name in _BREAKER_COUNTS)

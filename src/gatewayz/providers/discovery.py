@@ -1,18 +1,27 @@
-"""What does a provider have? Its own model list; that of local servers is asked for while the gateway runs.
+"""What does a provider have? Its own model list, asked for while the gateway runs.
 
-Hosted providers are known from the catalog; what somebody loaded into Ollama, vLLM, LM Studio or llama.cpp is known to that
-server alone.
+What somebody loaded into Ollama, vLLM, LM Studio or llama.cpp is known to that local server alone (`models_of`); hosted
+providers list models, limits and often prices (`fetch_feed`), each in a form and a unit of its own.
 """
 
+import asyncio
+from collections.abc import Mapping
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
 from gatewayz.infra.http_client import Timeouts, Transport, TransportError
+from gatewayz.providers.feed_places import with_query
+from gatewayz.providers.feed_shapes import read_feed
+from gatewayz.providers.model_feeds import FeedModel, FeedUnreadable
 from gatewayz.providers.profile import CHAT_PATHS, Provider
 
 MAX_MODELS = 500
+MAX_FEED_MODELS = 20_000
+MAX_PAGES = 20
 _WAIT = Timeouts(connect_s=2.0, idle_s=5.0)
+_FEED_WAIT = Timeouts(connect_s=5.0, idle_s=20.0)
+_LONGEST_FETCH_S = 60.0
 
 
 class _Entry(msgspec.Struct):
@@ -67,3 +76,44 @@ async def models_of(transport: Transport, provider: Provider) -> tuple[str, ...]
         return None
     names = {name for name in found if name and len(name) <= 200 and name.isprintable()}
     return tuple(sorted(names)[:MAX_MODELS])
+
+
+async def fetch_feed(transport: Transport, provider: Provider) -> tuple[tuple[FeedModel, ...], int]:
+    """All readable entries of a hosted provider's model list, and how many entries were unreadable.
+
+    Raises FeedUnreadable for an answer that is no list, an error status or a list without entries; TransportError, and
+    TimeoutError if it takes too long as a whole.
+    """
+    feed = provider.feed
+    if feed is None:
+        raise FeedUnreadable("the provider has no model list that is known")
+    headers = {**provider.headers} if feed.with_key else {}
+    headers["accept"] = "application/json"
+    models: list[FeedModel] = []
+    unread = 0
+    url = feed.url
+    async with asyncio.timeout(_LONGEST_FETCH_S):
+        for _ in range(MAX_PAGES):
+            body = await _body(transport, url, headers)
+            # Hundreds of kilobytes of JSON would hold up every request on the loop.
+            page = await asyncio.to_thread(read_feed, feed.shape, body, feed.unit)
+            models += page.models
+            unread += page.unread
+            if page.further is None or len(models) > MAX_FEED_MODELS:
+                break
+            url = with_query(feed.url, page.further)
+        else:
+            raise FeedUnreadable(f"the list has more than {MAX_PAGES} pages")
+    if not models:
+        raise FeedUnreadable("the list is empty")
+    return tuple(models[:MAX_FEED_MODELS]), unread
+
+
+async def _body(transport: Transport, url: str, headers: Mapping[str, str]) -> bytes:
+    reply = await transport.get(url, headers, _FEED_WAIT)
+    try:
+        if reply.status != 200:
+            raise FeedUnreadable(f"HTTP status {reply.status}")
+        return await reply.read()
+    finally:
+        reply.close()

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 from gatewayz.core.services import SERVICES
 from gatewayz.dialects.base import Quirks
+from gatewayz.providers.feed_shapes import NO_FEED, SHAPES
+from gatewayz.providers.model_feeds import NO_PRICES, PRICE_UNITS, FeedRules, ModelFeed
 from gatewayz.providers.quirks import QUIRK_NAMES, near, quirk_value
 from gatewayz.providers.service_accounts import AccountRules, ServiceAccount
 from gatewayz.providers.ways import NO_WAYS, Way, WayRule, way_to
@@ -58,7 +60,8 @@ class Profile:
     `models` matches the provider's names of the models that can be spoken to in `dialect`; None: all. `offers_of` is the
     slug of the provider whose offers of such models are served here, where one provider has two ways to be spoken to.
     `on_request`: credentials alone do not switch it on, only an entry in the operator's configuration. `ways` are the
-    services beside chats, by name.
+    services beside chats, by name. `feed` says where its model list is and how it reads, with `feed_source` for the proof;
+    None: as usual in its dialect.
     """
 
     slug: str
@@ -81,6 +84,8 @@ class Profile:
     offers_of: str | None = None
     on_request: bool = False
     ways: Mapping[str, WayRule] = field(default_factory=dict)
+    feed: FeedRules | None = None
+    feed_source: str | None = None
     site_url: str | None = None
     color: str | None = None
     sources: tuple[str, ...] = ()
@@ -93,6 +98,7 @@ class Provider:
 
     `url` may hold `{model}`. `account` signs each request with a token, if there is one. `elsewhere` is the same provider at
     its other locations, to be tried in this order when this one fails; `location` is where this one is.
+    `feed` is its model list, None if it has none that is known.
     `configured`: it stands in the operator's configuration file, rather than being switched on by a variable.
     """
 
@@ -111,6 +117,7 @@ class Provider:
     account: ServiceAccount | None = field(default=None, repr=False)
     location: str | None = None
     elsewhere: "tuple[Provider, ...]" = ()
+    feed: ModelFeed | None = None
     site_url: str | None = None
     color: str | None = None
     ways: Mapping[str, Way] = field(default_factory=lambda: NO_WAYS)
@@ -179,6 +186,7 @@ def parse_profile(text: str, file_name: str) -> Profile:
     if set(variables) != set(PLACEHOLDER.findall(base_url)):
         reader.refuse("variables", "must name the variables of each placeholder in base_url")
     quirks, reasons = reader.quirks()
+    feed, feed_source = reader.feed()
     return Profile(
         slug=slug,
         name=reader.text("name"),
@@ -199,6 +207,8 @@ def parse_profile(text: str, file_name: str) -> Profile:
         models=reader.pattern("models"),
         offers_of=reader.text("offers_of", "") or None,
         on_request=reader.flag("on_request", default=False),
+        feed=feed,
+        feed_source=feed_source,
         site_url=reader.text("site_url", "") or None,
         color=reader.text("color", "") or None,
         ways=reader.ways(),
@@ -210,11 +220,12 @@ def parse_profile(text: str, file_name: str) -> Profile:
 _MEMBERS = frozenset(
     {
         "slug", "name", "dialect", "base_url", "chat_path", "env", "auth", "base_url_env", "variables", "headers",
-        "quirks", "regions", "needs_key", "account", "models", "offers_of", "on_request", "site_url", "color",
-        "sources", "notes", "ways",
+        "quirks", "regions", "needs_key", "account", "models", "models_feed", "offers_of", "on_request", "site_url",
+        "color", "sources", "notes", "ways",
     }
 )  # fmt: skip
 _ACCOUNT_MEMBERS = frozenset({"json", "file", "scope", "path", "project", "location", "default_location", "hosts"})
+_FEED_MEMBERS = frozenset({"path", "shape", "unit", "source"})
 _WAY_MEMBERS = frozenset({"dialect", "path", "source"})
 _QUIRK_MEMBERS = frozenset({"value", "reason", "source"})
 
@@ -293,6 +304,19 @@ class _Reader:
                 self.refuse(member, "path must begin with /")
             rules[service] = rule
         return rules
+
+    def feed(self) -> tuple[FeedRules | None, str | None]:
+        """The rules of `[models_feed]` and their source; shape `none` without path: there is no list to read."""
+        if "models_feed" not in self._table:
+            return None, None
+        value = self.table("models_feed", _FEED_MEMBERS)
+        inner = _Reader(f"{self._file_name}: models_feed", value)
+        shape, unit = inner.text("shape"), inner.text("unit", NO_PRICES)
+        if shape not in SHAPES | {NO_FEED}:
+            inner.refuse("shape", f"must be one of {', '.join(sorted(SHAPES))} or {NO_FEED}")
+        if unit not in PRICE_UNITS and unit != NO_PRICES:
+            inner.refuse("unit", f"must be one of {', '.join(PRICE_UNITS)} or {NO_PRICES}")
+        return FeedRules(inner.text("path", "/models"), shape, unit), inner.text("source")
 
     def quirks(self) -> tuple[Quirks, dict[str, str]]:
         """Each quirk is a table of its own with `value`, `reason` and `source`: none may stand without its reason."""

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from gatewayz.providers.addresses import account_urls, configured_url, first_set, profile_url
 from gatewayz.providers.config import SIMULATED_SLUG, ConfiguredProvider, fit_for_header
+from gatewayz.providers.feed_places import with_feed
 from gatewayz.providers.profile import CHAT_PATHS, NO_QUIRKS, DialectName, Profile, Provider
 from gatewayz.providers.quirks import with_quirks
 from gatewayz.providers.service_accounts import ServiceAccount, account_in
@@ -73,9 +74,11 @@ def build_providers(
     in_file = {provider.slug for provider in configured}
     for profile in profiles.values():
         if profile.slug not in in_file:
-            _sort(_from_profile(profile, env), profile.slug, active, inactive)
+            _sort(with_feed(_from_profile(profile, env), profile, {}), profile.slug, active, inactive)
     for provider in configured:
-        _sort(_from_config(provider, profiles.get(provider.slug), env), provider.slug, active, inactive)
+        known = profiles.get(provider.slug)
+        found = with_feed(_from_config(provider, known, env), known, provider.models_feed)
+        _sort(found, provider.slug, active, inactive)
     if simulated:
         active.append(SIMULATED_PROVIDER)
     active.sort(key=lambda provider: (provider.priority, provider.slug))

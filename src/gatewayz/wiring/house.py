@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 import structlog
 
+from gatewayz import __version__
 from gatewayz.accounts import Authenticator
 from gatewayz.accounts import audit as audit_trail
 from gatewayz.accounts.audit import Entry, Origin
@@ -26,6 +27,8 @@ from gatewayz.billing.store_sqlite import SqliteStore
 from gatewayz.billing.sweep import Sweeper
 from gatewayz.billing.writer import Writer
 from gatewayz.catalog import CatalogKeeper
+from gatewayz.catalog.huggingface import HuggingFace
+from gatewayz.catalog.sync import Syncer
 from gatewayz.core.errors import GatewayError
 from gatewayz.core.money import nano_from_usd
 from gatewayz.gateway.entry import Doorkeeper
@@ -33,6 +36,7 @@ from gatewayz.gateway.pipeline import Gateway, Rooms
 from gatewayz.gateway.replay import Replays
 from gatewayz.gateway.staying import Staying
 from gatewayz.infra.alarms import Alarms
+from gatewayz.infra.answers import AnswerCache
 from gatewayz.infra.changes import ChangeFeed
 from gatewayz.infra.clock import Clock, SystemClock
 from gatewayz.infra.crypto import KeyRing, derive_pepper
@@ -41,6 +45,7 @@ from gatewayz.infra.http1 import Http1Transport
 from gatewayz.infra.http_client import Timeouts, Transport
 from gatewayz.infra.redis import RedisLink
 from gatewayz.infra.telemetry import Metrics, RequestLog
+from gatewayz.operations.traffic import Traffic
 from gatewayz.policy.limits import Limiter
 from gatewayz.providers.client import Upstreams
 from gatewayz.providers.registry import Providers
@@ -54,6 +59,7 @@ from gatewayz.wiring.observe import Observer
 
 log = structlog.get_logger(__name__)
 
+_HUGGINGFACE_ENTRIES = 500
 _PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy", "ALL_PROXY", "all_proxy")
 
 
@@ -84,7 +90,12 @@ class House:
     metrics: Metrics
     requests: RequestLog
     started_at_us: int
+    traffic: Traffic
+    answers: AnswerCache
+    huggingface_answers: AnswerCache
     gateway: Gateway = field(init=False)
+    syncer: Syncer = field(init=False)
+    huggingface: HuggingFace = field(init=False)
     _loops: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def start(self) -> None:
@@ -108,7 +119,10 @@ class House:
                 ("changes-purge", every(600.0, self.feed.purge)),
                 ("key-use", every(2.0, self.authenticator.flush_last_used)),
                 ("gauges", every(1.0, self._refresh_gauges)),
-                ("local-models", every(LOOK_EVERY_S, self._look_at_local_servers, at_once=True)),
+                ("traffic", every(1.0, self.traffic.tick, at_once=True)),
+                ("huggingface", every(60.0, self._enrich, at_once=True)),
+                ("model-sync", every(5.0, self.syncer.tick)),
+                ("local-models", every(LOOK_EVERY_S, self.look_at_local_servers, at_once=True)),
             )
         ]
 
@@ -118,6 +132,7 @@ class House:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         self._loops = []
+        await self.syncer.close()
         await self.cashier.close()
         await self.writer.close()
         try:
@@ -154,8 +169,22 @@ class House:
             self.breakers.configure(slug, config)
         log.info("configuration_applied", providers=sorted(fresh.providers.active_slugs()))
 
-    async def _look_at_local_servers(self) -> None:
-        await self.local_models.look(self.providers)
+    async def look_at_local_servers(self) -> bool:
+        """Asks the local servers what they have; returns whether the catalog changed."""
+        return await self.local_models.look(self.providers)
+
+    async def _enrich(self) -> None:
+        catalog, slugs = self.catalog.current, self.providers.active_slugs()
+        there = [model for model in catalog.models.values() if model.huggingface_id]
+        await self.huggingface.enrich(
+            model.huggingface_id for model in there if model.huggingface_id and catalog.served_by(model.id, slugs)
+        )
+
+    def forget_answers(self, _subject: str = "") -> None:
+        """Empties the caches of this process."""
+        self.answers.forget()
+        self.huggingface_answers.forget()
+        self.authenticator.forget_all()
 
     async def _refresh_gauges(self) -> None:
         refresh(self)
@@ -240,9 +269,13 @@ def build_house(
         metrics=metrics,
         requests=RequestLog(sys.stderr.buffer, settings.log_level, as_json=environment.app_env != "development"),
         started_at_us=clock.now_us(),
+        traffic=Traffic(database, clock),
+        answers=AnswerCache("catalog", redis, clock, **_answers_of_catalog(settings)),
+        huggingface_answers=AnswerCache("huggingface", redis, clock, **_answers_of_huggingface(settings)),
     )
     feed.on("config", house.reload_providers)
     house.gateway = Gateway(_rooms(house))
+    _add_catalog_service(house)
     return house
 
 
@@ -293,6 +326,50 @@ def _rooms(house: House) -> Rooms:
         ),
         alarms=house.alarms,
         observe=observer.finished,
+    )
+
+
+def _answers_of_catalog(settings: Settings) -> dict[str, Any]:
+    return {
+        "entries": settings.catalog_cache_entries,
+        "life_s": settings.catalog_cache_s,
+        "shared_life_s": settings.catalog_shared_cache_s,
+        "max_bytes": round(settings.catalog_cache_mb * 1_000_000),
+        # Another version may show other members, another allow-list other models.
+        "salt": f"{__version__} {sorted(settings.free_model_allowlist)}",
+    }
+
+
+def _answers_of_huggingface(settings: Settings) -> dict[str, Any]:
+    life_s = settings.huggingface_cache_s
+    return {"entries": _HUGGINGFACE_ENTRIES, "life_s": life_s, "shared_life_s": life_s}
+
+
+def _add_catalog_service(house: House) -> None:
+    """What keeps the catalog alive and is told when its caches are to be emptied."""
+    settings, variables = house.settings, house.configuration.environment.variables
+    house.huggingface = HuggingFace(
+        house.transport,
+        house.database,
+        house.clock,
+        house.huggingface_answers,
+        endpoint=variables.get("HF_ENDPOINT") or None,
+        token=variables.get("HF_TOKEN") or None,
+        per_min=settings.huggingface_per_min,
+        enabled=settings.huggingface_enrichment,
+    )
+    house.feed.on("cache", house.forget_answers)
+    # Answers of the catalog before are read by nobody any more.
+    house.catalog.on_load(house.answers.forget)
+    house.syncer = Syncer(
+        house.database,
+        house.transport,
+        house.clock,
+        lambda: house.providers,
+        free_model_allowlist=house.settings.free_model_allowlist,
+        largest_step=house.settings.model_price_step,
+        interval_s=house.settings.model_sync_interval_s,
+        observe=lambda outcome: house.metrics.model_syncs.labels(outcome.provider, outcome.status).inc(),
     )
 
 

@@ -40,10 +40,12 @@ class LocalModels:
                 self._known[provider.slug] = names
         if self._known == self._written or (not self._known and self._written is None and not local):
             return False
-        records = [_record(slug, name) for slug, names in sorted(self._known.items()) for name in names]
         now_us = self._clock.now_us()
+        changed = 0
         async with self._database.begin() as connection:
-            changed = await write_source(connection, "feed", records, now_us)
+            for slug in sorted(set(self._known) | set(self._written or ())):
+                records = [_record(slug, name) for name in self._known.get(slug, ())]
+                changed += await write_source(connection, f"feed:{slug}", records, now_us)
             if changed:
                 await announce(connection, TOPIC, "local", now_us)
         self._written = dict(self._known)

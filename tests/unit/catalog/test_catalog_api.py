@@ -15,6 +15,10 @@ from openai.types import Model as OpenAIModel
 from gatewayz.api.public.models import router
 from gatewayz.catalog import Catalog, build
 from gatewayz.core.errors import GatewayError
+from gatewayz.infra.answers import AnswerCache
+from gatewayz.infra.clock import ManualClock
+from gatewayz.infra.redis import RedisLink
+from gatewayz.operations.traffic import NOTHING, Usage
 from tests.unit.catalog.catalog_values import NO_TABLES, a_model, a_price, an_offer, seeded_catalog
 
 FREE_PRICE = a_price(0, 0)
@@ -34,9 +38,35 @@ class SomeProviders:
 
 
 @dataclass
+class NoBreakers:
+    def states(self) -> dict[str, Any]:
+        return {}
+
+
+@dataclass
+class NoTraffic:
+    current: Usage = NOTHING
+
+
+@dataclass
+class NoHuggingFace:
+    facts: dict[str, Any] = field(default_factory=dict)
+    digest: str = ""
+
+
+def _answers() -> AnswerCache:
+    clock = ManualClock()
+    return AnswerCache("catalog", RedisLink(None, clock), clock, entries=100, life_s=300)
+
+
+@dataclass
 class AHouse:
     catalog: AKeeper
     providers: SomeProviders
+    answers: AnswerCache = field(default_factory=_answers)
+    breakers: NoBreakers = field(default_factory=NoBreakers)
+    traffic: NoTraffic = field(default_factory=NoTraffic)
+    huggingface: NoHuggingFace = field(default_factory=NoHuggingFace)
 
 
 @dataclass

@@ -9,11 +9,14 @@ from gatewayz.billing.cashier import Cashier
 from gatewayz.billing.writer import Writer
 from gatewayz.core.errors import Unauthenticated
 from gatewayz.gateway.pipeline import Gateway
+from gatewayz.infra.answers import AnswerCache
 from gatewayz.infra.crypto import equal_secret
 from gatewayz.infra.redis import RedisLink
 from gatewayz.infra.telemetry import Metrics
 from gatewayz.policy.limits import Limiter
 from gatewayz.settings import Settings
+
+_RESULTS = {"hits": "hit", "shared_hits": "shared_hit", "misses": "miss"}
 
 
 class House(Protocol):
@@ -27,6 +30,8 @@ class House(Protocol):
     cashier: Cashier
     redis: RedisLink
     gateway: Gateway
+    answers: AnswerCache
+    huggingface_answers: AnswerCache
 
 
 def router() -> APIRouter:
@@ -62,4 +67,10 @@ def refresh(house: House) -> None:
         metrics.refused.labels(layer).set(count)
     metrics.auth_cache.labels("hit").set(house.authenticator.hits)
     metrics.auth_cache.labels("miss").set(house.authenticator.misses)
+    for cache in (house.answers, house.huggingface_answers):
+        for result, label in _RESULTS.items():
+            metrics.cache_lookups.labels(cache.name, label).set(getattr(cache, result))
+        metrics.cache_entries.labels(cache.name).set(len(cache))
+        metrics.cache_bytes.labels(cache.name).set(cache.bytes_kept)
+        metrics.cache_fallback.labels(cache.name).set(cache.is_fallback)
     metrics.redis_up.set(house.redis.state == "up")

@@ -1,84 +1,68 @@
-"""The public list of models, for OpenAI and for Anthropic clients: what this installation can really serve, priced.
+"""The public list of models, for OpenAI and for Anthropic clients: what this installation can really serve, priced."""
 
-Answers are built once per catalog and set of configured providers and kept as bytes; a client that has them gets 304.
-"""
-
-import asyncio
-import hashlib
-import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
-from weakref import WeakKeyDictionary
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
-from gatewayz.catalog import SERVED_KINDS, Catalog, CatalogKeeper, Model, Offer, find, not_found, usd_per_token_text
-from gatewayz.catalog.models import CAPABILITIES, media_of, modality_of
-from gatewayz.catalog.prices import PriceSnapshot
+from gatewayz.api.public.model_entry import anthropic_entry, openai_entry, standing_of
+from gatewayz.api.public.shelf import House, View, cut, listing, page, respond
+from gatewayz.catalog import SERVED_KINDS, find, not_found
+from gatewayz.catalog.listing import SORTS, Filters, Served, narrowed
 from gatewayz.core.errors import InvalidRequest
-from gatewayz.core.money import usd_text
-from gatewayz.infra.clock import US_PER_S, iso, parse_time_us
+from gatewayz.core.money import price_per_mtok
+from gatewayz.infra.answers import Answer, tag_of
 
 _routes = APIRouter(tags=["models"])
 
-_CACHE_CONTROL = "public, max-age=300"
-_KEPT_PAGES = 64
 _ANTHROPIC_LIMIT = 20
-_TOKEN_PRICES = (
-    ("prompt", "prompt"),
-    ("completion", "completion"),
-    ("cache_read", "cache_read"),
-    ("cache_write_5m", "cache_write"),
-    ("cache_write_1h", "cache_write_1h"),
-    ("reasoning", "reasoning"),
-    ("audio_input", "audio_input"),
-    ("audio_output", "audio_output"),
-)
+_LARGEST_PRICE = 10.0**9
+Sort = Literal["id", "name", "created", "price", "context", "providers", "popularity", "latency"]
+Order = Literal["asc", "desc"]
+Limit = Annotated[int | None, Query(ge=1, le=20_000)]
+Offset = Annotated[int, Query(ge=0, le=2**31 - 1)]
+assert set(SORTS) < set(get_args(Sort))
 
 
-class Providers(Protocol):
-    """What the page asks of the configured providers."""
+def _filters(
+    provider: Annotated[str | None, Query(description="only what this provider serves, at its price")] = None,
+    gateway: Annotated[str | None, Query(description="the same as provider")] = None,
+    developer: Annotated[str | None, Query(description="only models of this organisation")] = None,
+    modality: Annotated[str | None, Query(description="`text+image->text`, or one medium such as `image`")] = None,
+    region: Annotated[str | None, Query(description="only what is offered in this region")] = None,
+    q: Annotated[str | None, Query(max_length=200, description="words of the id or name")] = None,
+    is_free: Annotated[bool | None, Query(description="only models that cost nothing, or only others")] = None,
+    capability: Annotated[
+        list[str] | None, Query(description="only offers that can do this, e.g. tools; may be repeated")
+    ] = None,
+    min_context: Annotated[int | None, Query(ge=0, le=2**53, description="tokens")] = None,
+    max_context: Annotated[int | None, Query(ge=0, le=2**53, description="tokens")] = None,
+    min_price: Annotated[
+        float | None, Query(ge=0, le=_LARGEST_PRICE, description="USD per million prompt tokens")
+    ] = None,
+    max_price: Annotated[
+        float | None, Query(ge=0, le=_LARGEST_PRICE, description="USD per million prompt tokens")
+    ] = None,
+    health: Annotated[str | None, Query(description="healthy, degraded, unhealthy or unknown")] = None,
+) -> Filters:
+    return Filters(
+        provider=provider,
+        gateway=gateway,
+        developer=developer,
+        modality=modality,
+        region=region,
+        q=q,
+        is_free=is_free,
+        capabilities=tuple(word for text in capability or () for word in text.split(",") if word.strip()),
+        min_context=min_context,
+        max_context=max_context,
+        min_price=None if min_price is None else price_per_mtok(min_price),
+        max_price=None if max_price is None else price_per_mtok(max_price),
+        health=health,
+    )
 
-    def active_slugs(self) -> frozenset[str]: ...
 
-
-class House(Protocol):
-    """What the page needs of `app.state.house`."""
-
-    @property
-    def catalog(self) -> CatalogKeeper: ...
-
-    @property
-    def providers(self) -> Providers: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Filters:
-    """Which models are wanted; None does not restrict. `all` lists what unconfigured providers offer, too."""
-
-    provider: str | None = None
-    gateway: str | None = None
-    modality: str | None = None
-    region: str | None = None
-    q: str | None = None
-    is_free: bool | None = None
-    all: bool = False
-    limit: int | None = None
-    offset: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A finished answer."""
-
-    body: bytes
-    etag: str
-
-
-# Pages die with the catalog that they show.
-_pages: "WeakKeyDictionary[Catalog, dict[Any, Page]]" = WeakKeyDictionary()
+Wanted = Annotated[Filters, Depends(_filters)]
 
 
 @_routes.get("/v1/models", summary="List the models that can be used")
@@ -86,32 +70,34 @@ _pages: "WeakKeyDictionary[Catalog, dict[Any, Page]]" = WeakKeyDictionary()
 @_routes.get("/v1/v1/models", include_in_schema=False)
 async def list_models(
     request: Request,
-    provider: Annotated[str | None, Query(description="only what this provider serves, at its price")] = None,
-    gateway: Annotated[str | None, Query(description="the same as provider")] = None,
-    modality: Annotated[str | None, Query(description="`text+image->text`, or one medium such as `image`")] = None,
-    region: Annotated[str | None, Query(description="only what is offered in this region")] = None,
-    q: Annotated[str | None, Query(max_length=200, description="words of the id or name")] = None,
-    is_free: Annotated[bool | None, Query(description="only models that cost nothing, or only others")] = None,
+    wanted: Wanted,
     all: Annotated[bool, Query(description="also what providers offer that are not configured here")] = False,
-    limit: Annotated[int | None, Query(ge=1, le=20_000)] = None,
-    offset: Annotated[int, Query(ge=0)] = 0,
+    sort: Annotated[Sort, Query(description="popularity and latency rest on recorded use of the last day")] = "id",
+    order: Annotated[Order | None, Query(description="the other way round")] = None,
+    limit: Limit = None,
+    offset: Offset = 0,
     before_id: Annotated[str | None, Query(description="Anthropic's paging")] = None,
     after_id: Annotated[str | None, Query(description="Anthropic's paging")] = None,
 ) -> Response:
     """OpenAI's list with prices, limits and capabilities; Anthropic's list if the client sends `anthropic-version`."""
-    house: House = request.app.state.house
-    catalog, slugs = house.catalog.current, house.providers.active_slugs()
     if "anthropic-version" in request.headers:
-        body = await asyncio.to_thread(_anthropic_list, catalog, slugs, limit or _ANTHROPIC_LIMIT, before_id, after_id)
-        return _response(request, _page(body))
-    filters = Filters(provider, gateway, modality, region, q, is_free, all, limit, offset)
-    kept = _pages.setdefault(catalog, {})
-    page = kept.get((slugs, filters))
-    if page is None:
-        page = _page(await asyncio.to_thread(_openai_list, catalog, slugs, filters))
-        if len(kept) < _KEPT_PAGES:
-            kept[slugs, filters] = page
-    return _response(request, page)
+        count = limit or _ANTHROPIC_LIMIT
+        return await page(
+            request,
+            "anthropic",
+            (count, before_id, after_id),
+            lambda view: _anthropic_list(view.rows, count, before_id, after_id),
+            shared=False,
+        )
+
+    def build(view: View) -> dict[str, Any]:
+        found = ordered(view, narrowed(view.rows, wanted, view.standing.of_model), sort, order)
+        rows = cut(found, limit, offset)
+        return listing([view.shelf.entry(row) for row in rows], len(found), limit, offset)
+
+    figures = sort in ("popularity", "latency")
+    key = (wanted, sort, order, limit, offset)
+    return await page(request, "models", key, build, everything=all, figures=figures, shared=wanted.q is None)
 
 
 @_routes.get("/v1/models/{model_id:path}", summary="One model")
@@ -124,126 +110,44 @@ async def get_model(request: Request, model_id: str) -> Response:
     offers = [offer for offer in found.offers if offer.usable and offer.provider in slugs] if found else []
     if found is None or not offers or found.model.kind not in SERVED_KINDS:
         raise not_found(catalog, model_id, slugs)
-    anthropic = "anthropic-version" in request.headers
-    entry = _anthropic_entry(found.model, offers[0]) if anthropic else _openai_entry(found.model, offers)
-    return _response(request, _page(msgspec.json.encode(entry)))
+    if "anthropic-version" in request.headers:
+        entry = anthropic_entry(found.model, offers[0])
+    else:
+        standing = standing_of(house.breakers.states(), house.traffic.current, house.huggingface.facts)
+        entry = openai_entry(Served(found.model, tuple(offers)), standing)
+    body = msgspec.json.encode(entry)
+    return respond(request, Answer(body, tag_of(body)))
 
 
-def _openai_list(catalog: Catalog, slugs: frozenset[str], filters: Filters) -> bytes:
-    """The matching models, by id."""
-    found = []
-    for model, offers in _served(catalog, None if filters.all else slugs):
-        offers = _matching(model, offers, filters)
-        if offers:
-            found.append((model, offers))
-    end = None if filters.limit is None else filters.offset + filters.limit
-    rows = found[filters.offset : end]
-    return msgspec.json.encode(
-        {
-            "object": "list",
-            "data": [_openai_entry(model, offers) for model, offers in rows],
-            "total": len(found),
-            "returned": len(rows),
-            "limit": filters.limit,
-            "offset": filters.offset,
-            "has_more": filters.offset + len(rows) < len(found),
-        }
-    )
-
-
-def _served(catalog: Catalog, slugs: frozenset[str] | None) -> Iterable[tuple[Model, list[Offer]]]:
-    """Models of the kinds that are served with their offers that may be charged, at these providers."""
-    for model in catalog.models.values():
-        if model.kind in SERVED_KINDS:
-            usable = [o for o in catalog.offers_of(model.id) if o.usable and (slugs is None or o.provider in slugs)]
-            if usable:
-                yield model, usable
-
-
-def _matching(model: Model, offers: list[Offer], filters: Filters) -> list[Offer]:
-    """The offers that the filters leave; none if the model itself does not match."""
-    if filters.is_free is not None and model.is_free is not filters.is_free:
-        return []
-    if filters.modality is not None and not _has_modality(model, filters.modality):
-        return []
-    if filters.q is not None and not _has_words(model, filters.q):
-        return []
-    for slug in (filters.provider, filters.gateway):
-        if slug is not None:
-            offers = [offer for offer in offers if offer.provider == slug.strip().lower()]
-    if filters.region is not None:
-        offers = [offer for offer in offers if filters.region.strip().lower() in offer.regions]
-    return offers
-
-
-def _has_modality(model: Model, wanted: str) -> bool:
-    wanted = wanted.strip().lower()
-    if "->" not in wanted:
-        return any(wanted in side for side in media_of(model.modality))
-    try:
-        return modality_of(*media_of(wanted)) == model.modality
-    except ValueError:
-        return False
-
-
-def _has_words(model: Model, query: str) -> bool:
-    # Without punctuation, so that "gpt4o", "gpt 4o" and "GPT-4o" all find gpt-4o.
-    text = re.sub(r"[^a-z0-9]", "", f"{model.id}{model.name}".lower())
-    return all(word in text for word in re.findall(r"[a-z0-9]+", query.lower()))
-
-
-def _openai_entry(model: Model, offers: Sequence[Offer]) -> dict[str, Any]:
-    """One model as its first offer serves it; `offers` is not empty and all of them are priced."""
-    first = offers[0]
-    price = first.price
-    if price is None:
-        raise ValueError("an offer without price is not for show")
-    before, after = media_of(model.modality)
-    return {
-        "id": model.id,
-        "object": "model",
-        "created": model.created_at_us // US_PER_S,
-        "owned_by": model.vendor,
-        "name": model.name,
-        "provider_slug": first.provider,
-        "source_gateway": first.provider,
-        "providers": list(dict.fromkeys(offer.provider for offer in offers)),
-        "context_length": first.context_length,
-        "max_output_tokens": first.max_output_tokens,
-        "modality": model.modality,
-        "architecture": {
-            "modality": model.modality,
-            "input_modalities": sorted(before),
-            "output_modalities": sorted(after),
-        },
-        "pricing": _pricing(price),
-        **{f"supports_{name}": name in first.capabilities for name in CAPABILITIES if name != "json_object"},
-        "supports_function_calling": "tools" in first.capabilities,
-        "supports_json_mode": "json_object" in first.capabilities,
-        "is_free": model.is_free,
-        "regions": sorted({region for offer in offers for region in offer.regions}),
-        "huggingface_id": model.huggingface_id,
-        "status": model.status,
-        "shutdown_date": model.deprecation_date,
-    }
-
-
-def _pricing(price: PriceSnapshot) -> dict[str, str]:
-    """USD per token, per request and per piece, as decimal strings; kinds without a price of their own are left out."""
-    shown = {name: getattr(price, kind) for kind, name in _TOKEN_PRICES}
-    pricing = {name: usd_per_token_text(value) for name, value in shown.items() if value is not None}
-    if price.request_nano_usd:
-        pricing["request"] = usd_text(price.request_nano_usd)
-    return pricing | {unit: usd_text(value) for unit, value in price.units.items()}
+def ordered(view: View, rows: list[Served], sort: Sort, order: Order | None) -> list[Served]:
+    """The rows sorted; by popularity and latency those without records come last, whatever the order."""
+    if sort in SORTS:
+        rows = sorted(rows, key=SORTS[sort])
+        return rows[::-1] if order == "desc" else rows
+    usage = view.standing.usage
+    measured: list[tuple[float, str, Served]] = []
+    others: list[Served] = []
+    for row in rows:
+        figures = [f for o in row.offers if (f := usage.of("day", o.model_id, o.provider)) is not None]
+        if sort == "popularity":
+            value: float | None = -sum(each.requests for each in figures) or None
+        else:
+            value = min((f.first_token_ms or f.latency_ms or 0 for f in figures if f.latency_ms), default=None)
+        if value is None:
+            others.append(row)
+        else:
+            measured.append((value, row.model.id, row))
+    measured.sort(key=lambda each: each[:2], reverse=order == "desc")
+    return [row for _, _, row in measured] + others
 
 
 def _anthropic_list(
-    catalog: Catalog, slugs: frozenset[str], limit: int, before_id: str | None, after_id: str | None
-) -> bytes:
+    rows: tuple[Served, ...], limit: int, before_id: str | None, after_id: str | None
+) -> dict[str, Any]:
     """Newest first. Raises InvalidRequest for a paging id that is not in the list."""
-    served = sorted(_served(catalog, slugs), key=lambda pair: (-pair[0].created_at_us, pair[0].id))
-    ids = [model.id for model, _ in served]
-    start, end = 0, len(served)
+    found = sorted(rows, key=lambda row: (-row.model.created_at_us, row.model.id))
+    ids = [row.model.id for row in found]
+    start, end = 0, len(found)
     for name, anchor in (("after_id", after_id), ("before_id", before_id)):
         if anchor is not None and anchor not in ids:
             raise InvalidRequest(f"{name} names no model of this list.", param=name)
@@ -251,44 +155,15 @@ def _anthropic_list(
         start = ids.index(after_id) + 1
     if before_id is not None:
         end = ids.index(before_id)
-    rows = served[start:end]
+    between = found[start:end]
     # Before an id the page ends at it; otherwise it begins where the last one ended.
-    shown = rows[-limit:] if before_id is not None and after_id is None else rows[:limit]
-    return msgspec.json.encode(
-        {
-            "data": [_anthropic_entry(model, offers[0]) for model, offers in shown],
-            "has_more": len(rows) > len(shown),
-            "first_id": shown[0][0].id if shown else None,
-            "last_id": shown[-1][0].id if shown else None,
-        }
-    )
-
-
-def _anthropic_entry(model: Model, offer: Offer) -> dict[str, Any]:
-    """Anthropic's form of one model. What is listed can be called, so it is never `retired`."""
-    retires_at = None if model.deprecation_date is None else iso(parse_time_us(model.deprecation_date))
+    shown = between[-limit:] if before_id is not None and after_id is None else between[:limit]
     return {
-        "type": "model",
-        "id": model.id,
-        "display_name": model.name,
-        "created_at": iso(model.created_at_us),
-        "lifecycle": "active" if retires_at is None else "deprecated",
-        "retires_at": retires_at,
-        "max_input_tokens": offer.context_length,
-        "max_tokens": offer.max_output_tokens,
+        "data": [anthropic_entry(row.model, row.offers[0]) for row in shown],
+        "has_more": len(between) > len(shown),
+        "first_id": shown[0].model.id if shown else None,
+        "last_id": shown[-1].model.id if shown else None,
     }
-
-
-def _page(body: bytes) -> Page:
-    return Page(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
-
-
-def _response(request: Request, page: Page) -> Response:
-    headers = {"ETag": page.etag, "Cache-Control": _CACHE_CONTROL, "Vary": "anthropic-version"}
-    known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
-    if page.etag in known or "*" in known:
-        return Response(status_code=304, headers=headers)
-    return Response(page.body, media_type="application/json", headers=headers)
 
 
 def router() -> APIRouter:
