@@ -134,13 +134,17 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function that the model may call; `parameters` is its JSON schema."""
+    """A function that the model may call; `parameters` is its JSON schema.
+
+    `further` holds the members that only the sender's dialect has.
+    """
 
     name: str
     description: str | None
     parameters: dict[str, Any]
     strict: bool | None = None
     cache: CacheMark | None = None
+    further: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ nobody asked for becomes plain text.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from gatewayz.core.chat import ChatRequest, Document, Image, Message, Opaque, Part, Text, ToolCall, ToolResult
+from gatewayz.core.chat import ChatRequest, Document, Image, Message, Opaque, Part, Text, Tool, ToolCall, ToolResult
 from gatewayz.dialects.parameters import unsupported
 
 NO_RESULT = "No result was returned for this tool call."
@@ -46,22 +46,34 @@ def _refuse_foreign(part: Part, dialect: str, param: str) -> None:
             _refuse_foreign(inner, dialect, param)
 
 
+def all_parts(request: ChatRequest) -> Iterator[Part]:
+    """Every part of the conversation, also those inside the results of tools."""
+    for message in request.messages:
+        for part in message.parts:
+            yield part
+            if isinstance(part, ToolResult):
+                yield from part.parts
+
+
 def asks_for_detail(request: ChatRequest) -> bool:
     """Whether the caller says how closely an image is to be looked at, other than as the provider sees fit."""
-    parts = (part for message in request.messages for part in message.parts)
-    return any(isinstance(part, Image) and part.detail not in (None, "auto") for part in parts)
+    return any(isinstance(part, Image) and part.detail not in (None, "auto") for part in all_parts(request))
 
 
 def asks_for_citations(request: ChatRequest) -> bool:
     """Whether the caller wants a document to be cited."""
-    parts = (part for message in request.messages for part in message.parts)
-    return any(isinstance(part, Document) and part.citations for part in parts)
+    return any(isinstance(part, Document) and part.citations for part in all_parts(request))
 
 
 def has_cache_marks(request: ChatRequest) -> bool:
     """Whether the caller marks what is to be kept in the provider's prompt cache."""
-    parts = (part for message in request.messages for part in message.parts)
-    return any(getattr(part, "cache", None) is not None for part in (*parts, *request.tools))
+    return any(getattr(part, "cache", None) is not None for part in (*all_parts(request), *request.tools))
+
+
+def foreign_tool_members(request: ChatRequest) -> list[str]:
+    """Names of members of tools that only the sender's dialect has, as they are told in the log."""
+    names = {name for tool in request.tools if isinstance(tool, Tool) for name in tool.further}
+    return [f"tools.{name}" for name in sorted(names)]
 
 
 def with_results_paired(messages: Sequence[Message]) -> list[Message]:

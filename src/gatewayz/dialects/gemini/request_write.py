@@ -5,7 +5,13 @@ from typing import Any
 from gatewayz.core.chat import ChatRequest, Document, ResponseFormat, Tool
 from gatewayz.dialects import json_text
 from gatewayz.dialects.base import Target
-from gatewayz.dialects.conversation import asks_for_citations, asks_for_detail, has_cache_marks, refuse_foreign_parts
+from gatewayz.dialects.conversation import (
+    asks_for_citations,
+    asks_for_detail,
+    foreign_tool_members,
+    has_cache_marks,
+    refuse_foreign_parts,
+)
 from gatewayz.dialects.gemini.generation import thinker, thinking_config
 from gatewayz.dialects.gemini.parts_write import write_contents
 from gatewayz.dialects.gemini.tools import tool_members
@@ -36,7 +42,7 @@ def _compose(request: ChatRequest, target: Target) -> tuple[dict[str, Any], list
     """The body, and what was left out of it."""
     refuse_foreign_parts(request, NAME)
     _refuse(request)
-    left_out = _unknown_here(request)
+    left_out = _unknown_here(request) + foreign_tool_members(request)
     system, contents = write_contents(request.messages, target.native_id)
     body: dict[str, Any] = {"contents": contents}
     if system:
