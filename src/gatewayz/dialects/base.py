@@ -102,6 +102,7 @@ class AnswerFacts(msgspec.Struct, frozen=True):
     """What a plain answer said, for metering and records.
 
     `unknown_events` counts its parts of kinds that the client's dialect may not know; `unknown_excerpt` begins the first.
+    `usual`: a client of the same dialect finds nothing odd in it, so that forwarding it needs no second look.
     """
 
     usage: Usage | None
@@ -112,6 +113,7 @@ class AnswerFacts(msgspec.Struct, frozen=True):
     output_chars: int
     unknown_events: int = 0
     unknown_excerpt: str | None = None
+    usual: bool = False
 
 
 @dataclass(slots=True)
@@ -273,8 +275,13 @@ class Dialect(ClientDialect, ProviderDialect, Protocol):
         """What a plain answer says, without building it. Raises ValueError as `read_answer`."""
         ...
 
-    def forward_answer(self, body: bytes, voice: Voice, usage: Usage, cost_nano_usd: int, quirks: Quirks) -> bytes:
-        """The provider's own answer with the model name as the client knows it and `usage.cost` added."""
+    def forward_answer(
+        self, body: bytes, voice: Voice, usage: Usage, cost_nano_usd: int, quirks: Quirks, *, usual: bool = False
+    ) -> bytes:
+        """The provider's own answer with the model name as the client knows it and `usage.cost` added.
+
+        `usual` is what `glance_answer` has found of these bytes, where `usage` is what it has reported.
+        """
         ...
 
     def forwarder(self, voice: Voice, target: Target, price: Price) -> Bridge:

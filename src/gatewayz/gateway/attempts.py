@@ -233,7 +233,7 @@ class Attempts:
         try:
             if same is not None:
                 facts = same.glance_answer(body)
-                render = _forwarded(same, body, self.voice, candidate)
+                render = _forwarded(same, body, self.voice, candidate, facts.usual)
             else:
                 answer, facts = theirs.read_answer(body)
 
@@ -305,9 +305,11 @@ def _dialect(candidate: Candidate) -> ProviderDialect:
     return PROVIDER_DIALECTS[candidate.way.dialect]
 
 
-def _forwarded(dialect: Dialect, body: bytes, voice: Voice, candidate: Candidate) -> Callable[[Usage, int], bytes]:
+def _forwarded(
+    dialect: Dialect, body: bytes, voice: Voice, candidate: Candidate, usual: bool
+) -> Callable[[Usage, int], bytes]:
     def render(usage: Usage, cost: int) -> bytes:
-        return dialect.forward_answer(body, voice, usage, cost, candidate.provider.quirks)
+        return dialect.forward_answer(body, voice, usage, cost, candidate.provider.quirks, usual=usual)
 
     return render
 

@@ -65,7 +65,9 @@ class AnthropicMessages:
     def glance_answer(self, body: bytes) -> AnswerFacts:
         return plain.glance_answer(body)
 
-    def forward_answer(self, body: bytes, voice: Voice, usage: Usage, cost_nano_usd: int, quirks: Quirks) -> bytes:
+    def forward_answer(
+        self, body: bytes, voice: Voice, usage: Usage, cost_nano_usd: int, quirks: Quirks, *, usual: bool = False
+    ) -> bytes:
         return plain.forward_answer(body, voice, usage, cost_nano_usd, quirks)
 
     def forwarder(self, voice: Voice, target: Target, price: Price) -> Bridge:

@@ -63,8 +63,10 @@ class OpenAIChat:
     def glance_answer(self, body: bytes) -> AnswerFacts:
         return answer_forward.glance_answer(body)
 
-    def forward_answer(self, body: bytes, voice: Voice, usage: Usage, cost_nano_usd: int, quirks: Quirks) -> bytes:
-        return answer_forward.forward_answer(body, voice, usage, cost_nano_usd, quirks)
+    def forward_answer(
+        self, body: bytes, voice: Voice, usage: Usage, cost_nano_usd: int, quirks: Quirks, *, usual: bool = False
+    ) -> bytes:
+        return answer_forward.forward_answer(body, voice, usage, cost_nano_usd, quirks, usual=usual)
 
     def forwarder(self, voice: Voice, target: Target, price: Price) -> Bridge:
         return forward.OpenAIForwarder(voice, target, price)
