@@ -72,6 +72,7 @@ _SPECIAL_GUARDS = {"/metrics": "anyone; with the scrape token if `metrics_token`
 _SPEAKS = {
     "openai": "OpenAI Chat Completions",
     "openai_completions": "OpenAI Completions (legacy)",
+    "openai_responses": "OpenAI Responses",
     "anthropic": "Anthropic Messages",
     "gemini": "Gemini generateContent",
 }

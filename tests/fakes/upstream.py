@@ -1,8 +1,8 @@
-"""A fake provider in a process of its own: OpenAI Chat, Anthropic Messages and Gemini, scripted over HTTP.
+"""A fake provider in a process of its own: OpenAI Chat and Responses, Anthropic Messages and Gemini, scripted over HTTP.
 
     python tests/fakes/upstream.py --port 0        prints the port, serves until stdin closes or it is killed
 
-One process plays many providers: `/p/{persona}/v1/chat/completions`, `/p/{persona}/v1/messages` (without `/p/…` the
+One process plays many providers: `/p/{persona}/v1/chat/completions`, `…/v1/responses`, `…/v1/messages` (without `/p/…` the
 persona is "default"); what stands before the endpoint may differ, as it does between providers. `POST /_script` takes
 `{persona, model?, default?, queue?}` (see `behaviour.py`), `GET
 /_journal?persona=` tells what was asked, `POST /_reset` forgets both. Without a script: 200, "Hello from {persona}",
@@ -22,11 +22,16 @@ from urllib.parse import parse_qs, urlsplit
 import speak_anthropic
 import speak_gemini
 import speak_openai
+import speak_responses
 from behaviour import Behaviour, Scripts
 from delivery import Cut, Gone, Sender, as_body
 from feeds import Feeds
 
-SPEAKERS: dict[str, Any] = {"/chat/completions": speak_openai, "/messages": speak_anthropic}  # by the path's end
+SPEAKERS: dict[str, Any] = {  # by the path's end
+    "/chat/completions": speak_openai,
+    "/messages": speak_anthropic,
+    "/responses": speak_responses,
+}
 JOURNAL_LIMIT = 20_000
 
 

@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from gatewayz import __version__
 from gatewayz.api import errors
-from gatewayz.api.account import activity, balance, keys, rate_limits
+from gatewayz.api.account import activity, balance, keys, rate_limits, responses
 from gatewayz.api.admin import (
     audit,
     caches,
@@ -37,7 +37,7 @@ from gatewayz.api.public import (
 
 _ROUTERS = (
     activity, audit, balance, breakers, caches, credits, gateways, health, ip_allowlist, keys, metrics, model_detail,
-    model_sync, model_views, models, models_db, rate_limits, reconciliation, registration, roles, users, velocity,
+    model_sync, model_views, models, models_db, rate_limits, reconciliation, registration, responses, roles, users, velocity,
 )  # fmt: skip
 
 

@@ -46,7 +46,7 @@ _BY_STATUS: dict[int, type[GatewayError]] = {
 
 def dialect_for(path: str, headers: Iterable[tuple[bytes, bytes]]) -> ClientDialect:
     """The dialect in which a caller of this path wants to be told of an error."""
-    if path.endswith("/completions"):
+    if path.endswith(("/completions", "/responses")) or "/responses/" in path:
         return DIALECTS["openai"]
     if "/messages" in path or any(name == b"anthropic-version" for name, _ in headers):
         return DIALECTS["anthropic"]

@@ -5,10 +5,11 @@ from gatewayz.dialects.base import Bridge, ClientDialect, Dialect, Price, Provid
 from gatewayz.dialects.gemini import GEMINI
 from gatewayz.dialects.openai_chat import OPENAI_CHAT
 from gatewayz.dialects.openai_completions import OPENAI_COMPLETIONS
+from gatewayz.dialects.openai_responses import OPENAI_RESPONSES
 from gatewayz.dialects.translate import TranslatingBridge
 
 # Spoken on both sides: between equal ones bytes are forwarded.
-DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (OPENAI_CHAT, ANTHROPIC)}
+DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (OPENAI_CHAT, ANTHROPIC, OPENAI_RESPONSES)}
 CLIENT_DIALECTS: dict[str, ClientDialect] = {**DIALECTS, OPENAI_COMPLETIONS.name: OPENAI_COMPLETIONS}
 PROVIDER_DIALECTS: dict[str, ProviderDialect] = {**DIALECTS, GEMINI.name: GEMINI}
 

@@ -27,6 +27,22 @@ Price = Callable[[Usage], int]  # nano-USD of a usage at the pinned price
 
 
 @dataclass(slots=True)
+class Framing:
+    """What an answer says around the model's words, where a dialect has answers with an identity of their own (Responses).
+
+    `echo` are the members that the answer repeats of its request. `keep`: the client wants it kept, under `answer_id`,
+    which the gateway gives. `previous_id` names the kept answer that this one continues; `own_input` is what this
+    request itself brought to the conversation (JSON array of items).
+    """
+
+    echo: dict[str, Any]
+    keep: bool
+    previous_id: str | None
+    own_input: bytes
+    answer_id: str = ""
+
+
+@dataclass(slots=True)
 class Glance:
     """What the pipeline must know of a request before a provider is chosen; read in one cheap pass.
 
@@ -47,6 +63,7 @@ class Glance:
     include_usage: bool = False
     user: str | None = None
     provider: Any = None  # the gateway's own `provider` member, decoded; never sent upstream
+    framing: Framing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +79,7 @@ class Quirks:
     Anthropic-like: `adaptive_thinking` for models that take an effort instead of a thinking budget; `system_messages`
     for models that take system messages in the middle of a conversation; `model_in_body` whether the body names the model
     (else the address alone does).
+    Of the Responses API: `namespaces` whether tools may be grouped in namespaces.
     All: `drop_params` are parameters that the provider refuses (dropped unless that changes the meaning),
     `add_params` are added unless the caller set them, `strip_answer_fields` are top-level members removed from answers.
     """
@@ -76,6 +94,7 @@ class Quirks:
     adaptive_thinking: bool = False
     system_messages: bool = False
     model_in_body: bool = True
+    namespaces: bool = False
     drop_params: frozenset[str] = frozenset()
     strip_answer_fields: frozenset[str] = frozenset()
     add_params: Mapping[str, Any] = field(default_factory=dict)
@@ -88,7 +107,8 @@ class Target:
     """Where a request goes: the provider's own model id, its quirks, and what to say when the caller set no maximum.
 
     `default_max_tokens` is used by dialects in which a maximum is required. `force_params` are set unless the caller
-    set one of `unless` (e.g. switch off reasoning of a model that reasons by default).
+    set one of `unless` (e.g. switch off reasoning of a model that reasons by default). `provider` is the slug by which
+    encrypted reasoning is known to be this provider's own.
     """
 
     native_id: str
@@ -96,6 +116,7 @@ class Target:
     default_max_tokens: int = 4096
     force_params: Mapping[str, Any] = field(default_factory=dict)
     force_unless: frozenset[str] = frozenset()
+    provider: str = ""
 
 
 class AnswerFacts(msgspec.Struct, frozen=True):
@@ -199,6 +220,7 @@ class Voice(msgspec.Struct, frozen=True):
     request_id: str
     created: int
     include_usage: bool
+    framing: Framing | None = None
 
 
 class ClientDialect(Protocol):
@@ -276,11 +298,20 @@ class Dialect(ClientDialect, ProviderDialect, Protocol):
         ...
 
     def forward_answer(
-        self, body: bytes, voice: Voice, usage: Usage, cost_nano_usd: int, quirks: Quirks, *, usual: bool = False
+        self,
+        body: bytes,
+        voice: Voice,
+        usage: Usage,
+        cost_nano_usd: int,
+        quirks: Quirks,
+        provider: str = "",
+        *,
+        usual: bool = False,
     ) -> bytes:
         """The provider's own answer with the model name as the client knows it and `usage.cost` added.
 
-        `usual` is what `glance_answer` has found of these bytes, where `usage` is what it has reported.
+        `provider` is its slug, as in `Target`. `usual` is what `glance_answer` has found of these bytes, where `usage` is
+        what it has reported.
         """
         ...
 

@@ -3,12 +3,17 @@
 Gemini signs not only thoughts but also calls and texts, and wants each signature back on the part it was on. Clients of
 other dialects know one place for a signature: a block of thinking. So the gateway seals the place and the family into the
 text of the signature, which clients keep as it is. Whoever reads a sealed one knows that no other family accepts it.
+
+Reasoning that the Responses API encrypts is sealed with the provider that made it: the same model at another provider
+cannot open it.
 """
 
 from gatewayz.core.chat import RedactedThinking, Thinking, ToolCall
 
 GEMINI = "google-gemini-v1"
 SEALED_BY_GEMINI = f"{GEMINI}:"  # how every sealed signature begins
+OPENAI = "openai-responses-v1"
+SEALED_BY_OPENAI = f"{OPENAI}:"
 
 THOUGHT, TEXT, END = "thought", "text", "end"  # places; a call's is `call_place`
 
@@ -23,9 +28,26 @@ def seal(place: str, signature: str) -> str:
     return f"{SEALED_BY_GEMINI}{place}:{signature}"
 
 
+def seal_openai(maker: str, encrypted: str) -> str:
+    """Encrypted reasoning of the Responses API together with the slug of its provider ("" if nobody knows it)."""
+    return f"{SEALED_BY_OPENAI}{maker}:{encrypted}"
+
+
+def open_openai(sealed: str) -> tuple[str, str] | None:
+    """(maker, encrypted reasoning) of what `seal_openai` sealed; None for anything else."""
+    if not sealed.startswith(SEALED_BY_OPENAI):
+        return None
+    maker, colon, encrypted = sealed[len(SEALED_BY_OPENAI) :].partition(":")
+    return (maker, encrypted) if colon and encrypted else None
+
+
 def family(sealed: str | None) -> str | None:
     """The family that made a signature, as far as its text tells; None if it does not."""
-    return GEMINI if sealed is not None and sealed.startswith(SEALED_BY_GEMINI) else None
+    if sealed is None:
+        return None
+    if sealed.startswith(SEALED_BY_GEMINI):
+        return GEMINI
+    return OPENAI if sealed.startswith(SEALED_BY_OPENAI) else None
 
 
 def gemini_signature(part: Thinking | RedactedThinking, calls: list[ToolCall]) -> tuple[str, str] | None:

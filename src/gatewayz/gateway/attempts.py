@@ -309,7 +309,8 @@ def _forwarded(
     dialect: Dialect, body: bytes, voice: Voice, candidate: Candidate, usual: bool
 ) -> Callable[[Usage, int], bytes]:
     def render(usage: Usage, cost: int) -> bytes:
-        return dialect.forward_answer(body, voice, usage, cost, candidate.provider.quirks, usual=usual)
+        provider = candidate.provider
+        return dialect.forward_answer(body, voice, usage, cost, provider.quirks, provider.slug, usual=usual)
 
     return render
 

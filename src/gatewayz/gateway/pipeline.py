@@ -23,6 +23,7 @@ from gatewayz.gateway.attempts import Answer, Attempts, GaveUp, OpenStream, dead
 from gatewayz.gateway.budget import Budget
 from gatewayz.gateway.counting import counted
 from gatewayz.gateway.entry import Doorkeeper, no_key
+from gatewayz.gateway.keeping import Keeping
 from gatewayz.gateway.meter import partial_usage, settled_usage
 from gatewayz.gateway.planning import Planner
 from gatewayz.gateway.ports import Call, Responder
@@ -57,6 +58,7 @@ class Rooms:
     clock: Clock
     doorkeeper: Doorkeeper
     replays: Replays
+    keeping: Keeping
     catalog: CatalogKeeper
     providers: Callable[[], Providers]
     known_slugs: frozenset[str]
@@ -142,6 +144,8 @@ class Gateway:
             await out.answer(200, replay_headers(trip, stored.content_type), stored.body)
             rooms.observe(trip, 200, None)
             return
+        if glance.framing is not None:
+            await rooms.keeping.prepare(trip, glance, glance.framing)
         found = self._resolve(trip, glance)
         await rooms.doorkeeper.permit(trip, found)
         if caller is None:
@@ -183,7 +187,7 @@ class Gateway:
         rooms = self._rooms
         loop = asyncio.get_running_loop()
         created = trip.started_at_us // US_PER_S
-        voice = Voice(found.model.id, trip.call.request_id, created, glance.include_usage)
+        voice = Voice(found.model.id, trip.call.request_id, created, glance.include_usage, glance.framing)
         return Attempts(
             upstreams=rooms.upstreams,
             breakers=rooms.breakers,
@@ -207,7 +211,8 @@ class Gateway:
         trip.unknown_events, trip.unknown_excerpt = facts.unknown_events, facts.unknown_excerpt
         body = answer.render(trip.usage, trip.cost)
         stored = self._rooms.replays.stored(trip, "application/json", body)
-        receipt = await self._settlement.charge(trip, 200, self._now(), stored)
+        kept = self._rooms.keeping.kept(trip, body) if trip.kept_input is not None else None
+        receipt = await self._settlement.charge(trip, 200, self._now(), stored, kept=kept)
         trip.mark(b"settle", self._now())
         low = receipt.balance_total if receipt is not None and receipt.low else None
         await out.answer(200, plain_headers(trip, low), body)
@@ -259,7 +264,8 @@ class Gateway:
         tail = opened.bridge.finish(trip.usage, trip.cost)
         whole = copy.whole(tail) if copy is not None else None
         stored = self._rooms.replays.stored(trip, "text/event-stream; charset=utf-8", whole)
-        await self._settlement.charge(trip, 200, self._now(), stored)
+        kept = self._rooms.keeping.kept(trip, tail) if trip.kept_input is not None else None
+        await self._settlement.charge(trip, 200, self._now(), stored, kept=kept)
         await out.send(tail, last=True)
         self._rooms.observe(trip, 200, None)
 
@@ -281,7 +287,9 @@ class Gateway:
             self._settlement.nothing_owed(trip, told.status, told.code, now_s)
         dialect, request_id = trip.call.dialect, trip.call.request_id
         if out.started:
-            voice = Voice(trip.model_id or trip.asked_for, request_id, trip.started_at_us // US_PER_S, False)
+            framing = trip.glance.framing if trip.glance else None
+            created = trip.started_at_us // US_PER_S
+            voice = Voice(trip.model_id or trip.asked_for, request_id, created, False, framing)
             await out.send(dialect.writer(voice, lambda _usage: 0).fail(told, request_id), last=True)
         else:
             await self._tell(trip, out, told)

@@ -38,7 +38,7 @@ def target_for(candidate: Candidate, model: Model) -> Target:
     native_id = upstream_id(provider.slug, offer.native_id)
     forced = force_params(provider.slug, native_id)
     default = offer.max_output_tokens or model.max_output_tokens or UNKNOWN_MAX_TOKENS
-    return Target(native_id, provider.quirks, default, forced.params, forced.unless)
+    return Target(native_id, provider.quirks, default, forced.params, forced.unless, provider.slug)
 
 
 def cap_output(glance: Glance, most: int) -> None:

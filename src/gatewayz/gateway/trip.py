@@ -38,6 +38,7 @@ class Trip:
     upstream_id: str | None = None
     unknown_events: int = 0
     unknown_excerpt: str | None = None
+    kept_input: bytes | None = None  # sealed: what an answer that is to be kept begins with
     cost: int = 0
     marks: list[tuple[bytes, float]] = field(default_factory=list)
 

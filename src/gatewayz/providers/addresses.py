@@ -10,7 +10,11 @@ from gatewayz.providers.service_accounts import AccountRules
 
 _VERSIONED = re.compile(r"/v\d+(?:(?:alpha|beta)\d*)?$")
 _NAME = re.compile(r"[\w.-]+")
-_DEFAULT_PATHS: Mapping[str, str] = MappingProxyType({"openai": "/v1", "anthropic": "/v1", "gemini": "/v1beta"})
+_DEFAULT_PATHS: Mapping[str, str] = MappingProxyType(
+    {"openai": "/v1", "anthropic": "/v1", "gemini": "/v1beta", "openai_responses": "/v1"}
+)
+# The official variables of these hold the version.
+_WITH_VERSION = frozenset({"openai", "openai_responses"})
 # How the end of an address with a model says whether a stream is wanted: (plain, streamed), and what asks for events.
 _ENDS = ((":generateContent", ":streamGenerateContent", "alt=sse"), (":rawPredict", ":streamRawPredict", ""))
 _COUNTED = "/models/{model}:rawPredict"
@@ -27,7 +31,7 @@ def chat_url(dialect: DialectName, base_url: str, *, default_path: str | None = 
     tail = CHAT_PATHS[dialect]
     if not path.endswith(tail):
         path = path or (_DEFAULT_PATHS[dialect] if default_path is None else default_path)
-        if dialect != "openai" and not _VERSIONED.search(path):
+        if dialect not in _WITH_VERSION and not _VERSIONED.search(path):
             path += _DEFAULT_PATHS[dialect]  # the official variables hold no version, even behind a proxy's prefix
         path += tail
     return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))

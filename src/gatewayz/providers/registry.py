@@ -25,7 +25,12 @@ _SIMULATED_PRIORITY = 1000
 _ANTHROPIC_VERSION = "2023-06-01"  # the version whose shapes the dialect reads
 # How a provider without a profile wants its key, by dialect: (header, scheme).
 _AUTH: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {"openai": ("Authorization", "Bearer"), "anthropic": ("x-api-key", ""), "gemini": ("x-goog-api-key", "")}
+    {
+        "openai": ("Authorization", "Bearer"),
+        "anthropic": ("x-api-key", ""),
+        "gemini": ("x-goog-api-key", ""),
+        "openai_responses": ("Authorization", "Bearer"),
+    }
 )
 
 

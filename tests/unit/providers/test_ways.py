@@ -3,7 +3,7 @@
 import pytest
 
 from gatewayz.providers.config import ConfiguredProvider
-from gatewayz.providers.profile import ProfileError, parse_profile
+from gatewayz.providers.profile import ProfileError, load_profiles, parse_profile
 from gatewayz.providers.registry import build_providers
 from gatewayz.providers.ways import Way
 
@@ -81,3 +81,31 @@ def test_under_another_dialect_the_ways_of_the_profile_mean_nothing() -> None:
 def test_a_wrong_way_is_refused(wrong: str) -> None:
     with pytest.raises(ProfileError, match=r"acme\.toml"):
         parse_profile(wrong, "acme.toml")
+
+
+@pytest.mark.parametrize(
+    ("slug", "env", "url"),
+    [
+        ("openai", {"OPENAI_API_KEY": "k"}, "https://api.openai.com/v1/responses"),
+        (
+            "azure-openai",
+            {"AZURE_OPENAI_API_KEY": "k", "AZURE_OPENAI_RESOURCE": "mine"},
+            "https://mine.openai.azure.com/openai/v1/responses",
+        ),
+        ("xai", {"XAI_API_KEY": "k"}, "https://api.x.ai/v1/responses"),
+        ("deepseek", {"DEEPSEEK_API_KEY": "k"}, "https://api.deepseek.com/responses"),
+        ("openrouter", {"OPENROUTER_API_KEY": "k"}, "https://openrouter.ai/api/v1/responses"),
+    ],
+)
+def test_providers_of_the_responses_api(slug: str, env: dict[str, str], url: str) -> None:
+    provider = build_providers(load_profiles(), env, (), simulated=False).get(slug)
+    assert provider is not None and provider.way("responses") == Way("openai_responses", url)
+
+
+def test_a_provider_may_speak_responses_only() -> None:
+    wanted = ConfiguredProvider("mine", base_url="http://localhost:9", dialect="openai_responses", api_key="k")
+    provider = build_providers({}, {}, (wanted,), simulated=False).get("mine")
+    assert provider is not None
+    way = Way("openai_responses", "http://localhost:9/v1/responses")
+    assert provider.way("chat") == provider.way("responses") == way
+    assert provider.headers["authorization"] == "Bearer k"

@@ -16,6 +16,22 @@ _BODIES: dict[str, dict[str, Any]] = {
         },
         "additionalProperties": True,
     },
+    "openai_responses": {
+        "type": "object",
+        "required": ["model"],
+        "properties": {
+            "model": {"type": "string", "description": "canonical id, alias, or provider/model"},
+            "input": {
+                "description": "what the user says, or items of a conversation; needed unless one is continued",
+                "anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "object"}}],
+            },
+            "previous_response_id": {"type": "string", "description": "a kept response of this account, to go on from"},
+            "store": {"type": "boolean", "description": "keep the response for 30 days; true unless said otherwise"},
+            "stream": {"type": "boolean"},
+            "provider": {"type": "string", "description": "use this provider only"},
+        },
+        "additionalProperties": True,
+    },
     "openai_completions": {
         "type": "object",
         "required": ["model", "prompt"],
@@ -42,6 +58,10 @@ _WORDS = {
     "/v1/chat/completions": (
         "OpenAI Chat Completions, with any model",
         "A completion, or server-sent events ending in [DONE]",
+    ),
+    "/v1/responses": (
+        "OpenAI Responses, with any model",
+        "A response, or server-sent events ending in response.completed, response.incomplete or response.failed",
     ),
     "/v1/completions": (
         "OpenAI's legacy completions, with any chat model",

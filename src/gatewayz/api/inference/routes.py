@@ -32,6 +32,7 @@ class Route:
 _CHAT = Route("openai", "/v1/chat/completions")
 _MESSAGES = Route("anthropic", "/v1/messages")
 _COUNT = Route("anthropic", "/v1/messages/count_tokens", counts=True)
+_RESPONSES = Route("openai_responses", "/v1/responses")
 _COMPLETIONS = Route("openai_completions", "/v1/completions")
 
 # The Anthropic SDK appends /v1/messages to its base URL, which may itself end in /v1.
@@ -42,6 +43,8 @@ ROUTES: Mapping[str, Route] = {
     "/v1/v1/messages": _MESSAGES,
     "/v1/messages/count_tokens": _COUNT,
     "/v1/v1/messages/count_tokens": _COUNT,
+    "/v1/responses": _RESPONSES,
+    "/responses": _RESPONSES,
     "/v1/completions": _COMPLETIONS,
     "/completions": _COMPLETIONS,
 }

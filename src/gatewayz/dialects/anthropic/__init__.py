@@ -66,7 +66,15 @@ class AnthropicMessages:
         return plain.glance_answer(body)
 
     def forward_answer(
-        self, body: bytes, voice: Voice, usage: Usage, cost_nano_usd: int, quirks: Quirks, *, usual: bool = False
+        self,
+        body: bytes,
+        voice: Voice,
+        usage: Usage,
+        cost_nano_usd: int,
+        quirks: Quirks,
+        provider: str = "",
+        *,
+        usual: bool = False,
     ) -> bytes:
         return plain.forward_answer(body, voice, usage, cost_nano_usd, quirks)
 

@@ -64,7 +64,15 @@ class OpenAIChat:
         return answer_forward.glance_answer(body)
 
     def forward_answer(
-        self, body: bytes, voice: Voice, usage: Usage, cost_nano_usd: int, quirks: Quirks, *, usual: bool = False
+        self,
+        body: bytes,
+        voice: Voice,
+        usage: Usage,
+        cost_nano_usd: int,
+        quirks: Quirks,
+        provider: str = "",
+        *,
+        usual: bool = False,
     ) -> bytes:
         return answer_forward.forward_answer(body, voice, usage, cost_nano_usd, quirks, usual=usual)
 
