@@ -13,12 +13,12 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from gatewayz import cli
 from gatewayz.api import app
-from gatewayz.api.inference.routes import ROUTES
+from gatewayz.api.inference.routes import ROUTES, Route
 from gatewayz.billing import cashier
 from gatewayz.catalog.records import OfferRecord
 from gatewayz.catalog.seed import packaged_seed, seed_records
 from gatewayz.core.errors import GatewayError, InvalidRequest
-from gatewayz.dialects import DIALECTS
+from gatewayz.dialects import CLIENT_DIALECTS, DIALECTS
 from gatewayz.infra.telemetry import CACHE_RATE, Metrics
 from gatewayz.providers.profile import Profile, load_profiles, speaker
 from gatewayz.providers.registry import default_priority
@@ -71,6 +71,16 @@ _SPEAKS = {
     "openai_completions": "OpenAI Completions (legacy)",
     "anthropic": "Anthropic Messages",
     "gemini": "Gemini generateContent",
+    "openai_embeddings": "OpenAI Embeddings",
+    "openai_moderations": "OpenAI Moderations",
+    "rerank": "Rerank, in Cohere's and Jina's form",
+    "openai_images": "OpenAI Images: generations",
+    "openai_image_edits": "OpenAI Images: edits (a form)",
+    "openai_image_variations": "OpenAI Images: variations (a form)",
+    "openai_transcriptions": "OpenAI Audio: transcriptions (a form)",
+    "openai_translations": "OpenAI Audio: translations (a form)",
+    "transcriptions_base64": "Transcriptions of a file in JSON",
+    "openai_speech": "OpenAI Audio: speech",
 }
 
 
@@ -201,13 +211,17 @@ def _places_of(profile: Profile) -> tuple[str, ...]:
     return (*profile.account.project, *profile.account.location) if profile.account is not None else ()
 
 
+def _is_for_strangers(route: Route) -> bool:
+    return not route.counts and CLIENT_DIALECTS[route.dialect].service == "chat"
+
+
 def endpoints_page() -> str:
     """Every route with who may call it."""
     inference = [
         (
             "POST",
             f"`{path}`",
-            "a key with the scope `inference`" + ("" if route.counts else "; anyone for free models"),
+            "a key with the scope `inference`" + ("; anyone for free models" if _is_for_strangers(route) else ""),
             _SPEAKS[route.dialect] + (": how many tokens a request has" if route.counts else ""),
         )
         for path, route in ROUTES.items()

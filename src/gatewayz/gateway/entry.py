@@ -61,6 +61,15 @@ class Doorkeeper:
         trip.limit_headers = (await self._limiter.admit_anonymous(trip.call.client_ip)).header_pairs()
 
 
+def key_needed(endpoint: str) -> GatewayError:
+    """The refusal of a stranger at an endpoint where no model is free."""
+    return Unauthenticated(
+        f"{endpoint} needs an API key. Send it as Authorization: Bearer gw_… or x-api-key: gw_….",
+        code="missing_api_key",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
+
+
 def no_key(model: str) -> GatewayError:
     """The refusal of a stranger who asks for a model that needs a key."""
     return Unauthenticated(

@@ -35,13 +35,20 @@ _TOKEN_PRICES = (
     ("reasoning", "reasoning"),
     ("audio_input", "audio_input"),
     ("audio_output", "audio_output"),
+    ("image_input", "image_input_tokens"),
+    ("image_output", "image_output_tokens"),
 )
+Reach = frozenset[tuple[str, str]]
 
 
 class Providers(Protocol):
     """What the page asks of the configured providers."""
 
     def active_slugs(self) -> frozenset[str]: ...
+
+    def reach(self) -> frozenset[tuple[str, str]]:
+        """Each provider that can be called with each kind of model that it can be asked for."""
+        ...
 
 
 class House(Protocol):
@@ -100,17 +107,17 @@ async def list_models(
 ) -> Response:
     """OpenAI's list with prices, limits and capabilities; Anthropic's list if the client sends `anthropic-version`."""
     house: House = request.app.state.house
-    catalog, slugs = house.catalog.current, house.providers.active_slugs()
+    catalog, reach = house.catalog.current, house.providers.reach()
     if "anthropic-version" in request.headers:
-        body = await asyncio.to_thread(_anthropic_list, catalog, slugs, limit or _ANTHROPIC_LIMIT, before_id, after_id)
+        body = await asyncio.to_thread(_anthropic_list, catalog, reach, limit or _ANTHROPIC_LIMIT, before_id, after_id)
         return _response(request, _page(body))
     filters = Filters(provider, gateway, modality, region, q, is_free, all, limit, offset)
     kept = _pages.setdefault(catalog, {})
-    page = kept.get((slugs, filters))
+    page = kept.get((reach, filters))
     if page is None:
-        page = _page(await asyncio.to_thread(_openai_list, catalog, slugs, filters))
+        page = _page(await asyncio.to_thread(_openai_list, catalog, reach, filters))
         if len(kept) < _KEPT_PAGES:
-            kept[slugs, filters] = page
+            kept[reach, filters] = page
     return _response(request, page)
 
 
@@ -119,20 +126,20 @@ async def list_models(
 async def get_model(request: Request, model_id: str) -> Response:
     """The model that an id or alias stands for. Raises NotFound `model_not_found` with near matches."""
     house: House = request.app.state.house
-    catalog, slugs = house.catalog.current, house.providers.active_slugs()
+    catalog, reach = house.catalog.current, house.providers.reach()
     found = find(catalog, model_id)
-    offers = [offer for offer in found.offers if offer.usable and offer.provider in slugs] if found else []
-    if found is None or not offers or found.model.kind not in SERVED_KINDS:
-        raise not_found(catalog, model_id, slugs)
+    offers = [o for o in found.offers if o.usable and (o.provider, found.model.kind) in reach] if found else []
+    if found is None or not offers:
+        raise not_found(catalog, model_id, house.providers.active_slugs())
     anthropic = "anthropic-version" in request.headers
     entry = _anthropic_entry(found.model, offers[0]) if anthropic else _openai_entry(found.model, offers)
     return _response(request, _page(msgspec.json.encode(entry)))
 
 
-def _openai_list(catalog: Catalog, slugs: frozenset[str], filters: Filters) -> bytes:
+def _openai_list(catalog: Catalog, reach: Reach, filters: Filters) -> bytes:
     """The matching models, by id."""
     found = []
-    for model, offers in _served(catalog, None if filters.all else slugs):
+    for model, offers in _served(catalog, None if filters.all else reach):
         offers = _matching(model, offers, filters)
         if offers:
             found.append((model, offers))
@@ -151,13 +158,15 @@ def _openai_list(catalog: Catalog, slugs: frozenset[str], filters: Filters) -> b
     )
 
 
-def _served(catalog: Catalog, slugs: frozenset[str] | None) -> Iterable[tuple[Model, list[Offer]]]:
-    """Models of the kinds that are served with their offers that may be charged, at these providers."""
+def _served(catalog: Catalog, reach: Reach | None) -> Iterable[tuple[Model, list[Offer]]]:
+    """Models of the kinds that are served with their offers that may be charged, as far as providers reach."""
     for model in catalog.models.values():
         if model.kind in SERVED_KINDS:
-            usable = [o for o in catalog.offers_of(model.id) if o.usable and (slugs is None or o.provider in slugs)]
-            if usable:
-                yield model, usable
+            offers = [offer for offer in catalog.offers_of(model.id) if offer.usable]
+            if reach is not None:
+                offers = [offer for offer in offers if (offer.provider, model.kind) in reach]
+            if offers:
+                yield model, offers
 
 
 def _matching(model: Model, offers: list[Offer], filters: Filters) -> list[Offer]:
@@ -204,6 +213,7 @@ def _openai_entry(model: Model, offers: Sequence[Offer]) -> dict[str, Any]:
         "object": "model",
         "created": model.created_at_us // US_PER_S,
         "owned_by": model.vendor,
+        "kind": model.kind,
         "name": model.name,
         "provider_slug": first.provider,
         "source_gateway": first.provider,
@@ -237,11 +247,10 @@ def _pricing(price: PriceSnapshot) -> dict[str, str]:
     return pricing | {unit: usd_text(value) for unit, value in price.units.items()}
 
 
-def _anthropic_list(
-    catalog: Catalog, slugs: frozenset[str], limit: int, before_id: str | None, after_id: str | None
-) -> bytes:
-    """Newest first. Raises InvalidRequest for a paging id that is not in the list."""
-    served = sorted(_served(catalog, slugs), key=lambda pair: (-pair[0].created_at_us, pair[0].id))
+def _anthropic_list(catalog: Catalog, reach: Reach, limit: int, before_id: str | None, after_id: str | None) -> bytes:
+    """Models that chat, newest first. Raises InvalidRequest for a paging id that is not in the list."""
+    chats = (pair for pair in _served(catalog, reach) if pair[0].kind == "chat")
+    served = sorted(chats, key=lambda pair: (-pair[0].created_at_us, pair[0].id))
     ids = [model.id for model, _ in served]
     start, end = 0, len(served)
     for name, anchor in (("after_id", after_id), ("before_id", before_id)):
