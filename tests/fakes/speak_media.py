@@ -16,7 +16,7 @@ PREFIX = "/v1"
 PATHS = frozenset(
     {
         "/embeddings", "/moderations", "/rerank", "/images/generations", "/images/edits", "/images/variations",
-        "/audio/transcriptions", "/audio/translations", "/audio/speech",
+        "/audio/transcriptions", "/audio/translations", "/audio/speech", "/embed",
     }
 )  # fmt: skip
 SOUND = bytes(range(256)) * 40
@@ -28,8 +28,8 @@ error_frame = speak_openai.error_frame
 
 def service_in(path: str) -> str | None:
     """The service at this address; None if it is none of these."""
-    tail = path.removeprefix("/v2").removeprefix("/v1")
-    return tail if tail in PATHS or tail == "/embed" or path.endswith(":batchEmbedContents") else None
+    found = next((tail for tail in PATHS if path.endswith(tail)), None)
+    return found or ("gemini" if path.endswith(":batchEmbedContents") else None)
 
 
 def form_of(body: bytes, content_type: str) -> dict[str, Any]:

@@ -312,7 +312,8 @@ class Gateway:
     def _alternatives(self, found: Resolved) -> tuple[str, ...]:
         """Models to suggest when nobody could serve this one."""
         rooms = self._rooms
-        usable = {slug for slug in rooms.providers().active_slugs() if not self._is_paused(slug)}
+        reach = rooms.providers().reach()
+        usable = {slug for slug, kind in reach if kind == found.model.kind and not self._is_paused(slug)}
         tried = {offer.provider for offer in found.offers}
         return alternatives(found.model, rooms.catalog.current, usable, tried)
 
