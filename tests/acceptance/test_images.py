@@ -4,11 +4,12 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import httpx2 as httpx
 import pytest
 
 from tests.acceptance import media_house
 from tests.acceptance.media_house import IMAGE, IMAGE_NANO, IMAGE_TOKENS, form, paid
-from tests.acceptance.spine import asked, error_of, ledger, only_record, openai_client
+from tests.acceptance.spine import asked, error_of, eventually, ledger, only_record, openai_client
 from tests.fakes.handle import FakeUpstream
 from tests.live import Customer, LiveGateway
 
@@ -222,3 +223,15 @@ def test_a_form_at_a_json_endpoint_and_the_other_way(customer: Customer) -> None
 def test_a_broken_form_is_refused(customer: Customer, cut: bytes) -> None:
     answer = customer.call("POST", "/v1/images/edits", cut, **form({})[1])
     assert (answer.status_code, error_of(answer)["code"]) == (400, "invalid_form")
+
+
+def test_who_leaves_while_an_image_is_made_pays_for_that_one(upstream: FakeUpstream, customer: Customer) -> None:
+    upstream.script("first", {"chunk_delay_s": 30})
+    asking = body(stream=True, partial_images=2, n=3)
+    headers = {"Authorization": f"Bearer {customer.key}"}
+    url = customer.gateway.base_url + PATH
+    with httpx.stream("POST", url, json=asking, headers=headers, timeout=30, verify=False) as answer:
+        assert "partial_image" in next(answer.iter_text())
+    eventually(lambda: paid(customer), "the charge", 20)
+    assert paid(customer) == [IMAGE_NANO]
+    assert eventually(lambda: upstream.journal("first")[-1]["closed_early"], "the provider's connection closes", 20)
