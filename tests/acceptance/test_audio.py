@@ -285,3 +285,10 @@ def test_mistakes_of_uploads_are_named(customer: Customer, changed: dict[str, st
     body, headers = form({"file": WAV, "model": WHISPER, **changed})
     answer = customer.call("POST", PATH, body, **headers)
     assert (answer.status_code, error_of(answer)["param"]) == (400, param)
+
+
+def test_an_error_in_the_place_of_a_file_goes_to_the_next_provider(upstream: FakeUpstream, customer: Customer) -> None:
+    upstream.script("first", {"body": '{"error":{"message":"overloaded","type":"server_error"}}'})
+    answer = customer.call("POST", "/v1/audio/speech", {"model": SPEECH, "input": "hello", "voice": "a"})
+    assert answer.content == SOUND
+    assert asked(upstream) == ["first", "second"]

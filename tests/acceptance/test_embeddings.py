@@ -223,3 +223,9 @@ def test_a_body_of_megabytes_is_served(upstream: FakeUpstream, customer: Custome
     answer = customer.call("POST", PATH, {"model": EMBED, "input": texts, "encoding_format": "float"})
     assert answer.status_code == 200
     assert len(answer.json()["data"]) == len(texts)
+
+
+def test_a_vector_too_few_is_no_answer(upstream: FakeUpstream, customer: Customer) -> None:
+    upstream.script("cohere", {"body": '{"embeddings":{"float":[[0.5]]}}'})
+    assert customer.call("POST", PATH, body(MIXED)).status_code == 200
+    assert asked(upstream) == ["cohere", "first"]

@@ -32,6 +32,19 @@ PRICES = {
     "audio_speech": {"price_usd_per_million_characters": 10},
 }
 WAV = sound(1)
+MODERATION = "openai/omni-moderation-latest"
+# Models of the packaged catalog, who serves them, and nano-USD of the request below at the packaged price.
+PACKAGED = [
+    ("embeddings", "openai/text-embedding-3-small", "openai", 10 * 20),
+    ("embeddings", "mistralai/codestral-embed", "mistral", 10 * 150),
+    ("rerank", "cohere/rerank-v3.5", "cohere", 2_000_000),
+    ("image_generations", "openai/dall-e-3", "openai", 40_000_000),
+    ("image_generations", "openai/gpt-image-2", "openai", 5_000 + 30_000 * 6_240),
+    ("transcriptions", "openai/whisper-1", "openai", 100_000),
+    ("speech", "openai/tts-1", "openai", 15_000),
+    ("speech", "openai/tts-1-hd", "openai", 30_000),
+    ("moderations", MODERATION, "openai", 0),
+]
 REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
     "embeddings": ("/v1/embeddings", {"input": ["a", "b"]}),
     "moderations": ("/v1/moderations", {"input": "a"}),
@@ -56,6 +69,7 @@ def _prefix(profile: Profile) -> str:
 
 def _config(upstream: FakeUpstream) -> str:
     texts = [spine.settings_toml(trial_credit_usd=0)]
+    texts[0] += f'free_model_allowlist = ["{MODERATION}"]\n'
     slugs = dict.fromkeys(slug for slug, _ in OFFERED)
     for slug in slugs:
         base = upstream.url(slug, _prefix(load_profiles()[slug]))
@@ -122,3 +136,19 @@ def test_base64_reaches_every_provider_that_hears_files(upstream: FakeUpstream, 
             body = {"model": f"{slug}-test/audio_transcription", "audio": text}
             assert customer.call("POST", "/v1/audio/transcriptions/base64", body).status_code == 200
             assert upstream.journal(slug)[-1]["form"]["file"]["bytes"] == len(WAV)
+
+
+@pytest.mark.parametrize(("service", "model", "slug", "nano"), PACKAGED)
+def test_models_of_the_packaged_catalog_are_served_at_their_prices(
+    upstream: FakeUpstream, gateway: LiveGateway, service: str, model: str, slug: str, nano: int
+) -> None:
+    customer = gateway.customer(5)
+    path, asking = REQUESTS[service]
+    if service == "transcriptions":
+        body, headers = form({"model": model, **asking})
+    else:
+        body, headers = json.dumps({"model": model, **asking}).encode(), {}
+    answer = customer.call("POST", path, body, **headers)
+    assert answer.status_code == 200, answer.text
+    assert upstream.journal()[-1]["persona"] == slug
+    assert sum(paid(customer)) == nano

@@ -52,6 +52,8 @@ class Planner:
         catalog, providers = self._made_for
         if catalog is not self._catalog.current or providers is not self._providers():
             self._forget()
+        if variant:  # callers make these up: what is remembered of them would push out all else
+            return passable(found.model, self._ranked(found, wish), self._is_paused)
         plan = self._plans.get((found.model.id, wish))
         if plan is None:
             plan = self._plans[(found.model.id, wish)] = self._ranked(found, wish)

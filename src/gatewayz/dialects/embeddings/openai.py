@@ -59,7 +59,7 @@ class OpenAIEmbeddings(MediaDialect):
         characters = sum(len(each) for each in inputs if isinstance(each, str))
         usage = Usage(prompt_tokens=tokens, characters=characters)
         return Glance(
-            self.name, body, fields, model, False, None, tokens, user=values.get("user"),
+            self.name, body, fields, model, False, None, tokens, n=len(inputs), user=values.get("user"),
             provider=values.get("provider"), counted=Counted(usage, usage, form=form),
         )  # fmt: skip
 
@@ -98,6 +98,11 @@ class OpenAIEmbeddings(MediaDialect):
                 "usage": {**told, "cost": json_text.usd_raw(cost_nano_usd)},
             }
         )
+
+    def completed(self, answer: Any, glance: Glance) -> Any:
+        if len(answer.vectors) != glance.n:
+            raise ValueError(f"{len(answer.vectors)} vectors for {glance.n} texts")
+        return answer
 
     def write_request(self, request: Any, target: Target) -> bytes | Encoded:
         body = {

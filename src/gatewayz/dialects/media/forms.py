@@ -49,7 +49,7 @@ def read_form(body: bytes, content_type: str) -> tuple[Part, ...]:
             param="Content-Type",
         )
     line = b"--" + boundary.encode("latin-1", "replace")
-    start = body.find(line) if body.startswith(line) else _after_break(body, line, 0)
+    start = 0 if body.startswith(line) else _delimiter(body, line, 0)
     parts: list[Part] = []
     view = memoryview(body)
     while start >= 0:
@@ -58,7 +58,7 @@ def read_form(body: bytes, content_type: str) -> tuple[Part, ...]:
             return tuple(parts)
         head_start = body.find(b"\r\n", start)
         head_end = body.find(b"\r\n\r\n", max(head_start, 0))
-        end = _after_break(body, line, head_end) if head_start >= 0 and head_end >= 0 else -1
+        end = _delimiter(body, line, head_end) if head_start >= 0 and head_end >= 0 else -1
         if end < 0 or head_end - head_start > _MAX_HEAD_BYTES or len(parts) == MAX_PARTS:
             break
         head = body[head_start + 2 : head_end + 2]
@@ -67,10 +67,13 @@ def read_form(body: bytes, content_type: str) -> tuple[Part, ...]:
     raise InvalidRequest("The form is cut off or has too many parts.", code="invalid_form")
 
 
-def _after_break(body: bytes, line: bytes, start: int) -> int:
-    """Where the next boundary begins that stands at the beginning of a line; -1 if there is none."""
-    at = body.find(b"\r\n" + line, start)
-    return at + 2 if at >= 0 else -1
+def _delimiter(body: bytes, line: bytes, start: int) -> int:
+    """Where the next boundary begins that has a line to itself; -1 if there is none."""
+    while (at := body.find(b"\r\n" + line, start)) >= 0:
+        start = at + 2 + len(line)
+        if body.startswith((b"\r\n", b"--", b" ", b"\t"), start):
+            return at + 2
+    return -1
 
 
 def _part(head: bytes, data: memoryview) -> Part:

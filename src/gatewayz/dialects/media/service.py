@@ -46,9 +46,9 @@ class MediaDialect:
 
     def look(self, body: bytes, content_type: str) -> Glance:
         """What a body asks for. Raises InvalidRequest naming the field."""
-        if content_type and not content_type.lower().startswith(JSON):
+        if content_type.lower().startswith("multipart/"):
             raise InvalidRequest(
-                f"This endpoint takes JSON, not {content_type[:100]}.",
+                "This endpoint takes JSON, not a form.",
                 code="unsupported_content_type",
                 param="Content-Type",
             )
@@ -71,7 +71,7 @@ class MediaDialect:
 
     def count(self, members: dict[str, msgspec.Raw]) -> tuple[Usage | None, bool]:
         """The usage that an answer tells, and whether it is empty. Raises ValueError for what is no answer."""
-        raise NotImplementedError
+        raise ValueError(f"{self.name} has no plain answers")
 
     def forward_request(self, glance: Glance, target: Target) -> bytes | Encoded:
         return json_text.dump(own_fields(glance, target))
