@@ -171,7 +171,7 @@ def providers_page() -> str:
         (
             f"`{profile.slug}`",
             profile.name,
-            _SPEAKS[profile.dialect],
+            _SPEAKS[profile.dialect] if profile.chats else "no chats",
             f"`{profile.base_url}`",
             _keys_of(profile),
             _names(
@@ -194,6 +194,17 @@ def providers_page() -> str:
         " catalog; local servers are asked for theirs, and others can be added with `[[models]]`.",
         _table(("slug", "name", "speaks", "address", "key", "address variables", "priority", "models"), rows),
         "Besides these, `sim` is the simulated provider inside the process (setting `simulated_provider`).",
+        "## Services beside chats",
+        "What else is asked for there, in which form and where. A provider of the dialect `openai` without a packaged profile is taken"
+        " to offer all of them at OpenAI's own paths; `services` in `[[providers]]` narrows that.",
+        _table(
+            ("slug", "service", "form", "path", "source"),
+            [
+                (f"`{profile.slug}`", f"`{service}`", f"`{rule.dialect}`", f"`{rule.path}`", rule.source)
+                for profile in profiles.values()
+                for service, rule in profile.ways.items()
+            ],
+        ),
         "## Quirks",
         "How a provider departs from its dialect. Each can be changed per provider under `[providers.quirks]`.",
         *(_quirks(profile) for profile in profiles.values() if profile.quirk_reasons),

@@ -292,3 +292,22 @@ def test_an_error_in_the_place_of_a_file_goes_to_the_next_provider(upstream: Fak
     answer = customer.call("POST", "/v1/audio/speech", {"model": SPEECH, "input": "hello", "voice": "a"})
     assert answer.content == SOUND
     assert asked(upstream) == ["first", "second"]
+
+
+def test_a_provider_that_answers_at_once_although_a_stream_was_asked_for(
+    upstream: FakeUpstream, customer: Customer
+) -> None:
+    upstream.script("first", {"body": '{"text":"all at once"}'})
+    answer = send(customer, stream="true")
+    assert (answer.headers["content-type"], answer.json()["text"]) == ("application/json", "all at once")
+    assert paid(customer) == [SECOND_NANO * 5 // 2]
+
+
+def test_a_file_that_is_asked_for_again_is_the_first_one(upstream: FakeUpstream, customer: Customer) -> None:
+    body = {"model": SPEECH, "input": "hello", "voice": "a"}
+    first, again = (customer.call("POST", "/v1/audio/speech", body, **{"X-Request-ID": "same"}) for _ in range(2))
+    assert first.content == again.content == SOUND
+    assert again.headers["content-type"] == "audio/mpeg"
+    assert again.headers["x-idempotent-replay"] == "true"
+    assert (len(paid(customer)), len(upstream.journal())) == (1, 1)
+    assert upstream.journal("first")[-1]["headers"]["accept"] == "*/*"

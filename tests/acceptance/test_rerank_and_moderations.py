@@ -7,7 +7,7 @@ import pytest
 
 from tests.acceptance import media_house
 from tests.acceptance.media_house import MODERATE, RERANK, RERANK_MIXED, RERANK_TOKENS, SEARCH_NANO, paid
-from tests.acceptance.spine import asked, error_of, ledger, only_record, openai_client
+from tests.acceptance.spine import asked, error_of, ledger, log_lines, only_record, openai_client
 from tests.fakes.handle import FakeUpstream
 from tests.live import Customer, LiveGateway
 
@@ -143,3 +143,14 @@ def test_the_default_moderation_model_is_openais(customer: Customer) -> None:
     answer = customer.call("POST", "/v1/moderations", {"input": "x"})
     assert answer.status_code == 503
     assert "omni-moderation-latest" in error_of(answer)["message"]
+
+
+def test_what_a_provider_does_not_know_is_left_out_and_named_or_refused(
+    upstream: FakeUpstream, customer: Customer, gateway: LiveGateway
+) -> None:
+    assert customer.call("POST", "/v1/rerank", query(max_tokens_per_doc=99, overlap=3)).status_code == 200
+    sent = upstream.journal("cohere")[-1]["body"]
+    assert (sent["max_tokens_per_doc"], "overlap" in sent) == (99, False)
+    assert any(line["names"] == ["overlap"] for line in log_lines(gateway, "parameters_dropped"))
+    refused = customer.call("POST", "/v1/rerank", query(rank_fields=["title"]))
+    assert (refused.status_code, error_of(refused)["param"]) == (400, "rank_fields")

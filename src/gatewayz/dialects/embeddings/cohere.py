@@ -11,13 +11,13 @@ from gatewayz.dialects.media.service import facts, inside, whole
 
 # Its models want to know what the vectors are for; documents are what most callers embed.
 _PURPOSE = "search_document"
-_PASSED = ("truncate", "max_tokens", "priority")
 
 
 class CohereEmbed(EmbeddingProvider):
     """The `ProviderDialect` of Cohere's embeddings."""
 
     name = "cohere_embed"
+    passed = ("truncate", "max_tokens", "priority")
 
     def write_request(self, request: Any, target: Target) -> bytes | Encoded:
         body: dict[str, Any] = {
@@ -28,7 +28,7 @@ class CohereEmbed(EmbeddingProvider):
         }
         if request.dimensions is not None:
             body["output_dimension"] = request.dimensions
-        return json_text.dump(body | {name: request.extra[name] for name in _PASSED if name in request.extra})
+        return json_text.dump(body | self.known(request))
 
     def read_answer(self, body: bytes) -> tuple[EmbeddingAnswer, AnswerFacts]:
         answer = json_text.load(body)

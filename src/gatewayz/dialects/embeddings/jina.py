@@ -14,13 +14,13 @@ _TASKS = {
     "classification": "classification",
     "clustering": "separation",
 }
-_PASSED = ("late_chunking", "truncate", "normalized")
 
 
 class JinaEmbeddings(EmbeddingProvider):
     """The `ProviderDialect` of Jina's embeddings."""
 
     name = "jina_embeddings"
+    passed = ("late_chunking", "truncate", "normalized")
 
     def write_request(self, request: Any, target: Target) -> bytes | Encoded:
         body: dict[str, Any] = {"model": target.native_id, "input": texts_of(request)}
@@ -28,7 +28,7 @@ class JinaEmbeddings(EmbeddingProvider):
             body["dimensions"] = request.dimensions
         if request.purpose is not None:
             body["task"] = _TASKS.get(request.purpose, request.purpose)
-        return json_text.dump(body | {name: request.extra[name] for name in _PASSED if name in request.extra})
+        return json_text.dump(body | self.known(request))
 
     def read_answer(self, body: bytes) -> tuple[EmbeddingAnswer, AnswerFacts]:
         return OPENAI_EMBEDDINGS.read_answer(body)

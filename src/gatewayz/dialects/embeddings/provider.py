@@ -4,14 +4,24 @@ from typing import Any
 
 from gatewayz.core.media import EmbeddingRequest, Vector
 from gatewayz.core.services import Service
+from gatewayz.dialects.base import Target
 from gatewayz.dialects.media.service import MediaDialect
 from gatewayz.dialects.parameters import unsupported
 
 
 class EmbeddingProvider(MediaDialect):
-    """A `ProviderDialect` of embeddings."""
+    """A `ProviderDialect` of embeddings. `passed` are further fields that it knows; others are left out and named."""
 
     service: Service = "embeddings"
+    passed: tuple[str, ...] = ()
+
+    def dropped(self, request: Any, target: Target) -> tuple[str, ...]:
+        names = {*request.extra} - {*self.passed}
+        return tuple(sorted(names | {"user"} if request.user is not None else names))
+
+    def known(self, request: EmbeddingRequest) -> dict[str, Any]:
+        """The further fields of the request that are sent."""
+        return {name: request.extra[name] for name in self.passed if name in request.extra}
 
 
 def texts_of(request: EmbeddingRequest) -> list[str]:

@@ -10,13 +10,13 @@ from gatewayz.dialects.embeddings.provider import EmbeddingProvider, texts_of
 from gatewayz.dialects.parameters import unsupported
 
 _PURPOSES = {"search_query": "query", "search_document": "document"}
-_PASSED = ("truncation", "output_dtype")
 
 
 class VoyageEmbeddings(EmbeddingProvider):
     """The `ProviderDialect` of Voyage's embeddings."""
 
     name = "voyage_embeddings"
+    passed = ("truncation", "output_dtype")
 
     def write_request(self, request: Any, target: Target) -> bytes | Encoded:
         body: dict[str, Any] = {"model": target.native_id, "input": texts_of(request)}
@@ -26,7 +26,7 @@ class VoyageEmbeddings(EmbeddingProvider):
             if request.purpose not in _PURPOSES:
                 raise unsupported("input_type", "must be search_query or search_document for this provider")
             body["input_type"] = _PURPOSES[request.purpose]
-        return json_text.dump(body | {name: request.extra[name] for name in _PASSED if name in request.extra})
+        return json_text.dump(body | self.known(request))
 
     def read_answer(self, body: bytes) -> tuple[EmbeddingAnswer, AnswerFacts]:
         return OPENAI_EMBEDDINGS.read_answer(body)

@@ -16,7 +16,7 @@ class JinaRerank(RerankProvider):
         body = common_body(request, target.native_id, "top_n")
         if request.return_documents is not None:
             body["return_documents"] = request.return_documents
-        return json_text.dump({**request.extra, **body})
+        return json_text.dump({**self.known(request), **body})
 
 
 JINA_RERANK = JinaRerank()

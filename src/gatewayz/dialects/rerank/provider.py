@@ -6,7 +6,7 @@ from gatewayz.core.media import Ranked, RerankAnswer, RerankRequest
 from gatewayz.core.services import Service
 from gatewayz.core.usage import Usage
 from gatewayz.dialects import json_text
-from gatewayz.dialects.base import AnswerFacts
+from gatewayz.dialects.base import AnswerFacts, Target
 from gatewayz.dialects.media.service import MediaDialect, facts, whole
 
 
@@ -14,6 +14,16 @@ class RerankProvider(MediaDialect):
     """A `ProviderDialect` of reranking. Answers are read in all forms: servers mix them as they please."""
 
     service: Service = "rerank"
+    passed: tuple[str, ...] | None = None  # further fields that it knows; None: whatever there is
+
+    def dropped(self, request: Any, target: Target) -> tuple[str, ...]:
+        return tuple(sorted({*request.extra} - {*self.passed})) if self.passed is not None else ()
+
+    def known(self, request: RerankRequest) -> dict[str, Any]:
+        """The further fields of the request that are sent."""
+        if self.passed is None:
+            return dict(request.extra)
+        return {name: request.extra[name] for name in self.passed if name in request.extra}
 
     def read_answer(self, body: bytes) -> tuple[RerankAnswer, AnswerFacts]:
         answer = json_text.load(body)
