@@ -195,8 +195,8 @@ def providers_page() -> str:
         _table(("slug", "name", "speaks", "address", "key", "address variables", "priority", "models"), rows),
         "Besides these, `sim` is the simulated provider inside the process (setting `simulated_provider`).",
         "## Services beside chats",
-        "What else is asked for there, in which form and where. A provider of the dialect `openai` without a packaged profile is taken"
-        " to offer all of them at OpenAI's own paths; `services` in `[[providers]]` narrows that.",
+        "What else is asked for there, in which form and where. A provider of the dialect `openai` without a packaged profile"
+        " is taken to offer all of them at OpenAI's own paths; `services` in `[[providers]]` narrows that.",
         _table(
             ("slug", "service", "form", "path", "source"),
             [

@@ -24,6 +24,7 @@ RERANK_MIXED = "acme/rerank-mixed"  # cohere, then voyage
 MODERATE = "acme/moderate"
 IMAGE = "acme/image"  # first, then second, by the image
 IMAGE_TOKENS = "acme/image-tokens"
+IMAGEN = "acme/image-mixed"  # google-ai-studio, then first
 WHISPER = "acme/whisper"  # first, then second, by the second
 TRANSCRIBE = "acme/transcribe"  # by the token
 SPEECH = "acme/speech"  # first, then second, by the character
@@ -65,6 +66,7 @@ _MODELS: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
             "price_prompt_usd_per_mtok": 5, "price_image_input_usd_per_mtok": 8, "price_image_output_usd_per_mtok": 30,
         },
     ),
+    IMAGEN: ("image", ("google-ai-studio", "first"), {"price_image_usd": 0.04}),
     WHISPER: ("audio_transcription", ("first", "second"), {"price_audio_usd_per_second": 0.0001}),
     TRANSCRIBE: (
         "audio_transcription",
@@ -90,7 +92,8 @@ def config(upstream: FakeUpstream, **settings: Any) -> str:
     for model, (kind, offers, price) in _MODELS.items():
         texts.append(f'[[models]]\nid = "{model}"\nname = "{model}"\nkind = "{kind}"\n')
         for provider in offers:
-            lines = [f'provider = "{provider}"', f'native_id = "native-{provider}"']
+            native = "imagen-9" if (provider, kind) == ("google-ai-studio", "image") else f"native-{provider}"
+            lines = [f'provider = "{provider}"', f'native_id = "{native}"']
             lines += [f"{name} = {_toml(value)}" for name, value in price.items()]
             texts.append("[[models.offers]]\n" + "\n".join(lines) + "\n")
     return "\n".join(texts)

@@ -8,7 +8,7 @@ import httpx2 as httpx
 import pytest
 
 from tests.acceptance import media_house
-from tests.acceptance.media_house import IMAGE, IMAGE_NANO, IMAGE_TOKENS, form, paid
+from tests.acceptance.media_house import IMAGE, IMAGE_NANO, IMAGE_TOKENS, IMAGEN, form, paid
 from tests.acceptance.spine import asked, error_of, eventually, ledger, only_record, openai_client
 from tests.fakes.handle import FakeUpstream
 from tests.live import Customer, LiveGateway
@@ -235,3 +235,33 @@ def test_who_leaves_while_an_image_is_made_pays_for_that_one(upstream: FakeUpstr
     eventually(lambda: paid(customer), "the charge", 20)
     assert paid(customer) == [IMAGE_NANO]
     assert eventually(lambda: upstream.journal("first")[-1]["closed_early"], "the provider's connection closes", 20)
+
+
+def test_imagen_is_asked_in_its_own_form(upstream: FakeUpstream, customer: Customer) -> None:
+    told = customer.call("POST", PATH, body(IMAGEN, n=2, size="1920x1080")).json()
+    assert len(told["data"]) == 2 and told["data"][0]["b64_json"]
+    sent = upstream.journal("google-ai-studio")[-1]
+    assert sent["path"] == "/p/google-ai-studio/v1beta/models/imagen-9:predict"
+    assert sent["body"] == {
+        "instances": [{"prompt": "a cat"}], "parameters": {"sampleCount": 2, "aspectRatio": "16:9"},
+    }  # fmt: skip
+    assert paid(customer) == [2 * IMAGE_NANO]
+
+
+@pytest.mark.parametrize(
+    "asked_for",
+    [{"quality": "hd"}, {"size": "1024x1000"}, {"n": 5}, {"response_format": "url"}, {"stream": True}],
+)
+def test_what_imagen_cannot_do_goes_to_the_next(
+    upstream: FakeUpstream, customer: Customer, asked_for: dict[str, Any]
+) -> None:
+    assert customer.call("POST", PATH, body(IMAGEN, **asked_for)).status_code == 200
+    assert asked(upstream) == ["first"]
+    pinned = customer.call("POST", PATH, body(IMAGEN, provider="google-ai-studio", **asked_for))
+    assert (pinned.status_code, error_of(pinned)["param"]) == (400, next(iter(asked_for)))
+
+
+def test_images_that_were_all_filtered_are_no_answer(upstream: FakeUpstream, customer: Customer) -> None:
+    upstream.script("google-ai-studio", {"empty": True})
+    assert customer.call("POST", PATH, body(IMAGEN)).status_code == 200
+    assert asked(upstream) == ["google-ai-studio", "first"]

@@ -40,6 +40,7 @@ PACKAGED = [
     ("rerank", "cohere/rerank-v3.5", "cohere", 2_000_000),
     ("image_generations", "openai/dall-e-3", "openai", 40_000_000),
     ("image_generations", "openai/gpt-image-2", "openai", 5_000 + 30_000 * 6_240),
+    ("image_generations", "google/imagen-4.0-generate-001", "google-ai-studio", 40_000_000),
     ("transcriptions", "openai/whisper-1", "openai", 100_000),
     ("speech", "openai/tts-1", "openai", 15_000),
     ("speech", "openai/tts-1-hd", "openai", 30_000),
@@ -67,6 +68,11 @@ def _prefix(profile: Profile) -> str:
     return urlsplit(profile.base_url).path.replace("{account_id}", "acc")
 
 
+def _native(slug: str, kind: str) -> str:
+    """The provider's name of the model; of Google's image models only Imagen is spoken to."""
+    return f"imagen-{kind}" if (slug, kind) == ("google-ai-studio", "image") else f"native-{kind}"
+
+
 def _config(upstream: FakeUpstream) -> str:
     texts = [spine.settings_toml(trial_credit_usd=0)]
     texts[0] += f'free_model_allowlist = ["{MODERATION}"]\n'
@@ -77,7 +83,7 @@ def _config(upstream: FakeUpstream) -> str:
     for slug, kind in dict.fromkeys((slug, KIND_OF[service]) for slug, service in OFFERED):
         price = "\n".join(f"{name} = {json.dumps(value)}" for name, value in PRICES[kind].items())
         texts.append(f'[[models]]\nid = "{slug}-test/{kind}"\nname = "x"\nkind = "{kind}"\n[[models.offers]]\n')
-        texts.append(f'provider = "{slug}"\nnative_id = "native-{kind}"\n{price}\n')
+        texts.append(f'provider = "{slug}"\nnative_id = "{_native(slug, kind)}"\n{price}\n')
     return "\n".join(texts)
 
 
@@ -118,7 +124,7 @@ def test_a_service_is_asked_for_where_the_profile_says(
         assert answer.json()[_MEMBERS[service]]
     profile = load_profiles()[slug]
     rule = profile.ways[service]
-    native = f"native-{KIND_OF[service]}"
+    native = _native(slug, KIND_OF[service])
     entry = upstream.journal(slug)[-1]
     root = "" if rule.from_root else f"/p/{slug}{_prefix(profile)}"
     assert entry["path"] == root + rule.path.replace("{model}", native)

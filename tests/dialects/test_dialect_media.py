@@ -150,6 +150,8 @@ def test_what_is_no_answer_is_a_value_error(dialect: str, body: bytes) -> None:
     read = MEDIA_DIALECTS[dialect].glance_answer if dialect in MEDIA_DIALECTS else found.read_answer
     if dialect.startswith("openai_trans") and not body.startswith(b"{"):
         assert MEDIA_DIALECTS[dialect].glance_answer(body).usage is None  # plain text is an answer there
+    elif dialect == "imagen_predict" and body == b"{}":
+        assert found.read_answer(body)[1].empty  # everything was filtered
     elif dialect == "openai_moderations" and body == b'{"results":[{}]}':
         assert not MEDIA_DIALECTS[dialect].glance_answer(body).empty
     else:

@@ -29,7 +29,7 @@ error_frame = speak_openai.error_frame
 def service_in(path: str) -> str | None:
     """The service at this address; None if it is none of these."""
     found = next((tail for tail in PATHS if path.endswith(tail)), None)
-    return found or ("gemini" if path.endswith(":batchEmbedContents") else None)
+    return found or ("google" if path.endswith((":batchEmbedContents", ":predict")) else None)
 
 
 def form_of(body: bytes, content_type: str) -> dict[str, Any]:
@@ -60,6 +60,9 @@ def answer(path: str, request: dict[str, Any], script: Behaviour, persona: str) 
         value: dict[str, Any] = {"embeddings": [{"values": [0.25, -0.5]} for _ in request["requests"]]}
         if script.usage is not None:
             value["usageMetadata"] = {"promptTokenCount": script.usage["prompt"]}
+    elif path.endswith(":predict"):
+        made = 0 if script.empty else request["parameters"]["sampleCount"]
+        value = {"predictions": [{"bytesBase64Encoded": PNG, "mimeType": "image/png"} for _ in range(made)]}
     elif service == "/embed":
         value = {"id": "e", "embeddings": {"float": [[0.25, -0.5] for _ in request["texts"]]}}
         if script.usage is not None:

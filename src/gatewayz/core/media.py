@@ -62,3 +62,26 @@ class RerankAnswer:
     results: tuple[Ranked, ...]
     usage: Usage | None
     id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRequest:
+    """Images to make from a text. `size` is width x height, `quality` the sender's word; None where the provider chooses.
+
+    `form` is `url` or `b64_json` where one of them is wanted. `extra` are the fields without a place here.
+    """
+
+    prompt: str
+    n: int = 1
+    size: str | None = None
+    quality: str | None = None
+    form: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageAnswer:
+    """Images as base64, in their order. `usage` counts them."""
+
+    images: tuple[str, ...]
+    usage: Usage

@@ -17,7 +17,7 @@ from gatewayz.dialects.embeddings import (
     VOYAGE_EMBEDDINGS,
 )
 from gatewayz.dialects.gemini import GEMINI
-from gatewayz.dialects.images import OPENAI_IMAGE_EDITS, OPENAI_IMAGE_VARIATIONS, OPENAI_IMAGES
+from gatewayz.dialects.images import IMAGEN_PREDICT, OPENAI_IMAGE_EDITS, OPENAI_IMAGE_VARIATIONS, OPENAI_IMAGES
 from gatewayz.dialects.media import MediaDialect
 from gatewayz.dialects.moderations import OPENAI_MODERATIONS
 from gatewayz.dialects.openai_chat import OPENAI_CHAT
@@ -31,6 +31,7 @@ _MEDIA: tuple[MediaDialect, ...] = (
 )  # fmt: skip
 _MEDIA_PROVIDERS: tuple[MediaDialect, ...] = (
     COHERE_EMBED, GEMINI_EMBED, JINA_EMBEDDINGS, VERTEX_EMBED, VOYAGE_EMBEDDINGS, COHERE_RERANK, JINA_RERANK, VOYAGE_RERANK,
+    IMAGEN_PREDICT,
 )  # fmt: skip
 
 # Spoken on both sides: between equal ones bytes are forwarded.

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from gatewayz.core.media import ImageRequest
 from gatewayz.core.services import Service
 from gatewayz.core.usage import Usage
 from gatewayz.dialects import json_text
@@ -21,6 +22,7 @@ from gatewayz.dialects.parameters import (
     out_of_range,
     read_model,
     string,
+    unsupported,
     wrong_type,
     wrong_value,
 )
@@ -33,6 +35,9 @@ _CHECKS = {
     "prompt": string, "n": integer(1, MAX_IMAGES), "size": string, "quality": string, "response_format": string,
     "stream": boolean, "partial_images": integer(0, 3), "user": string, "provider": string,
 }  # fmt: skip
+_KNOWN = frozenset(
+    {"model", "prompt", "n", "size", "quality", "response_format", "stream", "partial_images", "provider"}
+)
 _ENDINGS = frozenset({"image_generation.completed", "image_edit.completed"})
 _MANY = "many"
 
@@ -54,6 +59,28 @@ class OpenAIImages(MediaDialect):
     def count(self, members: dict[str, msgspec.Raw]) -> tuple[Usage | None, bool]:
         made = array_length(members, "data")
         return told_tokens(usage_of(members), made), made == 0
+
+    def read_request(self, glance: Glance) -> ImageRequest:
+        values = check_all(glance.fields, _CHECKS)
+        if values.get("stream"):
+            raise unsupported("stream", "cannot be asked for at this provider")
+        return ImageRequest(
+            prompt=values["prompt"],
+            n=values.get("n", 1),
+            size=values.get("size"),
+            quality=values.get("quality"),
+            form=values.get("response_format"),
+            extra={name: raw for name, raw in glance.fields.items() if name not in _KNOWN},
+        )
+
+    def write_answer(self, answer: Any, voice: Voice, usage: Usage, cost_nano_usd: int) -> bytes:
+        return json_text.dump(
+            {
+                "created": voice.created,
+                "data": [{"b64_json": each} for each in answer.images],
+                "usage": {"cost": json_text.usd_raw(cost_nano_usd)},
+            }
+        )
 
     def stream(self, voice: Voice) -> Bridge:
         return EventsForwarder(frozenset() if voice.form == _MANY else _ENDINGS, _counted)
