@@ -1,6 +1,7 @@
 """POST /v1/audio/*: files in, text out, charged by the second or the token; text in, sound out, charged by the character."""
 
 import base64
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -207,10 +208,19 @@ def test_who_cannot_pay_for_the_length_is_told_before_any_call(upstream: FakeUps
     assert len(upstream.journal()) == 1
 
 
-def test_a_stranger_is_refused_before_the_file_is_read(gateway: LiveGateway) -> None:
-    body, headers = form({"file": WAV, "model": WHISPER})
-    answer = gateway.call("POST", PATH, body, headers=headers)
-    assert (answer.status_code, error_of(answer)["code"]) == (401, "missing_api_key")
+@pytest.mark.parametrize(
+    ("key", "code"),
+    [(None, b"missing_api_key"), ("nonsense", b"invalid_api_key"), (f"gw_live_{'x' * 43}", b"invalid_api_key")],
+)
+def test_a_stranger_is_refused_before_the_file_is_sent(gateway: LiveGateway, key: str | None, code: bytes) -> None:
+    head = f"POST {PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 20000000\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    head += f"Authorization: Bearer {key}\r\n\r\n" if key else "\r\n"
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=20) as link:
+        link.sendall(head.encode())
+        told = b""
+        while b"request_id" not in told:
+            told += link.recv(65_536)
+    assert told.startswith(b"HTTP/1.1 401") and code in told
 
 
 @pytest.mark.ac("AC-9.1.6")

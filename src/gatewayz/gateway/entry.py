@@ -3,7 +3,7 @@
 from gatewayz.accounts.authenticate import Authenticator
 from gatewayz.catalog.snapshot import Resolved
 from gatewayz.core.caller import Caller
-from gatewayz.core.errors import Forbidden, GatewayError, Unauthenticated
+from gatewayz.core.errors import Forbidden, GatewayError, Unauthenticated, Unavailable
 from gatewayz.gateway.trip import Trip
 from gatewayz.policy.access import check_domain, check_ip, check_model, check_scope
 from gatewayz.policy.limits import Limiter, key_rpm
@@ -48,6 +48,13 @@ class Doorkeeper:
         rpm = key_rpm(caller.tier, caller.rpm_limit, self._settings)
         trip.limit_headers = (await self._limiter.admit_key(caller.key_id, rpm)).header_pairs()
         return caller
+
+    async def knows(self, credentials: tuple[str, ...]) -> bool:
+        """Whether these credentials are worth reading a large body for; `identify` refuses whoever they are not."""
+        try:
+            return len(credentials) == 1 and await self._authenticator.knows(credentials[0])
+        except Unavailable:
+            return False
 
     async def permit(self, trip: Trip, found: Resolved) -> None:
         """Whether this caller may use this model. Raises Forbidden, Unauthenticated (strangers), RateLimited (layer 3)."""

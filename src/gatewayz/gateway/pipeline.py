@@ -100,6 +100,10 @@ class Gateway:
         finally:
             self.in_flight -= 1
 
+    async def knows(self, credentials: tuple[str, ...]) -> bool:
+        """Whether a large body of this caller is worth reading; a body that was not is empty, and `serve` says why."""
+        return await self._rooms.doorkeeper.knows(credentials)
+
     async def count_tokens(self, call: Call, out: Responder) -> None:
         """Answers how many tokens a Messages request has. For known callers; nothing is held, charged or recorded."""
         trip = Trip(call, self._rooms.clock.now_us())
