@@ -229,3 +229,13 @@ def test_a_vector_too_few_is_no_answer(upstream: FakeUpstream, customer: Custome
     upstream.script("cohere", {"body": '{"embeddings":{"float":[[0.5]]}}'})
     assert customer.call("POST", PATH, body(MIXED)).status_code == 200
     assert asked(upstream) == ["cohere", "first"]
+
+
+def test_what_is_set_aside_covers_dense_text_and_is_exact_for_token_ids(
+    upstream: FakeUpstream, gateway: LiveGateway
+) -> None:
+    tokens = 2_000
+    exact = gateway.customer(f"{tokens * EMBED_PER_MTOK / 10**15:.9f}")
+    asking = {"model": EMBED, "input": "word" * tokens}
+    assert exact.call("POST", PATH, asking).status_code == 402
+    assert exact.call("POST", PATH, {"model": EMBED, "input": [7] * tokens}).status_code == 200

@@ -10,7 +10,7 @@ from gatewayz.dialects import json_text
 from gatewayz.dialects.base import Counted, Glance
 from gatewayz.dialects.media.service import MediaDialect, array_length, usage_of, whole
 from gatewayz.dialects.parameters import check_all, missing, string, value_of, wrong_type, wrong_value
-from gatewayz.dialects.tokens import IMAGE_TOKENS, estimate_tokens
+from gatewayz.dialects.tokens import DENSEST, IMAGE_TOKENS, estimate_tokens
 
 # What OpenAI's own endpoint takes where no model is named.
 DEFAULT_MODEL = "openai/omni-moderation-latest"
@@ -28,10 +28,10 @@ class OpenAIModerations(MediaDialect):
         values = check_all(fields, {"model": string, "provider": string})
         model = values.get("model") or DEFAULT_MODEL
         tokens = _tokens(value_of("input", fields["input"]) if "input" in fields else None)
-        usage = Usage(prompt_tokens=tokens)
+        known, most = Usage(prompt_tokens=tokens), Usage(prompt_tokens=DENSEST * tokens)
         return Glance(
             self.name, body, fields, model, False, None, tokens, provider=values.get("provider"),
-            counted=Counted(usage, usage),
+            counted=Counted(known, most),
         )  # fmt: skip
 
     def count(self, members: dict[str, msgspec.Raw]) -> tuple[Usage | None, bool]:

@@ -24,7 +24,7 @@ from gatewayz.dialects.parameters import (
     wrong_value,
 )
 from gatewayz.dialects.parameters import value_of as decoded
-from gatewayz.dialects.tokens import estimate_tokens
+from gatewayz.dialects.tokens import DENSEST, estimate_tokens
 
 # More than any provider takes; a provider's own limit is told by the provider.
 MAX_INPUTS = 100_000
@@ -57,10 +57,12 @@ class OpenAIEmbeddings(MediaDialect):
         inputs = read_inputs(decoded("input", fields["input"]) if "input" in fields else None)
         tokens = sum(len(each) if isinstance(each, tuple) else max(1, estimate_tokens(each)) for each in inputs)
         characters = sum(len(each) for each in inputs if isinstance(each, str))
-        usage = Usage(prompt_tokens=tokens, characters=characters)
+        known = Usage(prompt_tokens=tokens, characters=characters)
+        texts = tokens - sum(len(each) for each in inputs if isinstance(each, tuple))
+        most = Usage(prompt_tokens=tokens + (DENSEST - 1) * texts, characters=characters)
         return Glance(
             self.name, body, fields, model, False, None, tokens, n=len(inputs), user=values.get("user"),
-            provider=values.get("provider"), counted=Counted(usage, usage, form=form),
+            provider=values.get("provider"), counted=Counted(known, most, form=form),
         )  # fmt: skip
 
     def count(self, members: dict[str, msgspec.Raw]) -> tuple[Usage | None, bool]:

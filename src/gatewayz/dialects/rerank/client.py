@@ -24,7 +24,7 @@ from gatewayz.dialects.parameters import (
     value_of,
     wrong_type,
 )
-from gatewayz.dialects.tokens import estimate_tokens
+from gatewayz.dialects.tokens import DENSEST, estimate_tokens
 
 MAX_DOCUMENTS = 10_000
 # Cohere bills a search for a query with up to 100 documents; longer documents are cut, and each piece is one.
@@ -59,7 +59,7 @@ class Rerank(MediaDialect):
         tokens = query_tokens * len(documents) + sum(lengths)
         pieces = sum(max(1, -(-(query_tokens + each) // TOKENS_PER_DOCUMENT)) for each in lengths)
         known = Usage(prompt_tokens=tokens, searches=-(-len(documents) // DOCUMENTS_PER_SEARCH))
-        most = Usage(prompt_tokens=tokens, searches=-(-pieces // DOCUMENTS_PER_SEARCH))
+        most = Usage(prompt_tokens=DENSEST * tokens, searches=-(-pieces // DOCUMENTS_PER_SEARCH))
         return Glance(
             self.name, body, fields, model, False, None, tokens, provider=values.get("provider"),
             counted=Counted(known, most),
