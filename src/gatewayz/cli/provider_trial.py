@@ -46,11 +46,8 @@ def choose(
     """The model to try a provider with: the one that is `wanted`, else the cheapest of the catalog that it lists.
 
     `listed` are the provider's own names as it told them, None if it did not. A wanted name that the catalog does not have
-    there is taken for the provider's own. None: nothing is wanted and nothing is known to be there,
-    or the provider does not chat.
+    there is taken for the provider's own. None: nothing is wanted and nothing is known to be there.
     """
-    if not provider.chats:
-        return None
     if wanted is not None:
         for offer in _offers(catalog, provider):
             if wanted.lower() in (offer.model_id.lower(), offer.native_id.lower()):
