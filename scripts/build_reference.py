@@ -13,12 +13,12 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from gatewayz import cli
 from gatewayz.api import app
-from gatewayz.api.inference.routes import ROUTES
+from gatewayz.api.inference.routes import ROUTES, Route
 from gatewayz.billing import cashier
 from gatewayz.catalog.records import OfferRecord
 from gatewayz.catalog.seed import packaged_seed, seed_records
 from gatewayz.core.errors import GatewayError, InvalidRequest
-from gatewayz.dialects import DIALECTS
+from gatewayz.dialects import CLIENT_DIALECTS, DIALECTS
 from gatewayz.infra.telemetry import CACHE_RATE, Metrics
 from gatewayz.providers.feed_shapes import NO_FEED
 from gatewayz.providers.profile import Profile, load_profiles, speaker
@@ -75,6 +75,16 @@ _SPEAKS = {
     "openai_responses": "OpenAI Responses",
     "anthropic": "Anthropic Messages",
     "gemini": "Gemini generateContent",
+    "openai_embeddings": "OpenAI Embeddings",
+    "openai_moderations": "OpenAI Moderations",
+    "rerank": "Rerank, in Cohere's and Jina's form",
+    "openai_images": "OpenAI Images: generations",
+    "openai_image_edits": "OpenAI Images: edits (a form)",
+    "openai_image_variations": "OpenAI Images: variations (a form)",
+    "openai_transcriptions": "OpenAI Audio: transcriptions (a form)",
+    "openai_translations": "OpenAI Audio: translations (a form)",
+    "transcriptions_base64": "Transcriptions of a file in JSON",
+    "openai_speech": "OpenAI Audio: speech",
 }
 
 
@@ -165,7 +175,7 @@ def providers_page() -> str:
         (
             f"`{profile.slug}`",
             profile.name,
-            _SPEAKS[profile.dialect],
+            _SPEAKS[profile.dialect] if profile.chats else "no chats",
             f"`{profile.base_url}`",
             _keys_of(profile),
             _names(
@@ -206,6 +216,17 @@ def providers_page() -> str:
                 if profile.feed is not None
             ],
         ),
+        "## Services beside chats",
+        "What else is asked for there, in which form and where. A provider of the dialect `openai` without a packaged profile"
+        " is taken to offer all of them at OpenAI's own paths; `services` in `[[providers]]` narrows that.",
+        _table(
+            ("slug", "service", "form", "path", "source"),
+            [
+                (f"`{profile.slug}`", f"`{service}`", f"`{rule.dialect}`", f"`{rule.path}`", rule.source)
+                for profile in profiles.values()
+                for service, rule in profile.ways.items()
+            ],
+        ),
         "## Quirks",
         "How a provider departs from its dialect. Each can be changed per provider under `[providers.quirks]`.",
         *(_quirks(profile) for profile in profiles.values() if profile.quirk_reasons),
@@ -223,13 +244,17 @@ def _places_of(profile: Profile) -> tuple[str, ...]:
     return (*profile.account.project, *profile.account.location) if profile.account is not None else ()
 
 
+def _is_for_strangers(route: Route) -> bool:
+    return not route.counts and CLIENT_DIALECTS[route.dialect].service == "chat"
+
+
 def endpoints_page() -> str:
     """Every route with who may call it."""
     inference = [
         (
             "POST",
             f"`{path}`",
-            "a key with the scope `inference`" + ("" if route.counts else "; anyone for free models"),
+            "a key with the scope `inference`" + ("; anyone for free models" if _is_for_strangers(route) else ""),
             _SPEAKS[route.dialect] + (": how many tokens a request has" if route.counts else ""),
         )
         for path, route in ROUTES.items()

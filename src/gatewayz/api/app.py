@@ -66,7 +66,12 @@ def build_app(house: Any) -> Dispatcher:
 
     errors.install(pages)
     pages.state.paths = [*templates, *ROUTES]
-    inference = Inference(house.gateway, round(house.settings.body_limit_mb * 1_000_000), house.alarms)
+    inference = Inference(
+        house.gateway,
+        round(house.settings.body_limit_mb * 1_000_000),
+        round(house.settings.audio_limit_mb * 1_000_000),
+        house.alarms,
+    )
     return Dispatcher(house, inference, pages, templates)
 
 

@@ -13,6 +13,9 @@ from gatewayz.catalog.offers import Offer, is_operators
 from gatewayz.catalog.suggest import NearMatches
 from gatewayz.providers.profile import speaker
 
+# Each provider that can be called with each kind of model that it can be asked for.
+Reach = frozenset[tuple[str, str]]
+
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
@@ -61,6 +64,10 @@ class Catalog:
     def served_by(self, model_id: str, providers: Container[str]) -> tuple[Offer, ...]:
         """Its offers that may be charged at one of these providers."""
         return tuple(offer for offer in self.offers_of(model_id) if offer.usable and offer.provider in providers)
+
+    def within(self, model: Model, reach: Reach) -> tuple[Offer, ...]:
+        """Its offers that may be charged, at providers that can be asked for models of its kind."""
+        return tuple(o for o in self.offers_of(model.id) if o.usable and (o.provider, model.kind) in reach)
 
     def provider_named(self, word: str) -> str | None:
         """The slug of a provider by slug or by another tool's spelling of it; None if it is none."""

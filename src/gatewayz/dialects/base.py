@@ -6,6 +6,8 @@ Two ways through:
 - *forward*: client and provider speak the same dialect. The body travels as bytes with the model name swapped (and
   usage asked for); the answer travels as bytes with a meter listening.
 - *translate*: `read_request` -> canonical -> `write_request`, and back through `StreamReader` / `StreamWriter`.
+
+The canonical form is that of the service: `core/chat.py` for chats, `core/media.py` for the others.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,16 +16,36 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from gatewayz.core.chat import ChatAnswer, ChatRequest
 from gatewayz.core.errors import GatewayError
 from gatewayz.core.services import Service
 from gatewayz.core.stream import StreamError, StreamEvent
-from gatewayz.core.usage import Usage
+from gatewayz.core.usage import NOTHING, Usage
 
 EXCERPT_BYTES = 200
 
 Need = Literal["tools", "vision", "audio", "documents", "json_object", "json_schema", "logprobs", "n", "reasoning"]
 Price = Callable[[Usage], int]  # nano-USD of a usage at the pinned price
+
+
+class Encoded(msgspec.Struct, frozen=True):
+    """A body that is not JSON, and what it is."""
+
+    data: bytes
+    content_type: str
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """What a request for a service beside chats consumes, as far as the request itself tells.
+
+    `known` is charged where the provider is silent, `most` is set aside. `variant` decides the price (`quality/size` of an
+    image). `form` is how the client wants the answer, in its dialect's words. `parts` are the parts of a form.
+    """
+
+    known: Usage = NOTHING
+    most: Usage = NOTHING
+    variant: str = ""
+    form: str = ""
+    parts: tuple[Any, ...] = ()
 
 
 @dataclass(slots=True)
@@ -48,7 +70,8 @@ class Glance:
 
     `fields` are the top-level members of the body as untouched bytes. `prompt_tokens` is an estimate. `needs` are the
     abilities without which an offer must not be used. `include_usage`: the client asked for a usage chunk.
-    `max_tokens` is what will be sent upstream: lower it (or set it) here to put a ceiling on an answer.
+    `max_tokens` is what will be sent upstream: lower it (or set it) here to put a ceiling on an answer. `counted` is None
+    for chats. `events`: a stream comes as server-sent events, else as the bytes of a file.
     """
 
     dialect: str
@@ -64,6 +87,8 @@ class Glance:
     user: str | None = None
     provider: Any = None  # the gateway's own `provider` member, decoded; never sent upstream
     framing: Framing | None = None
+    counted: Counted | None = None
+    events: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,13 +239,17 @@ class StreamWriter(Protocol):
 
 
 class Voice(msgspec.Struct, frozen=True):
-    """How the answer must look to this client: the model name it is shown, and what it asked for."""
+    """How the answer must look to this client: the model name it is shown, and what it asked for.
+
+    `form` is as in `Counted`.
+    """
 
     model: str
     request_id: str
     created: int
     include_usage: bool
     framing: Framing | None = None
+    form: str = ""
 
 
 class ClientDialect(Protocol):
@@ -236,11 +265,11 @@ class ClientDialect(Protocol):
         """Raises InvalidRequest naming the field for whatever this dialect's own API would refuse at first sight."""
         ...
 
-    def read_request(self, glance: Glance) -> ChatRequest:
+    def read_request(self, glance: Glance) -> Any:
         """The whole request in canonical form. Raises InvalidRequest naming the field."""
         ...
 
-    def write_answer(self, answer: ChatAnswer, voice: Voice, usage: Usage, cost_nano_usd: int) -> bytes:
+    def write_answer(self, answer: Any, voice: Voice, usage: Usage, cost_nano_usd: int) -> bytes:
         """A plain answer for a client, with `usage.cost`."""
         ...
 
@@ -258,18 +287,18 @@ class ProviderDialect(Protocol):
 
     name: str
 
-    def write_request(self, request: ChatRequest, target: Target) -> bytes:
+    def write_request(self, request: Any, target: Target) -> bytes | Encoded:
         """The body for a provider. Raises InvalidRequest naming the field that cannot be said in this dialect."""
         ...
 
-    def dropped(self, request: ChatRequest, target: Target) -> tuple[str, ...]:
+    def dropped(self, request: Any, target: Target) -> tuple[str, ...]:
         """Names of the caller's parameters that this target will not receive, for the log.
 
         What would change the meaning is never in here: it is refused by `write_request`.
         """
         ...
 
-    def read_answer(self, body: bytes) -> tuple[ChatAnswer, AnswerFacts]:
+    def read_answer(self, body: bytes) -> tuple[Any, AnswerFacts]:
         """A plain answer in canonical form. Raises ValueError if these bytes are none (an error in HTTP 200)."""
         ...
 
@@ -285,12 +314,12 @@ class ProviderDialect(Protocol):
 class Dialect(ClientDialect, ProviderDialect, Protocol):
     """A dialect that is spoken on both sides, so that what one side says can be forwarded to the other."""
 
-    def forward_request(self, glance: Glance, target: Target) -> bytes:
+    def forward_request(self, glance: Glance, target: Target) -> bytes | Encoded:
         """The client's own body: model name swapped, usage asked for, gateway fields removed, quirks applied."""
         ...
 
-    def dropped(self, request: "Glance | ChatRequest", target: Target) -> tuple[str, ...]:
-        """As of a `ProviderDialect`; a `Glance` is asked about before forwarding, a `ChatRequest` before it is written."""
+    def dropped(self, request: Any, target: Target) -> tuple[str, ...]:
+        """As of a `ProviderDialect`; a `Glance` is asked about before forwarding, else what is to be written."""
         ...
 
     def glance_answer(self, body: bytes) -> AnswerFacts:

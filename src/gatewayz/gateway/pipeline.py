@@ -16,15 +16,16 @@ from gatewayz.catalog.keeper import CatalogKeeper
 from gatewayz.catalog.resolve import pin, resolve
 from gatewayz.catalog.snapshot import Resolved
 from gatewayz.core.errors import GatewayError, InternalError, InvalidRequest
-from gatewayz.core.services import KIND_OF
+from gatewayz.core.services import CHATS, KIND_OF
 from gatewayz.dialects.anthropic.count_tokens import glance_count
 from gatewayz.dialects.base import Glance, Voice
+from gatewayz.dialects.media import MediaDialect
 from gatewayz.gateway.attempts import Answer, Attempts, GaveUp, OpenStream, deadline_error
 from gatewayz.gateway.budget import Budget
 from gatewayz.gateway.counting import counted
-from gatewayz.gateway.entry import Doorkeeper, no_key
+from gatewayz.gateway.entry import Doorkeeper, key_needed, no_key
 from gatewayz.gateway.keeping import Keeping
-from gatewayz.gateway.meter import partial_usage, settled_usage
+from gatewayz.gateway.meter import final_usage, unfinished_usage
 from gatewayz.gateway.planning import Planner
 from gatewayz.gateway.ports import Call, Responder
 from gatewayz.gateway.quote import cap_output, ceiling_of
@@ -34,6 +35,7 @@ from gatewayz.gateway.settlement import Settlement
 from gatewayz.gateway.staying import Staying
 from gatewayz.gateway.telling import error_headers, plain_headers, replay_headers, stream_headers
 from gatewayz.gateway.trip import CLIENT_CLOSED, Trip
+from gatewayz.gateway.understanding import understood
 from gatewayz.infra.alarms import Alarms
 from gatewayz.infra.clock import US_PER_S, Clock
 from gatewayz.providers.client import Upstreams
@@ -100,6 +102,10 @@ class Gateway:
         finally:
             self.in_flight -= 1
 
+    async def knows(self, credentials: tuple[str, ...]) -> bool:
+        """Whether a large body of this caller is worth reading; a body that was not is empty, and `serve` says why."""
+        return await self._rooms.doorkeeper.knows(credentials)
+
     async def count_tokens(self, call: Call, out: Responder) -> None:
         """Answers how many tokens a Messages request has. For known callers; nothing is held, charged or recorded."""
         trip = Trip(call, self._rooms.clock.now_us())
@@ -124,7 +130,7 @@ class Gateway:
             raise no_key(glance.model[:200])
         found = self._resolve(trip, glance)
         await rooms.doorkeeper.permit(trip, found)
-        first = self._planner.plan(found, glance.needs, trip.call.dialect.service).candidates[0]
+        first = self._planner.plan(found, glance, trip.call.dialect.service).candidates[0]
         target = self._planner.target(first, found)
         return await counted(rooms.upstreams, call, glance, first, target, rooms.settings.first_token_timeout_s)
 
@@ -138,7 +144,13 @@ class Gateway:
         rooms, call = self._rooms, trip.call
         caller = await rooms.doorkeeper.identify(trip)
         trip.mark(b"auth", self._now())
-        glance = trip.glance = call.dialect.glance(call.body)
+        dialect = call.dialect
+        if isinstance(dialect, MediaDialect):
+            if caller is None:
+                raise key_needed(call.endpoint)
+            glance = trip.glance = await understood(dialect, call, round(rooms.settings.audio_limit_mb * 1_000_000))
+        else:
+            glance = trip.glance = dialect.glance(call.body)
         stored = await rooms.replays.claim(trip)
         if stored is not None:
             await out.answer(200, replay_headers(trip, stored.content_type), stored.body)
@@ -150,7 +162,9 @@ class Gateway:
         await rooms.doorkeeper.permit(trip, found)
         if caller is None:
             cap_output(glance, rooms.settings.anonymous_max_tokens)
-        route = rooms.staying.ordered(trip, glance, self._planner.plan(found, glance.needs, trip.call.dialect.service))
+        route = self._planner.plan(found, glance, dialect.service)
+        if dialect.service in CHATS:
+            route = rooms.staying.ordered(trip, glance, route)
         trip.mark(b"plan", self._now())
         if caller is not None:
             amount = ceiling_of(route, glance, found.model)
@@ -187,7 +201,10 @@ class Gateway:
         rooms = self._rooms
         loop = asyncio.get_running_loop()
         created = trip.started_at_us // US_PER_S
-        voice = Voice(found.model.id, trip.call.request_id, created, glance.include_usage, glance.framing)
+        form = glance.counted.form if glance.counted is not None else ""
+        voice = Voice(
+            found.model.id, trip.call.request_id, created, glance.include_usage, framing=glance.framing, form=form
+        )
         return Attempts(
             upstreams=rooms.upstreams,
             breakers=rooms.breakers,
@@ -204,23 +221,27 @@ class Gateway:
 
     async def _answer(self, trip: Trip, out: Responder, glance: Glance, answer: Answer) -> None:
         facts = answer.facts
-        trip.usage = settled_usage(facts.usage, glance.prompt_tokens, facts.output_chars)
+        trip.usage = final_usage(glance, facts.usage, facts.output_chars, answer.candidate.offer.price)
         trip.cost = self._settlement.price(answer.candidate, trip.usage)
         trip.finish, trip.upstream_id = facts.native_finish or facts.finish, facts.upstream_id
         self._rooms.staying.served(trip, trip.usage)
         trip.unknown_events, trip.unknown_excerpt = facts.unknown_events, facts.unknown_excerpt
-        body = answer.render(trip.usage, trip.cost)
-        stored = self._rooms.replays.stored(trip, "application/json", body)
+        if answer.is_large:
+            body = await asyncio.to_thread(answer.render, trip.usage, trip.cost)
+        else:
+            body = answer.render(trip.usage, trip.cost)
+        stored = self._rooms.replays.stored(trip, answer.content_type, body)
         kept = self._rooms.keeping.kept(trip, body) if trip.kept_input is not None else None
         receipt = await self._settlement.charge(trip, 200, self._now(), stored, kept=kept)
         trip.mark(b"settle", self._now())
         low = receipt.balance_total if receipt is not None and receipt.low else None
-        await out.answer(200, plain_headers(trip, low), body)
+        await out.answer(200, plain_headers(trip, low, answer.content_type), body)
         self._rooms.observe(trip, 200, None)
 
     async def _stream(self, trip: Trip, out: Responder, glance: Glance, opened: OpenStream, deadline_s: float) -> None:
         try:
-            await out.open(stream_headers(trip, trip.hold.balance_total if trip.hold and trip.hold.low else None))
+            low = trip.hold.balance_total if trip.hold and trip.hold.low else None
+            await out.open(stream_headers(trip, low, opened.content_type))
         except asyncio.CancelledError:
             opened.permit.success()
             opened.reply.close()
@@ -241,15 +262,16 @@ class Gateway:
                 await self._charge_partial(trip, glance, opened, done, CLIENT_CLOSED, "client_closed")
             case Ending.UNPAID if done.error is not None:
                 await self._charge_partial(trip, glance, opened, done, done.error.status, done.error.code)
-                await out.send(opened.bridge.fail(done.error, trip.call.request_id), last=True)
+                await _say_failed(out, opened, done.error, trip.call.request_id)
             case _:
                 error = done.error or deadline_error(trip.asked_for)
                 await self._settlement.refund(trip, error.status, error.code, self._now())
-                await out.send(opened.bridge.fail(error, trip.call.request_id), last=True)
+                await _say_failed(out, opened, error, trip.call.request_id)
                 self._rooms.observe(trip, error.status, error.code)
 
     def _budget(self, trip: Trip, glance: Glance, opened: OpenStream) -> Budget | None:
-        if trip.caller is None or trip.hold is None or trip.hold.ref.amount == 0:
+        # What is counted beforehand cannot outgrow what was set aside.
+        if trip.caller is None or trip.hold is None or trip.hold.ref.amount == 0 or glance.counted is not None:
             return None
         price = partial(self._settlement.price, opened.candidate)
         return Budget(self._rooms.cashier, trip.caller, trip.ledger_id, trip.hold, glance.prompt_tokens, price)
@@ -258,12 +280,12 @@ class Gateway:
         self, trip: Trip, out: Responder, glance: Glance, opened: OpenStream, copy: Copy | None
     ) -> None:
         facts = opened.bridge.facts
-        trip.usage = settled_usage(facts.usage, glance.prompt_tokens, facts.output_chars)
+        trip.usage = final_usage(glance, facts.usage, facts.output_chars, opened.candidate.offer.price)
         trip.cost = self._settlement.price(opened.candidate, trip.usage)
         self._rooms.staying.served(trip, trip.usage)
         tail = opened.bridge.finish(trip.usage, trip.cost)
         whole = copy.whole(tail) if copy is not None else None
-        stored = self._rooms.replays.stored(trip, "text/event-stream; charset=utf-8", whole)
+        stored = self._rooms.replays.stored(trip, opened.content_type, whole)
         kept = self._rooms.keeping.kept(trip, tail) if trip.kept_input is not None else None
         await self._settlement.charge(trip, 200, self._now(), stored, kept=kept)
         await out.send(tail, last=True)
@@ -272,7 +294,9 @@ class Gateway:
     async def _charge_partial(
         self, trip: Trip, glance: Glance, opened: OpenStream, done: Relayed, status: int, code: str
     ) -> None:
-        trip.usage = partial_usage(done.facts.usage, glance.prompt_tokens, done.facts.output_chars)
+        if glance.counted is not None:
+            opened.bridge.close()  # measures what came until here
+        trip.usage = unfinished_usage(glance, done.facts.usage, done.facts.output_chars, opened.candidate.offer.price)
         self._rooms.staying.served(trip, trip.usage)
         trip.cost = self._settlement.price(opened.candidate, trip.usage)
         await self._settlement.charge(trip, status, self._now(), code=code)
@@ -303,7 +327,8 @@ class Gateway:
     def _alternatives(self, found: Resolved) -> tuple[str, ...]:
         """Models to suggest when nobody could serve this one."""
         rooms = self._rooms
-        usable = {slug for slug in rooms.providers().active_slugs() if not self._is_paused(slug)}
+        reach = rooms.providers().reach()
+        usable = {slug for slug, kind in reach if kind == found.model.kind and not self._is_paused(slug)}
         tried = {offer.provider for offer in found.offers}
         return alternatives(found.model, rooms.catalog.current, usable, tried)
 
@@ -316,6 +341,15 @@ def _open_early(trip: Trip, out: Responder) -> None:
     task = asyncio.get_running_loop().create_task(out.open(stream_headers(trip, None)))
     _EARLY.add(task)
     task.add_done_callback(_EARLY.discard)
+
+
+async def _say_failed(out: Responder, opened: OpenStream, error: GatewayError, request_id: str) -> None:
+    """Ends a stream with the error in the client's words; a file, inside which nothing can be said, is cut off."""
+    told = opened.bridge.fail(error, request_id)
+    if told:
+        await out.send(told, last=True)
+    else:
+        await out.cut()
 
 
 _EARLY: set[asyncio.Task[None]] = set()

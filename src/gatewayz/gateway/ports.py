@@ -17,7 +17,8 @@ HeaderPairs = list[tuple[bytes, bytes]]
 class Call(msgspec.Struct, frozen=True):
     """One request as it arrived. `claimed_id` is the client's own X-Request-ID or Idempotency-Key, None without one.
 
-    `credentials` are the distinct key values found (Authorization, x-api-key). `received_s` is monotonic.
+    `credentials` are the distinct key values found (Authorization, x-api-key). `received_s` is monotonic. `content_type` is
+    what the client says of the body.
     """
 
     dialect: ClientDialect
@@ -32,6 +33,7 @@ class Call(msgspec.Struct, frozen=True):
     origin: str | None
     received_s: float
     passthrough_headers: Mapping[str, str]
+    content_type: str = "application/json"
 
 
 class Responder(Protocol):
@@ -57,4 +59,8 @@ class Responder(Protocol):
 
     async def send(self, data: bytes, *, last: bool = False) -> None:
         """Sends a part of the stream; waits while the client reads too slowly."""
+        ...
+
+    async def cut(self) -> None:
+        """Ends a started answer so that the client sees that it is not complete: the connection is closed."""
         ...

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from gatewayz.billing.pricing import ceiling
+from gatewayz.billing.pricing import ceiling, cost
 from gatewayz.catalog.models import Model
 from gatewayz.catalog.transforms import force_params, upstream_id
 from gatewayz.dialects.base import Glance, Target
@@ -25,6 +25,9 @@ def output_limit(glance: Glance, model: Model, candidate: Candidate) -> int:
 
 def ceiling_of(plan: Plan, glance: Glance, model: Model) -> int:
     """Nano-USD to set aside: the dearest way through the plan, so that failover never needs more."""
+    if glance.counted is not None:
+        most = glance.counted.most
+        return max(cost(each.offer.price, most) for each in plan.candidates if each.offer.price is not None)
     return max(
         ceiling(candidate.offer.price, glance.prompt_tokens, output_limit(glance, model, candidate), glance.n)
         for candidate in plan.candidates

@@ -56,13 +56,14 @@ class Active(Protocol):
 class Wish:
     """What the request demands of an offer: hard needs, a pinned provider, and the provider that comes first if it can.
 
-    `service` is what is asked for, see `core/services.py`.
+    `service` is what is asked for, see `core/services.py`; `variant` what decides its price (`quality/size` of images).
     """
 
     needs: frozenset[str]
     pin: str | None = None
     preferred: str | None = None
     service: Service = "chat"
+    variant: str = ""
 
 
 def plan(
@@ -150,7 +151,7 @@ def _rank(candidate: Candidate, preferred_slug: str | None) -> tuple[int, int, i
     preferred = 0 if provider.slug == preferred_slug else 1
     deprecated = 0 if offer.status == "active" else 1
     price = offer.price
-    dearness = price.prompt + price.completion if price else 0
+    dearness = (price.prompt + price.completion or sum(price.units.values())) if price else 0
     return (preferred, deprecated, provider.priority, offer.priority, dearness, offer.native_id)
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from gatewayz.dialects import PROVIDER_DIALECTS
 from gatewayz.providers.config import ConfiguredProvider
 from gatewayz.providers.profile import ProfileError, load_profiles, parse_profile
 from gatewayz.providers.registry import build_providers
@@ -109,3 +110,42 @@ def test_a_provider_may_speak_responses_only() -> None:
     way = Way("openai_responses", "http://localhost:9/v1/responses")
     assert provider.way("chat") == provider.way("responses") == way
     assert provider.headers["authorization"] == "Bearer k"
+
+
+def test_a_provider_of_openais_dialect_without_a_profile_is_taken_to_offer_everything_at_openais_paths() -> None:
+    configured = ConfiguredProvider("own", base_url="http://localhost:9/v1", dialect="openai")
+    provider = build_providers({}, {}, [configured], simulated=False).get("own")
+    assert provider is not None
+    assert provider.way("embeddings") == Way("openai_embeddings", "http://localhost:9/v1/embeddings")
+    assert provider.way("transcriptions") == Way("openai_transcriptions", "http://localhost:9/v1/audio/transcriptions")
+    other = ConfiguredProvider("own", base_url="http://localhost:9", dialect="anthropic")
+    provider = build_providers({}, {}, [other], simulated=False).get("own")
+    assert provider is not None and not provider.ways
+
+
+def test_services_narrow_what_a_provider_is_asked_for() -> None:
+    configured = ConfiguredProvider("own", base_url="http://localhost:9/v1", services=("embeddings",))
+    providers = build_providers({}, {}, [configured], simulated=False)
+    provider = providers.get("own")
+    assert provider is not None
+    assert [service for service in ("chat", "responses", "embeddings", "speech") if provider.way(service)] == [
+        "embeddings"
+    ]
+    assert providers.reach() == {("own", "embedding")}
+
+
+def test_a_profile_may_have_no_chats() -> None:
+    text = PROFILE.replace('env = ["ACME_API_KEY"]', 'env = ["ACME_API_KEY"]\nchats = false')
+    profile = parse_profile(text, "acme.toml")
+    provider = build_providers({"acme": profile}, {"ACME_API_KEY": "k"}, [], simulated=False).get("acme")
+    assert provider is not None
+    assert (provider.way("chat"), provider.way("responses")) == (None, None)
+    assert provider.way("embeddings") == Way("openai_embeddings", "https://api.acme.example/openai/v1/embeddings")
+
+
+def test_every_way_of_every_profile_speaks_a_dialect_of_its_service() -> None:
+    for profile in load_profiles().values():
+        for service, rule in profile.ways.items():
+            dialect = PROVIDER_DIALECTS[rule.dialect]
+            assert getattr(dialect, "service", None) == service, (profile.slug, service)
+            assert rule.source

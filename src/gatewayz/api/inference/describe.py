@@ -4,6 +4,29 @@ from typing import Any
 
 from gatewayz.api.inference.routes import ROUTES, Route
 
+_MODEL = {"type": "string", "description": "canonical id, alias, or provider/model"}
+_FILE = {"type": "string", "format": "binary"}
+_SOUND: dict[str, Any] = {
+    "response_format": {"type": "string", "enum": ["json", "text", "srt", "verbose_json", "vtt", "diarized_json"]},
+    "language": {"type": "string"},
+    "prompt": {"type": "string"},
+    "temperature": {"type": "number"},
+}
+_FORMS = frozenset({"openai_image_edits", "openai_image_variations", "openai_transcriptions", "openai_translations"})
+_STREAMED = frozenset(
+    {"openai", "openai_completions", "anthropic", "openai_images", "openai_image_edits", "openai_transcriptions"}
+)
+
+
+def _object(required: list[str], **properties: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": required,
+        "properties": {"model": _MODEL, **properties},
+        "additionalProperties": True,
+    }
+
+
 _BODIES: dict[str, dict[str, Any]] = {
     "openai": {
         "type": "object",
@@ -42,6 +65,46 @@ _BODIES: dict[str, dict[str, Any]] = {
         },
         "additionalProperties": True,
     },
+    "openai_embeddings": _object(
+        ["model", "input"],
+        input={"description": "a text, a list of texts, or token ids"},
+        encoding_format={"type": "string", "enum": ["float", "base64"]},
+        dimensions={"type": "integer", "minimum": 1},
+        input_type={"type": "string", "description": "search_query, search_document, classification, clustering"},
+    ),
+    "openai_moderations": _object(["input"], input={"description": "a text, a list of texts, or text and image parts"}),
+    "rerank": _object(
+        ["model", "query", "documents"],
+        query={"type": "string", "minLength": 1},
+        documents={"type": "array", "minItems": 1, "items": {"anyOf": [{"type": "string"}, {"type": "object"}]}},
+        top_n={"type": "integer", "minimum": 1},
+        return_documents={"type": "boolean"},
+    ),
+    "openai_images": _object(
+        ["model", "prompt"],
+        prompt={"type": "string", "minLength": 1},
+        n={"type": "integer", "minimum": 1, "maximum": 10},
+        size={"type": "string"},
+        quality={"type": "string"},
+        response_format={"type": "string", "enum": ["url", "b64_json"]},
+        stream={"type": "boolean"},
+    ),
+    "openai_image_edits": _object(
+        ["model", "image", "prompt"], image=_FILE, prompt={"type": "string"}, size={"type": "string"}
+    ),
+    "openai_image_variations": _object(["model", "image"], image=_FILE, size={"type": "string"}),
+    "openai_transcriptions": _object(["model", "file"], file=_FILE, **_SOUND),
+    "openai_translations": _object(["model", "file"], file=_FILE, **_SOUND),
+    "transcriptions_base64": _object(
+        ["model", "audio"], audio={"type": "string", "description": "base64 of the file, or a data URI"}, **_SOUND
+    ),
+    "openai_speech": _object(
+        ["model", "input", "voice"],
+        input={"type": "string", "minLength": 1},
+        voice={"description": "the name of a voice"},
+        response_format={"type": "string", "enum": ["mp3", "opus", "aac", "flac", "wav", "pcm"]},
+        stream_format={"type": "string", "enum": ["audio", "sse"]},
+    ),
     "anthropic": {
         "type": "object",
         "required": ["model", "messages", "max_tokens"],
@@ -68,6 +131,19 @@ _WORDS = {
         "Text, or server-sent events ending in [DONE]",
     ),
     "/v1/messages": ("Anthropic Messages, with any model", "A message, or server-sent events ending in message_stop"),
+    "/v1/embeddings": ("Vectors for texts", "A list of vectors"),
+    "/v1/moderations": ("Whether texts or images are harmful", "Categories and scores of each"),
+    "/v1/rerank": (
+        "Documents in the order of their relevance to a query",
+        "Places and scores, in Cohere's and Jina's words",
+    ),
+    "/v1/images/generations": ("Images from a text", "Images as addresses or base64, or server-sent events"),
+    "/v1/images/edits": ("Images changed as a text says", "Images as addresses or base64, or server-sent events"),
+    "/v1/images/variations": ("Variations of an image", "Images as addresses or base64"),
+    "/v1/audio/transcriptions": ("The text of a sound file", "The text, or server-sent events"),
+    "/v1/audio/transcriptions/base64": ("The text of a sound file that is sent as base64", "The text"),
+    "/v1/audio/translations": ("The English text of a sound file", "The text"),
+    "/v1/audio/speech": ("A text as sound", "The sound file, as it is made"),
     "/v1/messages/count_tokens": ("How many tokens a Messages request has; free", "The number of tokens"),
 }
 _REFUSALS = {
@@ -84,9 +160,11 @@ def inference_paths() -> dict[str, Any]:
 
 def _operation(path: str, route: Route) -> dict[str, Any]:
     summary, answer = _WORDS[route.endpoint]
-    forms: dict[str, Any] = (
-        {"application/json": {}} if route.counts else {"application/json": {}, "text/event-stream": {}}
-    )
+    forms: dict[str, Any] = {"application/json": {}}
+    if route.dialect in _STREAMED and not route.counts:
+        forms["text/event-stream"] = {}
+    if route.dialect == "openai_speech":
+        forms = {"audio/*": {}, "text/event-stream": {}}
     responses: dict[str, Any] = {"200": {"description": answer, "content": forms}}
     body = _BODIES[route.dialect]
     if route.counts:
@@ -105,6 +183,10 @@ def _operation(path: str, route: Route) -> dict[str, Any]:
                 "description": "the same id again gets the first answer, without a second charge",
             }
         ],
-        "requestBody": {"required": True, "content": {"application/json": {"schema": body}}},
+        "requestBody": {"required": True, "content": {_body_type(route): {"schema": body}}},
         "responses": responses,
     }
+
+
+def _body_type(route: Route) -> str:
+    return "multipart/form-data" if route.dialect in _FORMS else "application/json"

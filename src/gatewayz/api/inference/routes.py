@@ -21,12 +21,15 @@ from gatewayz.infra.alarms import Alarms
 class Route:
     """An inference route: the dialect it speaks and the name it has in records and metrics.
 
-    `counts`: it tells how many tokens a request has, instead of answering it.
+    `counts`: it tells how many tokens a request has, instead of answering it. `files` is how many files of the largest size
+    its body may hold, and `as_text` whether they come as base64; the body is refused above that.
     """
 
     dialect: str
     endpoint: str
     counts: bool = False
+    files: int = 0
+    as_text: bool = False
 
 
 _CHAT = Route("openai", "/v1/chat/completions")
@@ -34,6 +37,7 @@ _MESSAGES = Route("anthropic", "/v1/messages")
 _COUNT = Route("anthropic", "/v1/messages/count_tokens", counts=True)
 _RESPONSES = Route("openai_responses", "/v1/responses")
 _COMPLETIONS = Route("openai_completions", "/v1/completions")
+_RERANK = Route("rerank", "/v1/rerank")
 
 # The Anthropic SDK appends /v1/messages to its base URL, which may itself end in /v1.
 ROUTES: Mapping[str, Route] = {
@@ -47,7 +51,22 @@ ROUTES: Mapping[str, Route] = {
     "/responses": _RESPONSES,
     "/v1/completions": _COMPLETIONS,
     "/completions": _COMPLETIONS,
+    "/v1/embeddings": Route("openai_embeddings", "/v1/embeddings"),
+    "/v1/moderations": Route("openai_moderations", "/v1/moderations"),
+    "/v1/rerank": _RERANK,
+    "/v2/rerank": _RERANK,
+    "/v1/images/generations": Route("openai_images", "/v1/images/generations"),
+    "/v1/images/edits": Route("openai_image_edits", "/v1/images/edits", files=2),
+    "/v1/images/variations": Route("openai_image_variations", "/v1/images/variations", files=1),
+    "/v1/audio/transcriptions": Route("openai_transcriptions", "/v1/audio/transcriptions", files=1),
+    "/v1/audio/transcriptions/base64": Route(
+        "transcriptions_base64", "/v1/audio/transcriptions/base64", files=1, as_text=True
+    ),
+    "/v1/audio/translations": Route("openai_translations", "/v1/audio/translations", files=1),
+    "/v1/audio/speech": Route("openai_speech", "/v1/audio/speech"),
 }
+# Room beside the files of a form for its other parts.
+_FORM_BYTES = 1_000_000
 _PASSED_ON = {b"anthropic-beta": "anthropic-beta", b"anthropic-version": "anthropic-version"}
 
 
@@ -69,10 +88,12 @@ class Visit(msgspec.Struct, frozen=True):
 class Inference:
     """Serves the inference routes."""
 
-    def __init__(self, gateway: Gateway, body_limit_bytes: int, alarms: Alarms) -> None:
+    def __init__(self, gateway: Gateway, body_limit_bytes: int, file_limit_bytes: int, alarms: Alarms) -> None:
+        """`file_limit_bytes` is the largest file of a form."""
         self._gateway = gateway
         self._alarms = alarms
         self._body_limit_bytes = body_limit_bytes
+        self._file_limit_bytes = file_limit_bytes
 
     async def serve(self, route: Route, visit: Visit, scope: Scope, receive: Receive, send: Send) -> int:
         """Answers one POST; returns the status that was sent (499 if the client left before it was complete)."""
@@ -82,7 +103,9 @@ class Inference:
         try:
             if visit.claimed_id is not None and not REQUEST_ID_PATTERN.fullmatch(visit.claimed_id):
                 raise bad_request_id()
-            body = await read_body(scope, receive, self._body_limit_bytes)
+            # A stranger's files are not taken in: whoever sends some needs a key.
+            is_stranger = route.files and not await self._gateway.knows(_credentials(scope["headers"]))
+            body = b"" if is_stranger else await read_body(scope, receive, self._limit(route))
         except GatewayError as error:
             await out.answer(
                 error.status, _refusal_headers(dialect, visit, error), dialect.render_error(error, visit.request_id)
@@ -101,6 +124,12 @@ class Inference:
             out.rest()
         return out.status or 499
 
+    def _limit(self, route: Route) -> int:
+        if not route.files:
+            return self._body_limit_bytes
+        files = route.files * self._file_limit_bytes
+        return _FORM_BYTES + (files * 4 // 3 if route.as_text else files)
+
 
 def bad_request_id() -> InvalidRequest:
     """The refusal of a request id that could not be kept."""
@@ -112,6 +141,7 @@ def bad_request_id() -> InvalidRequest:
 def _call(route: Route, visit: Visit, scope: Scope, body: bytes, received_s: float) -> Call:
     said = visit.headers.get
     referer, origin = said(b"referer"), said(b"origin")
+    content_type = said(b"content-type")
     return Call(
         dialect=CLIENT_DIALECTS[route.dialect],
         endpoint=route.endpoint,
@@ -127,6 +157,7 @@ def _call(route: Route, visit: Visit, scope: Scope, body: bytes, received_s: flo
         passthrough_headers={
             own: visit.headers[name].decode("latin-1") for name, own in _PASSED_ON.items() if name in visit.headers
         },
+        content_type=content_type.decode("latin-1") if content_type is not None else "",
     )
 
 

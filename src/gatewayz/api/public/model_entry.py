@@ -23,6 +23,8 @@ _TOKEN_PRICES = (
     ("reasoning", "reasoning"),
     ("audio_input", "audio_input"),
     ("audio_output", "audio_output"),
+    ("image_input", "image_input_tokens"),
+    ("image_output", "image_output_tokens"),
 )
 _METRICS = (
     "downloads",
@@ -85,6 +87,7 @@ def openai_entry(row: Served, standing: Standing) -> dict[str, Any]:
         "object": "model",
         "created": model.created_at_us // US_PER_S,
         "owned_by": model.vendor,
+        "kind": model.kind,
         "name": model.name,
         "provider_slug": first.provider,
         "source_gateway": first.provider,
