@@ -11,6 +11,7 @@ from gatewayz.dialects.openai_responses import frame, wire
 from gatewayz.dialects.openai_responses.items_read import CUSTOM_INPUT, read_output
 from gatewayz.dialects.openai_responses.names import Called, known_as
 from gatewayz.dialects.openai_responses.reasoning import carried
+from gatewayz.dialects.unknown import noting_opaque
 
 
 def glance_answer(body: bytes) -> AnswerFacts:
@@ -33,7 +34,7 @@ def read_answer(body: bytes) -> tuple[ChatAnswer, AnswerFacts]:
         usage=facts.usage,
         service_tier=read.service_tier if isinstance(read.service_tier, str) else None,
     )
-    return answer, facts
+    return answer, noting_opaque(facts, answer.choices)
 
 
 def read_body(body: bytes) -> wire.Body:
