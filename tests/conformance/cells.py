@@ -17,7 +17,7 @@ from tests.conformance.upstreams import UPSTREAMS
 
 Kind = Literal["faithful", "forwarded", "downgraded", "refused", "n/a"]
 # What the gateway writes anew even where it forwards bytes: the model's name, and what it must know for the bill.
-_REWRITTEN = {"model", "stream_options", "max_tokens"}
+_REWRITTEN = {"model", "stream_options", "max_tokens", "max_output_tokens"}
 _UNKNOWN = {"x_unknown_member": {"kept": [1.50, "as it is"]}}
 
 
