@@ -36,7 +36,7 @@ CELLS: tuple[Cell, ...] = tuple((row, way, to) for way in INGRESSES for row in R
 def find(house: House, cell: Cell) -> Finding:
     """Tries a cell in each of its forms. Fails where something is lost, bent or refused that `notes.py` does not tell."""
     row, ingress, upstream = ROWS[cell[0]], INGRESSES[cell[1]], UPSTREAMS[cell[2]]
-    never = ingress.cannot_ask(row.talk) or upstream.never.get(row.name)
+    never = ingress.cannot_ask(row.talk) or upstream.takes_no(ingress.name, row.name)
     if never is not None:
         return Finding("n/a", never)
     note = note_for(*cell)

@@ -235,7 +235,7 @@ class Attempts:
                 facts = same.glance_answer(body)
                 render = _forwarded(same, body, self.voice, candidate, facts.usual)
             else:
-                answer, facts = theirs.read_answer(body)
+                answer, facts = theirs.read_answer(body, candidate.provider.slug)
 
                 def render(usage: Usage, cost: int) -> bytes:
                     return client.write_answer(answer, self.voice, usage, cost)

@@ -19,12 +19,12 @@ def glance_answer(body: bytes) -> AnswerFacts:
     return _facts(read_body(body))
 
 
-def read_answer(body: bytes) -> tuple[ChatAnswer, AnswerFacts]:
-    """An answer in canonical form, and what it says. Raises ValueError if these bytes are no answer."""
+def read_answer(body: bytes, provider: str = "") -> tuple[ChatAnswer, AnswerFacts]:
+    """An answer of `provider` in canonical form, and what it says. Raises ValueError if these bytes are no answer."""
     read = read_body(body)
     facts = _facts(read)
     finish, native = wire.finish_of(read)
-    parts = read_output(read.output or ())
+    parts = read_output(read.output or (), provider)
     choice = Choice(parts, finish, native, logprobs=_logprobs(read.output or ()))
     answer = ChatAnswer(
         id=facts.upstream_id or "",

@@ -79,6 +79,8 @@ def _refuse(request: ChatRequest) -> None:
     refuse_foreign_parts(request, NAME)
     if request.n > 1:
         raise unsupported("n", "above 1 is not supported by the provider of this model")
+    if request.extra.get("web_search_options") is not None:  # even without a member it asks for a search
+        raise unsupported("web_search_options", "is not supported by the provider of this model")
     for name in _REFUSED_EXTRAS:
         if request.extra.get(name) not in _TEXT_ONLY:
             raise unsupported(name, "is not supported by the provider of this model")
