@@ -18,7 +18,12 @@ from tests.conformance.upstreams import UPSTREAMS  # noqa: E402
 
 PAGE = ROOT / "docs" / "reference" / "conformance.md"
 _NOTE = "<!-- Written by scripts/build_conformance.py (`make conformance`); edit tests/conformance, not this page. -->"
-_SPEAKS = {"openai": "OpenAI Chat Completions", "anthropic": "Anthropic Messages", "gemini": "Gemini generateContent"}
+_SPEAKS = {
+    "openai": "OpenAI Chat Completions",
+    "openai_responses": "OpenAI Responses",
+    "anthropic": "Anthropic Messages",
+    "gemini": "Gemini generateContent",
+}
 _INTRO = (
     "What becomes of each ability when a client of one dialect meets a provider of another. Every cell is tried against a"
     " running gateway and a scripted provider, plain and streamed where both exist: what the provider heard and what the"
@@ -29,7 +34,8 @@ _INTRO = (
     "- **refused**: 400, naming the field of the footnote, before anything is sent or charged.\n"
     "- **n/a**: one of the two dialects has no words for it.",
     "*OpenAI-like* is a provider without quirks; *OpenRouter* stands for those that take cache marks and signed reasoning;"
-    " *Gemini* is of the third generation. What some of the rows try:",
+    " *Responses-only* speaks the"
+    " Responses API and nothing else; *Gemini* is of the third generation. What some of the rows try:",
 )
 
 

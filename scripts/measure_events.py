@@ -74,7 +74,47 @@ def gemini_stream() -> list[bytes]:
     return [chunk(number) for number in range(EVENTS)]
 
 
-STREAMS = {"openai": openai_stream, "anthropic": anthropic_stream, "gemini": gemini_stream}
+def responses_stream() -> list[bytes]:
+    """A response with one message of one text."""
+    pieces: list[bytes] = []
+
+    def event(kind: str, **members: object) -> None:
+        body = json.dumps({"type": kind, "sequence_number": len(pieces), **members}, separators=(",", ":"))
+        pieces.append(f"event: {kind}\ndata: {body}\n\n".encode())
+
+    def response(status: str, output: list[object], usage: dict[str, int] | None) -> dict[str, object]:
+        frame = {"id": "resp_1", "object": "response", "created_at": 1_700_000_000, "model": "native"}
+        return {**frame, "status": status, "output": output, "usage": usage}
+
+    def part(text: str) -> dict[str, object]:
+        return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+    def message(status: str, content: list[object]) -> dict[str, object]:
+        return {"id": "msg_1", "type": "message", "status": status, "role": "assistant", "content": content}
+
+    words = [WORDS[n % 10] for n in range(EVENTS - 8)]
+    whole = message("completed", [part("".join(words))])
+    at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    for kind in ("response.created", "response.in_progress"):
+        event(kind, response=response("in_progress", [], None))
+    event("response.output_item.added", output_index=0, item=message("in_progress", []))
+    event("response.content_part.added", **at, part=part(""))
+    for word in words:
+        event("response.output_text.delta", **at, delta=word, logprobs=[])
+    event("response.output_text.done", **at, text="".join(words), logprobs=[])
+    event("response.content_part.done", **at, part=part("".join(words)))
+    event("response.output_item.done", output_index=0, item=whole)
+    usage = {"input_tokens": 20, "output_tokens": 62, "total_tokens": 82}
+    event("response.completed", response=response("completed", [whole], usage))
+    return pieces
+
+
+STREAMS = {
+    "openai": openai_stream,
+    "anthropic": anthropic_stream,
+    "openai_responses": responses_stream,
+    "gemini": gemini_stream,
+}
 
 
 def price(usage: Usage) -> int:

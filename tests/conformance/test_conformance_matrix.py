@@ -62,7 +62,7 @@ def test_every_note_names_what_exists_and_is_needed() -> None:
 
 
 def _applies(row: str, ingress: str, upstream: str) -> bool:
-    cannot = INGRESSES[ingress].cannot_ask(ROWS[row].talk) or UPSTREAMS[upstream].never.get(row)
+    cannot = INGRESSES[ingress].cannot_ask(ROWS[row].talk) or UPSTREAMS[upstream].takes_no(ingress, row)
     return cannot is None
 
 

@@ -33,7 +33,9 @@ PROFILES = load_profiles()
 SIGNED = [profile for profile in PROFILES.values() if signed_for(profile)]
 OPENAI = INGRESSES["openai"]
 # How a provider of each dialect is heard and scripted; it is asked in Chat Completions, which all of them must serve.
-DRIVERS: dict[str, Upstream] = {each: UPSTREAMS[each] for each in ("openai", "anthropic", "gemini")}
+DRIVERS: dict[str, Upstream] = {each: UPSTREAMS[each] for each in ("openai", "anthropic", "gemini")} | {
+    "openai_responses": UPSTREAMS["responses"]
+}
 ORDINARY, ODD = "ordinary", "odd"
 EACH = pytest.mark.parametrize("profile", PROFILES.values(), ids=list(PROFILES))
 QUIRKS = [(slug, name) for slug, profile in PROFILES.items() for name in profile.quirk_reasons]

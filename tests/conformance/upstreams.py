@@ -8,5 +8,6 @@ from tests.conformance.hear import Upstream
 from tests.conformance.hear_anthropic import ANTHROPIC
 from tests.conformance.hear_gemini import GEMINI
 from tests.conformance.hear_openai import OPENAI, OPENROUTER
+from tests.conformance.hear_responses import RESPONSES
 
-UPSTREAMS: dict[str, Upstream] = {each.name: each for each in (OPENAI, OPENROUTER, ANTHROPIC, GEMINI)}
+UPSTREAMS: dict[str, Upstream] = {each.name: each for each in (OPENAI, OPENROUTER, RESPONSES, ANTHROPIC, GEMINI)}

@@ -14,6 +14,7 @@ from gatewayz.dialects.base import Dialect, Target, Voice
 
 OPENAI = DIALECTS["openai"]
 ANTHROPIC = DIALECTS["anthropic"]
+RESPONSES = DIALECTS["openai_responses"]
 VOICE = Voice("org/model", "req_7", 1_700_000_000, include_usage=True)
 QUIET = Voice("org/model", "req_7", 1_700_000_000, include_usage=False)
 TARGET = Target("native-model")

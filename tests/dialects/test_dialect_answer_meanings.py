@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from dialect_samples import ANTHROPIC, OPENAI, VOICE, price
+from dialect_samples import ANTHROPIC, OPENAI, RESPONSES, VOICE, price
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from meanings import of_answer, of_events
@@ -226,7 +226,7 @@ def test_gemini_counts_fit_into_each_other(flat: dict[str, Any], prompt: Any, ca
 
 @pytest.mark.parametrize("provider", PROVIDER_DIALECTS.values(), ids=PROVIDER_DIALECTS)
 def test_usage_that_is_repeated_is_replaced_and_never_summed(provider: Any) -> None:
-    """xAI and Perplexity tell the usage so far with every chunk, Gemini too, Anthropic at the start and at the end."""
+    """xAI and Perplexity tell the usage so far with every chunk, Gemini too; Anthropic and others at the start and end."""
     chunks: list[dict[str, Any]]
     if provider is OPENAI:
         chunks = [
@@ -252,6 +252,14 @@ def test_usage_that_is_repeated_is_replaced_and_never_summed(provider: Any) -> N
             },
             {"type": "message_stop"},
         ]
+    elif provider is RESPONSES:
+        frame = {"id": "resp_1", "object": "response", "output": []}
+        chunks = [{"type": "response.created", "response": {**frame, "status": "in_progress", "usage": None}}]
+        for kind, count in (("in_progress", 1), ("in_progress", 2), ("completed", 3)):
+            told = {"input_tokens": 9, "output_tokens": count}
+            chunks.append({"type": f"response.{kind}", "response": {**frame, "status": kind, "usage": told}})
+        place = {"output_index": 0, "content_index": 0}
+        chunks.insert(2, {"type": "response.output_text.delta", **place, "delta": "x"})
     else:
         chunks = [
             {

@@ -48,8 +48,11 @@ def error_frame(error: Any) -> str:
     return f"event: {kind}\n" + bare({"type": kind, "sequence_number": 99, "response": failed})
 
 
+_REASONS = {"length": "max_output_tokens", "content_filter": "content_filter"}
+
+
 def _status(behaviour: Behaviour) -> str:
-    return "incomplete" if behaviour.finish == "length" else "completed"
+    return "incomplete" if behaviour.finish in _REASONS else "completed"
 
 
 def _response(
@@ -60,12 +63,15 @@ def _response(
     if counts is not None and status != "in_progress":
         usage = {
             "input_tokens": counts.get("prompt", 0),
-            "input_tokens_details": {"cached_tokens": counts.get("cached", 0)},
+            "input_tokens_details": {
+                "cached_tokens": counts.get("cached", 0),
+                "cache_write_tokens": counts.get("cache_write", 0),
+            },
             "output_tokens": counts.get("completion", 0),
             "output_tokens_details": {"reasoning_tokens": counts.get("reasoning", 0)},
             "total_tokens": counts.get("prompt", 0) + counts.get("completion", 0),
         }
-    reason = {"reason": "max_output_tokens"} if status == "incomplete" else None
+    reason = {"reason": _REASONS[behaviour.finish or ""]} if status == "incomplete" else None
     return {
         "id": behaviour.id or f"resp_fake_{number}",
         "object": "response",
@@ -87,6 +93,7 @@ def _response(
         "tools": request.get("tools") or [],
         "truncation": "disabled",
         "usage": usage,
+        **behaviour.members,
     }
 
 
@@ -96,12 +103,18 @@ def _items(behaviour: Behaviour, persona: str, number: int) -> list[dict[str, An
         summary = [{"type": "summary_text", "text": behaviour.thinking}] if behaviour.thinking else []
         item = {"id": f"rs_{number}", "type": "reasoning", "status": "completed", "summary": summary}
         items.append({**item, "encrypted_content": behaviour.signature or f"secret-of-{persona}"})
+    if behaviour.redacted is not None:
+        item = {"id": f"rs_{number}_r", "type": "reasoning", "status": "completed", "summary": []}
+        items.append({**item, "encrypted_content": behaviour.redacted})
+    items += behaviour.blocks
     text = behaviour.text if behaviour.text is not None or behaviour.tool_calls else f"Hello from {persona}"
     content: list[dict[str, Any]] = []
     if behaviour.refusal is not None:
         content = [{"type": "refusal", "refusal": behaviour.refusal}]
     elif text is not None:
-        content = [{"type": "output_text", "text": text, "annotations": [], "logprobs": []}]
+        logprobs = [_logprob(each) for each in behaviour.text_pieces(text)] if behaviour.logprobs else []
+        sources = [_citation(each) for each in behaviour.citations]
+        content = [{"type": "output_text", "text": text, "annotations": sources, "logprobs": logprobs}]
     if content:
         message = {"id": f"msg_{number}", "type": "message", "role": "assistant", "content": content}
         items.append({**message, "status": _status(behaviour)})
@@ -112,6 +125,14 @@ def _items(behaviour: Behaviour, persona: str, number: int) -> list[dict[str, An
         item = {"id": f"fc_{number}_{place}", "type": kind, "status": "completed", "name": call["name"], **said}
         items.append({**item, "call_id": call.get("id", f"call_{place}")})
     return items
+
+
+def _citation(source: dict[str, str]) -> dict[str, Any]:
+    return {"type": "url_citation", "start_index": 0, "end_index": 4, **source}
+
+
+def _logprob(token: str) -> dict[str, Any]:
+    return {"token": token, "logprob": -0.25, "bytes": list(token.encode()), "top_logprobs": []}
 
 
 def _deltas(behaviour: Behaviour, item: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -127,13 +148,16 @@ def _deltas(behaviour: Behaviour, item: dict[str, Any]) -> Iterator[tuple[str, d
         part, at = item["content"][0], {"content_index": 0}
         name = "text" if part["type"] == "output_text" else "refusal"
         kind = "response.output_text" if name == "text" else "response.refusal"
-        more = {"logprobs": []} if name == "text" else {}
-        yield "response.content_part.added", {**at, "part": {**part, name: ""}}
+        empty = {**part, name: "", **({"annotations": [], "logprobs": []} if name == "text" else {})}
+        yield "response.content_part.added", {**at, "part": empty}
         for piece in behaviour.text_pieces(part[name]):
-            yield f"{kind}.delta", {**at, "delta": piece, **more}
-        yield f"{kind}.done", {**at, name: part[name], **more}
+            told = [_logprob(piece)] if behaviour.logprobs else []
+            yield f"{kind}.delta", {**at, "delta": piece, **({"logprobs": told} if name == "text" else {})}
+        for place, source in enumerate(part.get("annotations") or ()):
+            yield "response.output_text.annotation.added", {**at, "annotation_index": place, "annotation": source}
+        yield f"{kind}.done", {**at, name: part[name], **({"logprobs": part["logprobs"]} if name == "text" else {})}
         yield "response.content_part.done", {**at, "part": part}
-    else:
+    elif item["type"] in ("function_call", "custom_tool_call"):
         custom = item["type"] == "custom_tool_call"
         kind = "response.custom_tool_call_input" if custom else "response.function_call_arguments"
         said = "input" if custom else "arguments"

@@ -62,4 +62,4 @@ def bridge(client: ClientDialect, provider: ProviderDialect, voice: Voice, targe
     same = shared(client, provider)
     if same is not None:
         return same.forwarder(voice, target, price)
-    return TranslatingBridge(provider.reader(), client.writer(voice, price))
+    return TranslatingBridge(provider.reader(target.provider), client.writer(voice, price))

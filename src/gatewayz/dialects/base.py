@@ -298,12 +298,15 @@ class ProviderDialect(Protocol):
         """
         ...
 
-    def read_answer(self, body: bytes) -> tuple[Any, AnswerFacts]:
-        """A plain answer in canonical form. Raises ValueError if these bytes are none (an error in HTTP 200)."""
+    def read_answer(self, body: bytes, provider: str = "") -> tuple[Any, AnswerFacts]:
+        """A plain answer in canonical form. Raises ValueError if these bytes are none (an error in HTTP 200).
+
+        `provider` is its slug, as in `Target`.
+        """
         ...
 
-    def reader(self) -> StreamReader:
-        """A fresh decoder for one stream of this dialect."""
+    def reader(self, provider: str = "") -> StreamReader:
+        """A fresh decoder for one stream of this dialect. `provider` is its slug, as in `Target`."""
         ...
 
     def read_error(self, body: bytes) -> StreamError:

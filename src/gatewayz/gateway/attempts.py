@@ -262,7 +262,7 @@ class Attempts:
                 facts = same.glance_answer(body)
                 render = _forwarded(same, body, self.voice, candidate, facts.usual)
             else:
-                answer, facts = theirs.read_answer(body)
+                answer, facts = theirs.read_answer(body, candidate.provider.slug)
                 if isinstance(client, MediaDialect):
                     answer = client.completed(answer, self.glance)
 

@@ -30,7 +30,7 @@ class CohereEmbed(EmbeddingProvider):
             body["output_dimension"] = request.dimensions
         return json_text.dump(body | self.known(request))
 
-    def read_answer(self, body: bytes) -> tuple[EmbeddingAnswer, AnswerFacts]:
+    def read_answer(self, body: bytes, provider: str = "") -> tuple[EmbeddingAnswer, AnswerFacts]:
         answer = json_text.load(body)
         vectors = vectors_in(inside(answer, "embeddings", "float"))
         billed = inside(answer, "meta", "billed_units")

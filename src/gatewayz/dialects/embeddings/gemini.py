@@ -31,7 +31,7 @@ class GeminiEmbed(EmbeddingProvider):
         texts = texts_of(request)
         return json_text.dump({"requests": [{**common, "content": {"parts": [{"text": each}]}} for each in texts]})
 
-    def read_answer(self, body: bytes) -> tuple[EmbeddingAnswer, AnswerFacts]:
+    def read_answer(self, body: bytes, provider: str = "") -> tuple[EmbeddingAnswer, AnswerFacts]:
         answer = json_text.load(body)
         rows = inside(answer, "embeddings")
         if not isinstance(rows, list):

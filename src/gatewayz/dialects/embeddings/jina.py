@@ -30,7 +30,7 @@ class JinaEmbeddings(EmbeddingProvider):
             body["task"] = _TASKS.get(request.purpose, request.purpose)
         return json_text.dump(body | self.known(request))
 
-    def read_answer(self, body: bytes) -> tuple[EmbeddingAnswer, AnswerFacts]:
+    def read_answer(self, body: bytes, provider: str = "") -> tuple[EmbeddingAnswer, AnswerFacts]:
         return OPENAI_EMBEDDINGS.read_answer(body)
 
 

@@ -116,7 +116,7 @@ class OpenAIEmbeddings(MediaDialect):
         }
         return json_text.dump({name: value for name, value in body.items() if value is not None} | request.extra)
 
-    def read_answer(self, body: bytes) -> tuple[EmbeddingAnswer, AnswerFacts]:
+    def read_answer(self, body: bytes, provider: str = "") -> tuple[EmbeddingAnswer, AnswerFacts]:
         members = json_text.members(body)
         usage, empty = self.count(members)
         rows = json_text.load(members["data"])

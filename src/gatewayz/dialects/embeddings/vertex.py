@@ -28,7 +28,7 @@ class VertexEmbed(EmbeddingProvider):
             body["parameters"] = {"outputDimensionality": request.dimensions}
         return json_text.dump(body)
 
-    def read_answer(self, body: bytes) -> tuple[EmbeddingAnswer, AnswerFacts]:
+    def read_answer(self, body: bytes, provider: str = "") -> tuple[EmbeddingAnswer, AnswerFacts]:
         rows = inside(json_text.load(body), "predictions")
         if not isinstance(rows, list):
             raise ValueError("no predictions")

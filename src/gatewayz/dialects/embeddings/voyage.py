@@ -28,7 +28,7 @@ class VoyageEmbeddings(EmbeddingProvider):
             body["input_type"] = _PURPOSES[request.purpose]
         return json_text.dump(body | self.known(request))
 
-    def read_answer(self, body: bytes) -> tuple[EmbeddingAnswer, AnswerFacts]:
+    def read_answer(self, body: bytes, provider: str = "") -> tuple[EmbeddingAnswer, AnswerFacts]:
         return OPENAI_EMBEDDINGS.read_answer(body)
 
 

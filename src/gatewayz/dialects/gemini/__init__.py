@@ -20,10 +20,10 @@ class GeminiGenerateContent:
     def dropped(self, request: ChatRequest, target: Target) -> tuple[str, ...]:
         return request_write.dropped(request, target)
 
-    def read_answer(self, body: bytes) -> tuple[ChatAnswer, AnswerFacts]:
+    def read_answer(self, body: bytes, provider: str = "") -> tuple[ChatAnswer, AnswerFacts]:
         return plain.read_answer(body)
 
-    def reader(self) -> StreamReader:
+    def reader(self, provider: str = "") -> StreamReader:
         return stream_read.GeminiReader()
 
     def read_error(self, body: bytes) -> StreamError:

@@ -40,7 +40,7 @@ class ImagenPredict(MediaDialect):
             parameters["aspectRatio"] = _ratio(request.size)
         return json_text.dump({"instances": [{"prompt": request.prompt}], "parameters": parameters})
 
-    def read_answer(self, body: bytes) -> tuple[ImageAnswer, AnswerFacts]:
+    def read_answer(self, body: bytes, provider: str = "") -> tuple[ImageAnswer, AnswerFacts]:
         answer = json_text.load(body)
         # What was filtered has no bytes, and where everything was there is no list.
         rows = inside(answer, "predictions") if isinstance(answer, dict) and "error" not in answer else None

@@ -125,13 +125,13 @@ class MediaDialect:
     def write_request(self, request: Any, target: Target) -> bytes | Encoded:
         raise _same_only(self.name)
 
-    def read_answer(self, body: bytes) -> tuple[Any, AnswerFacts]:
+    def read_answer(self, body: bytes, provider: str = "") -> tuple[Any, AnswerFacts]:
         raise ValueError(f"{self.name} is forwarded only")
 
     def write_answer(self, answer: Any, voice: Voice, usage: Usage, cost_nano_usd: int) -> bytes:
         raise ValueError(f"{self.name} is forwarded only")
 
-    def reader(self) -> StreamReader:
+    def reader(self, provider: str = "") -> StreamReader:
         raise ValueError(f"{self.name} is not translated in streams")
 
     def writer(self, voice: Voice, price: Price) -> StreamWriter:

@@ -54,8 +54,8 @@ class OpenAIResponses:
             return forward_request.dropped(request, target)
         return request_write.dropped(request, target)
 
-    def read_answer(self, body: bytes) -> tuple[ChatAnswer, AnswerFacts]:
-        return plain.read_answer(body)
+    def read_answer(self, body: bytes, provider: str = "") -> tuple[ChatAnswer, AnswerFacts]:
+        return plain.read_answer(body, provider)
 
     def write_answer(self, answer: ChatAnswer, voice: Voice, usage: Usage, cost_nano_usd: int) -> bytes:
         return plain.write_answer(answer, voice, usage, cost_nano_usd)
@@ -79,8 +79,8 @@ class OpenAIResponses:
     def forwarder(self, voice: Voice, target: Target, price: Price) -> Bridge:
         return forward.ResponsesForwarder(voice, target)
 
-    def reader(self) -> StreamReader:
-        return stream_read.ResponsesReader()
+    def reader(self, provider: str = "") -> StreamReader:
+        return stream_read.ResponsesReader(provider)
 
     def writer(self, voice: Voice, price: Price) -> StreamWriter:
         return stream_write.ResponsesWriter(voice)

@@ -11,6 +11,7 @@ from gatewayz.dialects.openai_responses import frame, wire
 from gatewayz.dialects.openai_responses.items_read import CUSTOM_INPUT, read_output
 from gatewayz.dialects.openai_responses.names import Called, known_as
 from gatewayz.dialects.openai_responses.reasoning import carried
+from gatewayz.dialects.unknown import noting_opaque
 
 
 def glance_answer(body: bytes) -> AnswerFacts:
@@ -18,12 +19,12 @@ def glance_answer(body: bytes) -> AnswerFacts:
     return _facts(read_body(body))
 
 
-def read_answer(body: bytes) -> tuple[ChatAnswer, AnswerFacts]:
-    """An answer in canonical form, and what it says. Raises ValueError if these bytes are no answer."""
+def read_answer(body: bytes, provider: str = "") -> tuple[ChatAnswer, AnswerFacts]:
+    """An answer of `provider` in canonical form, and what it says. Raises ValueError if these bytes are no answer."""
     read = read_body(body)
     facts = _facts(read)
     finish, native = wire.finish_of(read)
-    parts = read_output(read.output or ())
+    parts = read_output(read.output or (), provider)
     choice = Choice(parts, finish, native, logprobs=_logprobs(read.output or ()))
     answer = ChatAnswer(
         id=facts.upstream_id or "",
@@ -33,7 +34,7 @@ def read_answer(body: bytes) -> tuple[ChatAnswer, AnswerFacts]:
         usage=facts.usage,
         service_tier=read.service_tier if isinstance(read.service_tier, str) else None,
     )
-    return answer, facts
+    return answer, noting_opaque(facts, answer.choices)
 
 
 def read_body(body: bytes) -> wire.Body:

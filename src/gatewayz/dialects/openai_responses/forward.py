@@ -62,7 +62,8 @@ class ResponsesForwarder:
     def finish(self, usage: Usage, cost_nano_usd: int) -> bytes:
         """See `Bridge`."""
         out, self._before = self._before, []
-        assert self._held is not None
+        if self._held is None:  # there is no response to tell of an end
+            return b"".join(out)
         kind, payload = self._held
         fields: dict[str, Any] = {**json_text.members(payload)}
         response = json_text.members(fields["response"])
@@ -91,6 +92,8 @@ class ResponsesForwarder:
         facts = self.facts
         if facts.ended or facts.error is not None:
             return
+        if not payload.isascii():
+            payload = json_text.whole_characters(payload)
         try:
             seen = _decode(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -98,6 +101,7 @@ class ResponsesForwarder:
             if not text or text == b"[DONE]":
                 return
             try:
+                payload = json_text.strict(payload)
                 seen = wire.seen(payload)
             except ValueError:
                 self._unknown(name, payload)

@@ -45,7 +45,7 @@ def forward_request(glance: Glance, target: Target) -> bytes:
         fields[name] = raw
     fields["model"] = target.native_id
     fields["store"] = _FALSE
-    if glance.max_tokens is not None:
+    if glance.max_tokens is not None and "max_output_tokens" not in quirks.drop_params:
         fields["max_output_tokens"] = glance.max_tokens
     temperature = fields.get("temperature", _NULL)
     if quirks.max_temperature is not None and temperature != _NULL:
@@ -58,6 +58,10 @@ def forward_request(glance: Glance, target: Target) -> bytes:
     if not quirks.namespaces:
         _without_namespaces(fields)
     _input(fields, target.provider, encrypts)
+    for name, value in quirks.add_params.items():
+        fields.setdefault(name, value)
+    if not any(glance.fields.get(name, _NULL) != _NULL for name in target.force_unless):
+        fields.update(target.force_params)
     return json_text.dump(fields)
 
 

@@ -48,8 +48,8 @@ def read_items(items: Sequence[Any]) -> tuple[Message, ...]:
     return tuple(Message(role, tuple(parts)) for role, parts in turns)
 
 
-def read_output(items: Sequence[Any]) -> tuple[Part, ...]:
-    """The parts of an answer's output items. Never raises: an item of unknown form stays opaque."""
+def read_output(items: Sequence[Any], provider: str = "") -> tuple[Part, ...]:
+    """The parts of an answer's output items, made by `provider`. Never raises: an item of unknown form stays opaque."""
     parts: list[Part] = []
     for item in items:
         if not isinstance(item, dict):
@@ -60,7 +60,7 @@ def read_output(items: Sequence[Any]) -> tuple[Part, ...]:
             for part in content if isinstance(content, list) else ():
                 parts.append(_answered(part))
         elif kind in _OF_ASSISTANT:
-            _join(parts, _of_assistant(item))
+            _join(parts, _of_assistant(item, provider))
         else:
             parts.append(Opaque(NAME, kind or "untold", item))
     return tuple(parts)
@@ -109,11 +109,12 @@ def _item(item: dict[str, Any], param: str) -> tuple[Role, list[Part]]:
     return "assistant", [Opaque(NAME, str(kind), item)]
 
 
-def _of_assistant(item: dict[str, Any]) -> list[Part]:
+def _of_assistant(item: dict[str, Any], maker: str | None = None) -> list[Part]:
+    """The parts of an item of the assistant; `maker` is the provider whose answer it is in, None in a conversation."""
     kind = item.get("type")
     if kind == "reasoning":
         encrypted = item.get("encrypted_content")
-        part = reasoned(reasoning_text(item), encrypted if isinstance(encrypted, str) else None)
+        part = reasoned(reasoning_text(item), encrypted if isinstance(encrypted, str) else None, maker)
         return [part] if part is not None else []
     call_id, name = item.get("call_id"), item.get("name")
     if not isinstance(name, str):
@@ -169,8 +170,19 @@ def _answered(part: Any) -> Part:
             return Refusal(part["refusal"])
         if isinstance(part.get("text"), str):
             annotations = part.get("annotations")
-            return Text(part["text"], annotations=tuple(annotations) if isinstance(annotations, list) else ())
+            told = tuple(map(nested, annotations)) if isinstance(annotations, list) else ()
+            return Text(part["text"], annotations=told)
     return Opaque(NAME, "content", part)
+
+
+def nested(annotation: Any) -> Any:
+    """A flat annotation as Chat Completions has it."""
+    if isinstance(annotation, dict) and annotation.get("type") == "url_citation" and "url" in annotation:
+        return {
+            "type": "url_citation",
+            "url_citation": {name: value for name, value in annotation.items() if name != "type"},
+        }
+    return annotation
 
 
 def _image(part: dict[str, Any], param: str) -> Part:

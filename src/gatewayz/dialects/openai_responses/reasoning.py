@@ -24,12 +24,16 @@ def carried(signature: str, family: str | None, *, hidden: bool) -> str:
     return f"{CARRIED}{_HIDDEN if hidden else _SIGNED}:{family}:{signature}"
 
 
-def reasoned(text: str, encrypted: str | None) -> Reasoned | None:
-    """The part that a reasoning item holds; None for an item that says nothing."""
+def reasoned(text: str, encrypted: str | None, maker: str | None = None) -> Reasoned | None:
+    """The part that a reasoning item holds; None for an item that says nothing.
+
+    `maker` is the provider whose answer it is in; None: a client sent it, in the form in which it was given out.
+    """
     if not encrypted:
         return Thinking(text) if text else None
-    if not encrypted.startswith(CARRIED):
-        sealed = encrypted if signatures.open_openai(encrypted) else signatures.seal_openai("", encrypted)
+    if maker is not None or not encrypted.startswith(CARRIED):
+        given_out = maker is None and signatures.open_openai(encrypted) is not None
+        sealed = encrypted if given_out else signatures.seal_openai(maker or "", encrypted)
         if text:
             return Thinking(text, sealed, signatures.OPENAI)
         return RedactedThinking(sealed, signatures.OPENAI)

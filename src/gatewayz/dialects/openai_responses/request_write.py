@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from gatewayz.core.chat import ChatRequest, Reasoning
+from gatewayz.core.chat import ChatRequest, Document, Part, Reasoning
 from gatewayz.dialects import json_text
 from gatewayz.dialects.base import Target
 from gatewayz.dialects.conversation import (
+    all_parts,
     asks_for_citations,
     foreign_tool_members,
     has_cache_marks,
@@ -64,6 +65,10 @@ def _compose(request: ChatRequest, target: Target) -> tuple[dict[str, Any], list
             raise unsupported(name, "is not supported by the provider of this model")
         del body[name]
         left_out.append(name)
+    for name, value in target.quirks.add_params.items():
+        body.setdefault(name, value)
+    if not target.force_unless & body.keys():
+        body.update(target.force_params)
     if request.stream:
         body["stream"] = True
     return body, left_out
@@ -74,6 +79,8 @@ def _refuse(request: ChatRequest) -> None:
     refuse_foreign_parts(request, NAME)
     if request.n > 1:
         raise unsupported("n", "above 1 is not supported by the provider of this model")
+    if request.extra.get("web_search_options") is not None:  # even without a member it asks for a search
+        raise unsupported("web_search_options", "is not supported by the provider of this model")
     for name in _REFUSED_EXTRAS:
         if request.extra.get(name) not in _TEXT_ONLY:
             raise unsupported(name, "is not supported by the provider of this model")
@@ -89,8 +96,14 @@ def _unknown_here(request: ChatRequest) -> list[str]:
         "frequency_penalty": request.frequency_penalty is not None,
         "logit_bias": request.logit_bias is not None,
         "messages.name": any(message.name is not None for message in request.messages),
+        "documents.name": any(_is_nameless_address(part) for part in all_parts(request)),
     }
     return [name for name, given in named.items() if given] + sorted(request.extra.keys() - set(_REFUSED_EXTRAS))
+
+
+def _is_nameless_address(part: Part) -> bool:
+    """Whether a part is a document at an address, which is sent without the name that it has."""
+    return isinstance(part, Document) and part.url is not None and part.name is not None
 
 
 def _numbers(request: ChatRequest, target: Target) -> dict[str, Any]:

@@ -48,7 +48,7 @@ class Shown:
         if self._called and framing is not None:
             members["tools"] = framing.echo["tools"]
         output = members.get("output")
-        if output is not None and self.concerns(bytes(output)):
+        if output is not None and bytes(output).startswith(b"[") and self.concerns(bytes(output)):
             members["output"] = [self.item(item) for item in _OUTPUT.decode(output)]
         return members
 

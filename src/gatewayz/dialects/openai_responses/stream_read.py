@@ -24,7 +24,7 @@ from gatewayz.core.stream import (
 from gatewayz.dialects import json_text, signatures
 from gatewayz.dialects.error_text import error_from
 from gatewayz.dialects.openai_responses import wire
-from gatewayz.dialects.openai_responses.items_read import custom_arguments
+from gatewayz.dialects.openai_responses.items_read import custom_arguments, nested
 from gatewayz.dialects.sse import SseParser
 from gatewayz.dialects.unknown import find_text, looks_like_error, raw_value
 
@@ -45,7 +45,8 @@ class _Call:
 class ResponsesReader:
     """A `StreamReader` for streams of the Responses API."""
 
-    def __init__(self) -> None:
+    def __init__(self, provider: str = "") -> None:
+        self._provider = provider
         self._parser = SseParser()
         self._blocks: dict[tuple[Any, ...], int] = {}  # output index, kind, part -> block
         self._next = 0
@@ -207,7 +208,7 @@ class ResponsesReader:
         encrypted = item.get("encrypted_content")
         block = self._block(place, "reasoning")
         if isinstance(encrypted, str) and encrypted and block in self._open:
-            sealed = signatures.seal_openai("", encrypted)
+            sealed = signatures.seal_openai(self._provider, encrypted)
             if block in self._thoughts:
                 events.append(SignatureDelta(sealed, 0, block, signatures.OPENAI))
             else:
@@ -267,13 +268,3 @@ def failure_of(response: Any) -> StreamError:
     if isinstance(error, dict) and error:
         return error_from({"error": error})
     return StreamError("the response failed", kind="server_error")
-
-
-def nested(annotation: Any) -> Any:
-    """A flat annotation as Chat Completions has it."""
-    if isinstance(annotation, dict) and annotation.get("type") == "url_citation" and "url" in annotation:
-        return {
-            "type": "url_citation",
-            "url_citation": {name: value for name, value in annotation.items() if name != "type"},
-        }
-    return annotation

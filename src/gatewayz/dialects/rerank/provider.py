@@ -25,7 +25,7 @@ class RerankProvider(MediaDialect):
             return dict(request.extra)
         return {name: request.extra[name] for name in self.passed if name in request.extra}
 
-    def read_answer(self, body: bytes) -> tuple[RerankAnswer, AnswerFacts]:
+    def read_answer(self, body: bytes, provider: str = "") -> tuple[RerankAnswer, AnswerFacts]:
         answer = json_text.load(body)
         if not isinstance(answer, dict):
             raise ValueError("no object")
