@@ -104,7 +104,7 @@ class Inference:
             if visit.claimed_id is not None and not REQUEST_ID_PATTERN.fullmatch(visit.claimed_id):
                 raise bad_request_id()
             # A stranger's files are not taken in: whoever sends some needs a key.
-            is_stranger = route.files and not await self._gateway.knows(_credentials(scope["headers"]))
+            is_stranger = route.files and not await self._gateway.knows(_all_credentials(scope))
             body = b"" if is_stranger else await read_body(scope, receive, self._limit(route))
         except GatewayError as error:
             await out.answer(
