@@ -108,14 +108,18 @@ def git(*words: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
+def config_text(upstream: int) -> str:
+    """The text of gatewayz.toml for an upstream on this port of loopback."""
+    models = (_MODEL.format(name=model, provider=where, native=native) for model, where, native in _MODELS)
+    return _CONFIG.format(upstream=upstream) + "".join(models)
+
+
 def _open(bench: Bench, name: str, title: str, env: dict[str, str]) -> Target:
     home = bench.work / f"home-{name}"
     shutil.rmtree(home, ignore_errors=True)
     secret = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     production = {"APP_ENV": "production", "GATEWAYZ_SECRET_KEY": secret, **env}
-    config = _CONFIG.format(upstream=bench.upstream)
-    config += "".join(_MODEL.format(name=model, provider=where, native=native) for model, where, native in _MODELS)
-    gateway = LiveGateway(home, config, production)
+    gateway = LiveGateway(home, config_text(bench.upstream), production)
     with placed(bench.place.gateway, bench.place.nice):
         # The first start makes the database; the second is the one that operators wait for.
         gateway.start()
