@@ -33,6 +33,9 @@ _LANES = 8
 _BY_LUCK = ("/asyncio/", "/selectors.py", "/threading.py", "/concurrent/", "/queue.py", "/bench/inprocess.py", "/bench/work.py")
 
 
+MONITORING: Any = getattr(sys, "monitoring", None)
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """What was done: bytecodes executed, and calls made of Python and C functions."""
@@ -46,12 +49,13 @@ class Work:
 
 
 class Counter:
-    """Counts what the event loop's thread and the ledger's do while `counting`. Threads started before it are not seen."""
+    """Counts what all threads do while `counting`, per code that is not left to luck."""
 
     def __init__(self) -> None:
         self._counts: dict[int, list[int]] = {}  # by thread, so that two never step on one number
         self._known: dict[CodeType, bool] = {}
         self._on = False
+        self._tool = 0
 
     @property
     def total(self) -> Work:
@@ -61,30 +65,28 @@ class Counter:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """This thread and those started inside are watched."""
-        before = sys.gettrace(), sys.getprofile()
-        threading.settrace(self._entered)
-        threading.setprofile(self._called)
-        try:
+        """Counting is possible inside. Threads must be started inside to be counted."""
+        with self._monitoring() if MONITORING is not None else self._tracing():
             yield
-        finally:
-            threading.settrace(None)  # type: ignore[arg-type]
-            threading.setprofile(None)
-            sys.settrace(before[0])
-            sys.setprofile(before[1])
 
     @contextmanager
     def counting(self) -> Iterator[None]:
-        """What is called inside is counted."""
+        """What is done inside is counted."""
         self._on = True
-        sys.settrace(self._entered)
-        sys.setprofile(self._called)
+        if MONITORING is None:
+            sys.settrace(self._entered)
+            sys.setprofile(self._called)
+        else:
+            MONITORING.set_events(self._tool, MONITORING.events.INSTRUCTION | MONITORING.events.CALL)
         try:
             yield
         finally:
             self._on = False
-            sys.settrace(None)
-            sys.setprofile(None)
+            if MONITORING is None:
+                sys.settrace(None)
+                sys.setprofile(None)
+            else:
+                MONITORING.set_events(self._tool, 0)
 
     def _counted(self, code: CodeType) -> bool:
         known = self._known.get(code)
@@ -95,6 +97,49 @@ class Counter:
 
     def _mine(self) -> list[int]:
         return self._counts.setdefault(threading.get_ident(), [0, 0])
+
+    # Python 3.12 and later. Tracing of bytecodes, which 3.11 has instead, ends the process there if it is switched often.
+
+    @contextmanager
+    def _monitoring(self) -> Iterator[None]:
+        monitoring, events = MONITORING, MONITORING.events
+        tool = self._tool = next(tool for tool in (3, 4, 1, 0, 2, 5) if monitoring.get_tool(tool) is None)
+        monitoring.use_tool_id(tool, "work")
+        try:
+            monitoring.register_callback(tool, events.INSTRUCTION, self._stepped)
+            monitoring.register_callback(tool, events.CALL, self._calling)
+            yield
+        finally:
+            monitoring.free_tool_id(tool)
+
+    def _stepped(self, code: CodeType, offset: int) -> Any:
+        if not self._counted(code):
+            return MONITORING.DISABLE
+        if self._on:
+            self._mine()[0] += 1
+        return None
+
+    def _calling(self, code: CodeType, offset: int, called: object, argument: object) -> Any:
+        if not self._counted(code):
+            return MONITORING.DISABLE
+        if self._on:
+            self._mine()[1] += 1
+        return None
+
+    # Python 3.11.
+
+    @contextmanager
+    def _tracing(self) -> Iterator[None]:
+        before = sys.gettrace(), sys.getprofile()
+        threading.settrace(self._entered)
+        threading.setprofile(self._called)
+        try:
+            yield
+        finally:
+            threading.settrace(None)  # type: ignore[arg-type]
+            threading.setprofile(None)
+            sys.settrace(before[0])
+            sys.setprofile(before[1])
 
     def _entered(self, frame: FrameType, event: str, argument: Any) -> Callable[..., Any] | None:
         if not self._on or not self._counted(frame.f_code):
