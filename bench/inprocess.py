@@ -89,7 +89,9 @@ def anthropic_events(count: int) -> list[bytes]:
             for at in range(count)
         ),
         event("content_block_stop", index=0),
-        event("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage={"output_tokens": count}),
+        event(
+            "message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage={"output_tokens": count}
+        ),
         event("message_stop"),
     ]
 
@@ -240,9 +242,7 @@ async def inside(home: Path) -> AsyncIterator[Inside]:
     # The request log is written as in production, only nobody reads it.
     unread = io.TextIOWrapper(io.BytesIO())
     with redirect_stderr(unread):
-        house = build_house(
-            configuration, secret_keys_of(configuration.environment), clock=clock, transport=transport
-        )
+        house = build_house(configuration, secret_keys_of(configuration.environment), clock=clock, transport=transport)
     try:
         await house.feed.start()
         await house.catalog.load()
@@ -263,9 +263,7 @@ async def _customer(house: House) -> str:
         await grants.open_account(connection, house.settings, user.id, now_us, trial=False)
         amount = nano_from_usd(CREDIT_USD)
         await grants.grant(connection, grants.Order(user.id, amount, "bench", "bench", "system", now_us))
-        issued = await keys.create(
-            connection, house.ring, user.id, "live", keys.KeySettings("bench"), SYSTEM, now_us
-        )
+        issued = await keys.create(connection, house.ring, user.id, "live", keys.KeySettings("bench"), SYSTEM, now_us)
     return issued.secret
 
 

@@ -30,7 +30,15 @@ _PROMPT_BYTES = 100_000
 _LANES = 8
 
 # How often an event loop turns, and how two threads meet, is a matter of luck.
-_BY_LUCK = ("/asyncio/", "/selectors.py", "/threading.py", "/concurrent/", "/queue.py", "/bench/inprocess.py", "/bench/work.py")
+_BY_LUCK = (
+    "/asyncio/",
+    "/selectors.py",
+    "/threading.py",
+    "/concurrent/",
+    "/queue.py",
+    "/bench/inprocess.py",
+    "/bench/work.py",
+)
 
 
 MONITORING: Any = getattr(sys, "monitoring", None)
