@@ -12,8 +12,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from bench.tables import number, table  # noqa: E402
-from bench.work import LIMITS, Limits, cpu_ratios, limits_text, measure, over, over_time, read_limits, version  # noqa: E402
+from bench.tables import number, table
+from bench.work import LIMITS, Limits, cpu_ratios, limits_text, measure, over, over_time, read_limits, version
 
 
 def main() -> int:
