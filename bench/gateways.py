@@ -13,7 +13,7 @@ from bench.machine import placed
 from bench.targets import CHAT, MESSAGES, ROOT, Absent, Bench, Target
 from bench.trials import Call, Shape
 from tests.live import LiveGateway
-from tests.servers import start_postgres
+from tests.servers import postgres_database, start_postgres, start_redis
 
 CREDIT_USD = "100000"
 
@@ -52,6 +52,8 @@ _MODELS = (
     ("chat", "bench-openai", "gpt-4o-mini"),
     ("paced", "bench-openai", "paced"),
     ("messages", "bench-anthropic", "claude-sonnet-4"),
+    ("paced-messages", "bench-anthropic", "paced"),
+    ("idle", "bench-openai", "idle"),
 )
 
 
@@ -114,12 +116,42 @@ def config_text(upstream: int) -> str:
     return _CONFIG.format(upstream=upstream) + "".join(models)
 
 
-def _open(bench: Bench, name: str, title: str, env: dict[str, str]) -> Target:
+def one_worker(bench: Bench) -> Target:
+    """This working tree on PostgreSQL and Redis, one worker. Raises Absent if either is missing."""
+    return _fleet(bench, "gatewayz-1", 1)
+
+
+def four_workers(bench: Bench) -> Target:
+    """The same with four workers, on the same servers and the same core. Raises Absent if either is missing."""
+    return _fleet(bench, "gatewayz-4", 4)
+
+
+def _fleet(bench: Bench, name: str, workers: int) -> Target:
+    """Workers that share a database and a number of Redis's of their own, on servers that all such rows share."""
+    if not bench.shared:
+        try:
+            with placed(bench.place.rest, bench.place.nice):
+                dsn, postgres_server = start_postgres(own=True, durable=True)
+                bench.stack.callback(postgres_server.close)
+                url, redis_server = start_redis(own=True)
+                bench.stack.callback(redis_server.close)
+        except (RuntimeError, OSError) as error:
+            raise Absent(str(error)) from error
+        bench.shared.update(postgres=dsn, redis=url.rpartition("/")[0])
+    dsn = bench.stack.enter_context(postgres_database(bench.shared["postgres"]))
+    env = {"DATABASE_URL": dsn, "REDIS_URL": f"{bench.shared['redis']}/{workers}"}
+    title = f"gatewayz, PostgreSQL and Redis, {workers} worker{'s' if workers > 1 else ''}"
+    target = _open(bench, name, title, env, workers)
+    target.audit = _audit(target.stop, lambda served, abandoned: audit_postgres(dsn, served, abandoned))
+    return target
+
+
+def _open(bench: Bench, name: str, title: str, env: dict[str, str], workers: int = 1) -> Target:
     home = bench.work / f"home-{name}"
     shutil.rmtree(home, ignore_errors=True)
     secret = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     production = {"APP_ENV": "production", "GATEWAYZ_SECRET_KEY": secret, **env}
-    gateway = LiveGateway(home, config_text(bench.upstream), production)
+    gateway = LiveGateway(home, config_text(bench.upstream), production, workers)
     with placed(bench.place.gateway, bench.place.nice):
         # The first start makes the database; the second is the one that operators wait for.
         gateway.start()
@@ -138,6 +170,8 @@ def _open(bench: Bench, name: str, title: str, env: dict[str, str]) -> Target:
         "paced": Call(CHAT, "bench/paced", key),
         "messages": Call(MESSAGES, "bench/messages", key),
         "translated": Call(CHAT, "bench/messages", key),
+        "translated-paced": Call(CHAT, "bench/paced-messages", key),
+        "idle": Call(CHAT, "bench/idle", key),
     }
     target = Target(name, title, gateway.port, calls, gateway.pid, start_s, stop=gateway.stop)
     target.audit = _audit(gateway.stop, lambda served, abandoned: audit_sqlite(home / "gatewayz.db", served, abandoned))

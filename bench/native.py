@@ -1,6 +1,7 @@
 """The two C programs: the mock upstream and the load client, built on first use."""
 
 import json
+import select
 import shutil
 import subprocess
 import time
@@ -17,6 +18,8 @@ from tests.servers import free_port
 _HERE = Path(__file__).resolve().parent
 _DRAIN_S = 20.0
 _START_S = 5.0
+_OPENED_PER_S = 500.0
+_OPEN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,46 @@ class Pressure:
     rate: float | None
     seconds: float
     warmup_s: float
+
+
+@contextmanager
+def idle_streams(
+    programs: Programs, place: Place, work: Path, port: int, call: Call, count: int, told: dict[str, Any]
+) -> Iterator[int]:
+    """How many of `count` streams have begun; all of them stay open, and nearly silent, while the block runs.
+
+    Afterwards the client's report is in `told`. Raises RuntimeError if they cannot be opened.
+    """
+    sent = work / "body-idle.json"
+    sent.write_bytes(body(call, stream=True))
+    command: list[str | Path] = [programs.load, "-p", str(port), "-u", call.path, "-b", sent, "-o"]
+    command += ["-c", str(count), "-r", str(_OPENED_PER_S)]
+    for header in call.headers:
+        command += ["-H", header]
+    with placed(place.rest, place.nice):
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    favour_children(place.nice)
+    try:
+        assert process.stdout is not None
+        ready, _, _ = select.select([process.stdout], [], [], count / _OPENED_PER_S + _OPEN_S)
+        first = process.stdout.readline() if ready else ""
+        if not first:
+            process.kill()
+            raise RuntimeError(f"the idle streams did not open: {process.communicate()[1]}")
+        yield int(json.loads(first)["begun"])
+        last, said = process.communicate(timeout=30)  # ends its standard input
+        told.update({**json.loads(last), "said": said.strip()})
+    finally:
+        process.kill()
+        process.wait()
 
 
 def load(
