@@ -271,12 +271,8 @@ def main(words: Sequence[str]) -> int:
         wrong=wrong,
     )
     tell(run, plan)
-    missing = [
-        name
-        for name in plan.rows
-        if name in ("gatewayz", "gatewayz-postgres", *WORKER_ROWS) and name not in session.rows
-    ]
-    return 1 if wrong or missing else 0
+    needed = {REFERENCE, "gatewayz-postgres", *WORKER_ROWS} & set(plan.rows)
+    return 1 if wrong or needed - session.rows.keys() else 0
 
 
 def tell(run: Run, plan: Plan) -> None:

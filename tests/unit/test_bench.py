@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from bench.figures import Sample, Spread, added, noise, ratios, series, spread, values_of
+from bench.goals import GOALS, Goal, goals_table
 from bench.ledger import audit_sqlite, complaints
 from bench.machine import Place
 from bench.report import Run, report
-from bench.session import PAGE, TRIALS, pressure_on, read_plan
+from bench.session import PAGE, ROWS, TRIALS, idle_values, pressure_on, read_plan, takes_part
 from bench.tables import BEGIN, END, Standing, cell, replace_between, summary_table, table, times, trial_table
 from bench.targets import Target
-from bench.trials import Call, body, last_bytes
+from bench.trials import WORKER_ROWS, Call, body, last_bytes
 
 TITLES = {"direct": "direct", "gatewayz": "gatewayz", "slow": "a slow one"}
 BY_NAME = {trial.name: trial for trial in TRIALS}
@@ -184,7 +185,79 @@ def test_wrong_money_stands_in_the_report() -> None:
     assert "exactly once" not in text
 
 
+# Goals.
+
+
+def met(samples: list[Sample], standings: dict[str, Standing], title: str) -> list[str]:
+    """Must, aim, measured and verdict of one goal."""
+    lines = goals_table(samples, standings).splitlines()[2:]
+    assert len(lines) == len(GOALS)
+    return next(cells(line)[1:] for line in lines if cells(line)[0] == title)
+
+
+def test_every_goal_names_a_trial_and_rows_that_exist() -> None:
+    """A goal that reads a figure nobody measures would stay "not measured" for ever."""
+    standings = {row: Standing(row, 0.5, (40.0, 50.0), 200_000) for row in ROWS}
+    samples = [
+        Sample(row, trial.name, 0, {figure.key: 1000.0 for figure in trial.figures}, 0)
+        for trial in TRIALS
+        for row in ROWS
+        if takes_part(row, trial)
+    ]
+    for goal in GOALS:
+        assert met(samples, standings, goal.title)[2] != "not measured", goal.title
+    assert all(goal.must <= goal.aim if goal.at_least else goal.must >= goal.aim for goal in GOALS)
+
+
+def test_a_goal_is_met_at_its_bound_and_not_beyond() -> None:
+    less = Goal("", 250, 150, "", 0, lambda _run: None)
+    assert [less.verdict(value) for value in (150, 151, 250, 251)] == ["aim", "must", "must", "**no**"]
+    more = Goal("", 0.6, 0.8, "", 0, lambda _run: None, at_least=True)
+    assert [more.verdict(value) for value in (0.8, 0.79, 0.6, 0.59)] == ["aim", "must", "must", "**no**"]
+
+
+def test_goals_take_ratios_within_a_repetition() -> None:
+    fast = [plain("gatewayz", at, 100, rps=rps) for at, rps in ((0, 600), (1, 1200))]
+    slow = [plain("relay", at, 100, rps=rps) for at, rps in ((0, 1000), (1, 2000))]
+    title = "plain requests/s ÷ bare relay (aiohttp)"
+    assert met(fast + slow, {}, title) == ["≥ 0.6 x", "≥ 0.8 x", "0.60 x", "must"]
+    assert met(fast, {}, title)[2:] == ["not measured", "–"]
+
+
+def test_workers_are_compared_with_one() -> None:
+    figures = (("gatewayz-1", 100.0), ("gatewayz-4", 121.0))
+    samples = [Sample(row, "workers", 0, {"cpu_us_request": cpu}, 0) for row, cpu in figures]
+    assert met(samples, {}, "CPU per request, 4 workers ÷ 1 worker")[2:] == ["1.21 x", "**no**"]
+
+
+def test_memory_counts_only_after_enough_answers() -> None:
+    title = "memory of a worker after 100,000 requests"
+    early = {"gatewayz": Standing("", 0.4, (40.0, 45.0), 99_999)}
+    late_enough = {"gatewayz": Standing("", 0.4, (40.0, 65.0), 100_000)}
+    assert met([], early, title)[2] == "not measured"
+    assert met([], late_enough, title)[2:] == ["65 MB", "aim"]
+    assert met([], early, "start-up, until the first answer")[2:] == ["0.4 s", "aim"]
+
+
+def test_idle_streams_are_told_by_what_they_add() -> None:
+    found = idle_values({"p50_us": 800.0}, {"p50_us": 1200.0}, grown_mb=150.0, streams=5000)
+    assert found == {"kb_stream": 30.0, "alone_p50_us": 800.0, "p50_us": 1200.0, "p50_times": 1.5}
+    assert idle_values(None, {}, 1.0, 0) == {}
+
+
 # Plans and loads.
+
+
+def test_rows_made_for_one_trial_are_in_no_other() -> None:
+    for trial in TRIALS:
+        assert takes_part("gatewayz", trial) is (trial.name != "workers")
+        for row in WORKER_ROWS:
+            assert takes_part(row, trial) is (trial.name == "workers")
+
+
+def test_only_a_whole_run_waits_for_the_answers_that_memory_is_told_after() -> None:
+    assert read_plan([]).fill
+    assert not read_plan(["--quick"]).fill
 
 
 def test_only_a_whole_run_writes_the_page() -> None:
