@@ -25,8 +25,7 @@ PER_NODE = 2000.0  # requests a second that a node is given
 ACCOUNTS = 100_000
 _SATURATED = 0.97
 
-HEADER = ["requests/s", "nodes", "hot account", "settled/s", "commits/s", "batch", "p50 ms", "p99 ms", "database busy"]
-HEADER += ["waits for rows"]
+HEADER = [
     "requests/s",
     "nodes",
     "hot account",
