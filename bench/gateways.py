@@ -15,12 +15,14 @@ from bench.trials import Call, Shape
 from tests.live import LiveGateway
 from tests.servers import postgres_database, start_postgres, start_redis
 
-CREDIT_USD = "100000"
+CREDIT_USD, _SMALL_CREDIT_USD = "100000", "1000"
+CUSTOMERS = 64
 
 # The limits stay on and are counted; they are only higher than the load. The same goes for the grant.
 _CONFIG = """\
 [settings]
 rpm_free = 100000000
+registrations_per_hour = 1000000
 admin_grant_cap_usd = 1000000
 admin_grant_cap_24h_usd = 1000000
 
@@ -141,12 +143,23 @@ def _fleet(bench: Bench, name: str, workers: int) -> Target:
     dsn = bench.stack.enter_context(postgres_database(bench.shared["postgres"]))
     env = {"DATABASE_URL": dsn, "REDIS_URL": f"{bench.shared['redis']}/{workers}"}
     title = f"gatewayz, PostgreSQL and Redis, {workers} worker{'s' if workers > 1 else ''}"
-    target = _open(bench, name, title, env, workers)
+    target, gateway = _opened(bench, name, title, env, workers)
+    try:
+        # Those of one customer wait for one another in the ledger, which would hide what workers share.
+        customers = [gateway.customer(_SMALL_CREDIT_USD) for _ in range(CUSTOMERS)]
+    except BaseException:
+        target.stop()
+        raise
+    target.customers = tuple(f"Authorization: Bearer {customer.key}" for customer in customers)
     target.audit = _audit(target.stop, lambda served, abandoned: audit_postgres(dsn, served, abandoned))
     return target
 
 
-def _open(bench: Bench, name: str, title: str, env: dict[str, str], workers: int = 1) -> Target:
+def _open(bench: Bench, name: str, title: str, env: dict[str, str]) -> Target:
+    return _opened(bench, name, title, env, 1)[0]
+
+
+def _opened(bench: Bench, name: str, title: str, env: dict[str, str], workers: int) -> tuple[Target, LiveGateway]:
     home = bench.work / f"home-{name}"
     shutil.rmtree(home, ignore_errors=True)
     secret = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
@@ -175,7 +188,7 @@ def _open(bench: Bench, name: str, title: str, env: dict[str, str], workers: int
     }
     target = Target(name, title, gateway.port, calls, gateway.pid, start_s, stop=gateway.stop)
     target.audit = _audit(gateway.stop, lambda served, abandoned: audit_sqlite(home / "gatewayz.db", served, abandoned))
-    return target
+    return target, gateway
 
 
 def _audit(stop: Callable[[], None], audit: Callable[[int, int], list[str]]) -> Callable[[int, int], list[str]]:

@@ -1,13 +1,14 @@
 // load.c: an HTTP/1.1 load client for JSON and server-sent events; one thread, epoll, loopback only, Linux only.
 //
 //   load -p PORT -b BODY_FILE [-u PATH] [-H 'Name: value']... [-c CONNECTIONS] [-t SECONDS] [-w WARMUP_SECONDS]
-//        [-r REQUESTS_PER_SECOND] [-e LAST_BYTES] [-d DRAIN_SECONDS] [-o]
+//        [-r REQUESTS_PER_SECOND] [-e LAST_BYTES] [-d DRAIN_SECONDS] [-K HEADERS_FILE] [-o]
 //
 // Without -r every connection is always busy (closed loop). With -r requests fall due at even distances and latency counts
 // from that moment, however late a connection was free, so a slow target cannot hide behind its own queue.
 // After WARMUP + SECONDS nothing new is sent and what is under way is read to its end: `served` is everything that ever came
 // back whole, which is what a ledger must show. An answer whose last bytes do not contain LAST_BYTES is `broken`.
-// One JSON line comes out; times are microseconds.
+// One JSON line comes out; times are microseconds. With -K each connection sends one of the file's lines as a header more, so
+// that the load is of many customers.
 //
 // With -o every connection sends one request, RATE a second, and what is answered is read and held, not ended. A line
 // {"begun": N} comes out once N answers have begun and no other can; when standard input ends, so does the program, with the
@@ -28,12 +29,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HEAD_MAX = 16384, TAIL_MAX = 64, READ_MAX = 1 << 18, BODY_MAX = 1 << 24 };
+enum { HEAD_MAX = 16384, KEYS_MAX = 1024, TAIL_MAX = 64, READ_MAX = 1 << 18, BODY_MAX = 1 << 24 };
 
 typedef enum { IDLE, HEAD, SIZED_BODY, OPEN_BODY, CHUNK_SIZE, CHUNK_DATA, CHUNK_END, TRAILER } State;
 
 typedef struct {
-    int fd;
+    int fd, kind;  // which of the requests it sends
     State state;
     long long due_us, first_byte_us;
     char head[HEAD_MAX];
@@ -51,8 +52,9 @@ static struct {
     int port, connections;
     double seconds, warmup_s, rate, drain_s;
     const char *path, *expected;
-    char *request;
-    size_t request_len;
+    char *requests[KEYS_MAX];
+    size_t lengths[KEYS_MAX];
+    int kinds;
     bool hold;
 } want = {.port = 8000, .connections = 32, .seconds = 4, .warmup_s = 1, .drain_s = 20, .path = "/v1/chat/completions"};
 
@@ -109,8 +111,8 @@ static void redial(Connection *c) {
 }
 
 static bool send_all(Connection *c) {
-    for (size_t sent = 0; sent < want.request_len;) {
-        ssize_t wrote = send(c->fd, want.request + sent, want.request_len - sent, MSG_NOSIGNAL);
+    for (size_t sent = 0; sent < want.lengths[c->kind];) {
+        ssize_t wrote = send(c->fd, want.requests[c->kind] + sent, want.lengths[c->kind] - sent, MSG_NOSIGNAL);
         if (wrote < 0) return false;
         sent += (size_t)wrote;
     }
@@ -440,9 +442,9 @@ static char *read_file(const char *name, size_t *length) {
 }
 
 static void options(int count, char **words) {
-    char headers[8192] = "", *text = NULL;
-    size_t length = 0;
-    for (int letter; (letter = getopt(count, words, "p:u:H:b:c:t:w:r:e:d:o")) > 0;) switch (letter) {
+    char headers[8192] = "", *text = NULL, *keys = NULL;
+    size_t length = 0, keys_len = 0;
+    for (int letter; (letter = getopt(count, words, "p:u:H:b:c:t:w:r:e:d:K:o")) > 0;) switch (letter) {
             case 'p': want.port = atoi(optarg); break;
             case 'u': want.path = optarg; break;
             case 'H': strncat(strncat(headers, optarg, 4000), "\r\n", 3); break;
@@ -453,6 +455,7 @@ static void options(int count, char **words) {
             case 'r': want.rate = atof(optarg); break;
             case 'e': want.expected = optarg; break;
             case 'd': want.drain_s = atof(optarg); break;
+            case 'K': keys = read_file(optarg, &keys_len); break;
             case 'o': want.hold = true; break;
             default: exit(2);
         }
@@ -461,13 +464,21 @@ static void options(int count, char **words) {
         fprintf(stderr, "a body file, 1 to 50000 connections, a time, headers below 6000 bytes, and a rate with -o are needed\n");
         exit(2);
     }
-    want.request = must(malloc(length + HEAD_MAX));
-    int head_len = snprintf(want.request, HEAD_MAX,
-                            "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\nAccept: */*\r\n"
-                            "User-Agent: bench-load\r\n%sContent-Length: %zu\r\n\r\n",
-                            want.path, want.port, headers, length);
-    memcpy(want.request + head_len, text, length);
-    want.request_len = (size_t)head_len + length;
+    char *end = keys ? keys + keys_len : NULL;
+    do {  // one request per line of the file, or one without any
+        char *line_end = keys && keys < end ? memchr(keys, '\n', (size_t)(end - keys)) : NULL;
+        int line_len = line_end ? (int)(line_end - keys) : 0;
+        char *request = must(malloc(length + HEAD_MAX));
+        int head_len = snprintf(request, HEAD_MAX,
+                                "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\nAccept: */*\r\n"
+                                "User-Agent: bench-load\r\n%s%.*s%sContent-Length: %zu\r\n\r\n",
+                                want.path, want.port, headers, line_len, keys ? keys : "", line_len ? "\r\n" : "", length);
+        memcpy(request + head_len, text, length);
+        want.requests[want.kinds] = request;
+        want.lengths[want.kinds++] = (size_t)head_len + length;
+        if (line_end) keys = line_end + 1;
+        else keys = end;
+    } while (keys && keys < end && want.kinds < KEYS_MAX);
     free(text);
 }
 
@@ -478,6 +489,7 @@ int main(int count, char **words) {
     Connection *all = must(calloc((size_t)want.connections, sizeof *all));
     for (int i = 0; i < want.connections; i++) {
         all[i].fd = -1;
+        all[i].kind = i % want.kinds;
         if (!want.hold) redial(&all[i]);
     }
     if (want.hold) hold(all);

@@ -5,7 +5,7 @@ import select
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,9 +123,19 @@ def idle_streams(
 
 
 def load(
-    programs: Programs, place: Place, work: Path, port: int, call: Call, trial: Trial, pressure: Pressure
+    programs: Programs,
+    place: Place,
+    work: Path,
+    port: int,
+    call: Call,
+    trial: Trial,
+    pressure: Pressure,
+    customers: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """One load run: the client's report, with its complaint as `said` if there is one. Raises RuntimeError if it fails."""
+    """One load run: the client's report, with its complaint as `said` if there is one. Raises RuntimeError if it fails.
+
+    `customers` are headers; each connection sends one of them in the place of the call's own.
+    """
     sent = work / "body.json"
     sent.write_bytes(body(call, stream=trial.stream, prompt_bytes=trial.prompt_bytes))
     command: list[str | Path] = [
@@ -143,7 +153,11 @@ def load(
     command += ["-d", str(_DRAIN_S)]
     if pressure.rate is not None:
         command += ["-r", str(pressure.rate)]
-    for header in call.headers:
+    if customers:
+        names = work / "customers"
+        names.write_text("".join(f"{header}\n" for header in customers), encoding="ascii")
+        command += ["-K", names]
+    for header in () if customers else call.headers:
         command += ["-H", header]
     limit_s = pressure.seconds + pressure.warmup_s + _DRAIN_S + 30
     with placed(place.rest, place.nice):

@@ -173,7 +173,8 @@ class Session:
         pressure = pressure_on(target, trial, seconds)
         began, used_s = time.monotonic(), machine.cpu_s(target.pid) if target.pid is not None else 0.0
         place, work = self.bench.place, self.bench.work
-        told = native.load(self.programs, place, work, target.port, call, trial, pressure)
+        customers = target.customers if trial.many else ()
+        told = native.load(self.programs, place, work, target.port, call, trial, pressure, customers)
         elapsed_s = time.monotonic() - began
         cpu_s = machine.cpu_s(target.pid) - used_s if target.pid is not None else None
         target.served += told["served"]

@@ -51,6 +51,7 @@ class Target:
     start_s: float | None = None
     gentle: Mapping[str, float] = field(default_factory=dict)
     stop: Callable[[], None] = lambda: None
+    customers: tuple[str, ...] = ()  # a header of each, for loads of many customers
     audit: Callable[[int, int], list[str]] | None = None  # (served, abandoned) -> what is wrong with the money
     notes: list[str] = field(default_factory=list)
     served: int = 0

@@ -50,7 +50,7 @@ class Trial:
     """One load. `rate` is requests per second (None: every connection always busy); `longer` stretches its time.
 
     `rows`: it is for these only (empty: for all that are not kept for such trials). `beside`: so many idle streams are open
-    meanwhile. `reference`: the row to which ratios are told.
+    meanwhile. `many`: the load is of many customers, where a row has them. `reference`: the row to which ratios are told.
     """
 
     name: str
@@ -65,6 +65,7 @@ class Trial:
     longer: float = 1.0
     rows: tuple[str, ...] = ()
     beside: int = 0
+    many: bool = False
     reference: str = REFERENCE
 
 
@@ -85,8 +86,10 @@ TRIALS = (
           (EVENTS, CPU_EVENT, BUSY), stream=True, connections=300, warmup_s=1.5),
     Trial("large", "Prompts of 100 KB, 16 in flight", "chat", (RPS, CPU_REQUEST, BUSY),
           connections=16, prompt_bytes=100_000),
-    Trial("workers", "PostgreSQL and Redis, plain answers, 64 in flight", "chat", (RPS, CPU_REQUEST, BUSY),
-          rows=WORKER_ROWS, reference="gatewayz-1"),
+    Trial("workers", "PostgreSQL and Redis, 64 customers, plain answers, 64 in flight", "chat",
+          (RPS, CPU_REQUEST, BUSY), rows=WORKER_ROWS, many=True, reference="gatewayz-1"),
+    Trial("workers-one", "PostgreSQL and Redis, one customer, plain answers, 64 in flight", "chat",
+          (RPS, CPU_REQUEST, BUSY), rows=WORKER_ROWS, reference="gatewayz-1"),
     Trial("idle", "5,000 idle streams, and plain answers, 100 a second", "chat",
           (KB_STREAM, P50_ALONE, P50_BESIDE, P50_TIMES), rate=100, longer=2, beside=5000),
 )  # fmt: skip

@@ -1,13 +1,18 @@
 """The benchmark's own arithmetic: statistics, tables, and the audit of the books, which must notice what it is there for."""
 
+import http.server
 import json
+import os
+import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from bench import native
 from bench.figures import Sample, Spread, added, noise, ratios, series, spread, values_of
 from bench.goals import GOALS, Goal, goals_table
 from bench.ledger import audit_sqlite, complaints
@@ -227,7 +232,7 @@ def test_goals_take_ratios_within_a_repetition() -> None:
 def test_workers_are_compared_with_one() -> None:
     figures = (("gatewayz-1", 100.0), ("gatewayz-4", 121.0))
     samples = [Sample(row, "workers", 0, {"cpu_us_request": cpu}, 0) for row, cpu in figures]
-    assert met(samples, {}, "CPU per request, 4 workers ÷ 1 worker")[2:] == ["1.21 x", "**no**"]
+    assert met(samples, {}, "CPU per request, 4 workers ÷ 1 worker, 64 customers")[2:] == ["1.21 x", "**no**"]
 
 
 def test_memory_counts_only_after_enough_answers() -> None:
@@ -250,9 +255,9 @@ def test_idle_streams_are_told_by_what_they_add() -> None:
 
 def test_rows_made_for_one_trial_are_in_no_other() -> None:
     for trial in TRIALS:
-        assert takes_part("gatewayz", trial) is (trial.name != "workers")
+        assert takes_part("gatewayz", trial) is not trial.name.startswith("workers")
         for row in WORKER_ROWS:
-            assert takes_part(row, trial) is (trial.name == "workers")
+            assert takes_part(row, trial) is trial.name.startswith("workers")
 
 
 def test_only_a_whole_run_waits_for_the_answers_that_memory_is_told_after() -> None:
@@ -270,6 +275,68 @@ def test_only_a_whole_run_writes_the_page() -> None:
 def test_the_page_of_this_repository_can_be_written() -> None:
     assert PAGE.exists()
     replace_between(PAGE.read_text(encoding="utf-8"), "x")
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> native.Programs:
+    if not any(shutil.which(name) for name in ("cc", "gcc", "clang")):
+        pytest.skip("NO C COMPILER: the load client and the mock upstream are not tested")
+    return native.build(tmp_path_factory.mktemp("programs"))
+
+
+EVERYWHERE = Place(os.sched_getaffinity(0), os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0))
+
+
+@pytest.mark.slow
+def test_idle_streams_are_held_until_the_block_ends(programs: native.Programs, tmp_path: Path) -> None:
+    told: dict[str, float] = {}
+    call = Call("/v1/chat/completions", "idle")
+    with native.mock_upstream(programs, EVERYWHERE) as port:
+        with native.idle_streams(programs, EVERYWHERE, tmp_path, port, call, 150, told) as begun:
+            assert begun == 150
+            pressure = native.Pressure(4, 100.0, 0.3, 0.1)
+            beside = native.load(
+                programs, EVERYWHERE, tmp_path, port, Call(call.path, "m"), BY_NAME["latency"], pressure
+            )
+        assert beside["served"] > 0 and beside["errors"] == beside["refused"] == beside["broken"] == 0
+    assert told["abandoned"] == 150
+    assert told["served"] == told["errors"] == told["refused"] == 0
+    assert told["served_events"] >= 300  # the role and one word of each came at once
+
+
+@pytest.mark.slow
+def test_each_connection_is_a_customer_of_its_own(programs: native.Programs, tmp_path: Path) -> None:
+    asked: list[tuple[str, str]] = []
+
+    class Ear(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            asked.append((self.headers["Authorization"], self.headers["Content-Type"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            """Silent."""
+
+    keys = [f"Authorization: Bearer k{number}" for number in range(3)]
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ear) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            call = Call("/v1/chat/completions", "m", ("Authorization: Bearer not-this",))
+            pressure = native.Pressure(6, None, 0.3, 0.0)
+            told = native.load(
+                programs, EVERYWHERE, tmp_path, server.server_port, call, BY_NAME["workers"], pressure, keys
+            )
+        finally:
+            server.shutdown()
+            thread.join()
+    assert told["served"] == len(asked) > 0
+    assert set(asked) == {(f"Bearer k{number}", "application/json") for number in range(3)}
 
 
 @pytest.mark.parametrize(
