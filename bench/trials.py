@@ -90,6 +90,8 @@ TRIALS = (
           (RPS, CPU_REQUEST, BUSY), rows=WORKER_ROWS, many=True, reference="gatewayz-1"),
     Trial("workers-one", "PostgreSQL and Redis, one customer, plain answers, 64 in flight", "chat",
           (RPS, CPU_REQUEST, BUSY), rows=WORKER_ROWS, reference="gatewayz-1"),
+    Trial("workers-deep", "PostgreSQL and Redis, 64 customers, plain answers, 256 in flight", "chat",
+          (RPS, CPU_REQUEST, BUSY), connections=256, rows=WORKER_ROWS, many=True, reference="gatewayz-1"),
     Trial("idle", "5,000 idle streams, and plain answers, 100 a second", "chat",
           (KB_STREAM, P50_ALONE, P50_BESIDE, P50_TIMES), rate=100, longer=2, beside=5000),
 )  # fmt: skip
