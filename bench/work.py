@@ -5,7 +5,11 @@ added to the hot path shows on the busiest machine. Time is held to a bound besi
 """
 
 import asyncio
+import concurrent.futures
 import json
+import os
+import queue
+import selectors
 import sys
 import threading
 import time
@@ -30,14 +34,9 @@ _PROMPT_BYTES = 100_000
 _LANES = 8
 
 # How often an event loop turns, and how two threads meet, is a matter of luck.
-_BY_LUCK = (
-    "/asyncio/",
-    "/selectors.py",
-    "/threading.py",
-    "/concurrent/",
-    "/queue.py",
-    "/bench/inprocess.py",
-    "/bench/work.py",
+_BY_LUCK = tuple(
+    str(Path(module.__file__ or "").parent) + os.sep if hasattr(module, "__path__") else module.__file__ or ""
+    for module in (asyncio, concurrent.futures, queue, selectors, threading, sys.modules["bench.inprocess"])
 )
 
 
@@ -99,8 +98,8 @@ class Counter:
     def _counted(self, code: CodeType) -> bool:
         known = self._known.get(code)
         if known is None:
-            name = code.co_filename.replace("\\", "/")
-            known = self._known[code] = not any(part in name for part in _BY_LUCK)
+            name = code.co_filename
+            known = self._known[code] = not name.startswith(_BY_LUCK) and name != __file__
         return known
 
     def _mine(self) -> list[int]:
