@@ -8,23 +8,25 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench import native
 from bench.figures import Sample, Spread, added, noise, ratios, series, spread, values_of
-from bench.goals import GOALS, Goal, goals_table
+from bench.goals import AFTER_ANSWERS, GOALS, Goal, goals_table
 from bench.ledger import audit_sqlite, complaints
 from bench.machine import Place
 from bench.report import Run, report
-from bench.session import PAGE, ROWS, TRIALS, idle_values, pressure_on, read_plan, takes_part
+from bench.session import PAGE, ROWS, TRIALS, Session, idle_values, pressure_on, read_plan, takes_part
 from bench.tables import BEGIN, END, Standing, cell, replace_between, summary_table, table, times, trial_table
-from bench.targets import Target
-from bench.trials import WORKER_ROWS, Call, body, last_bytes
+from bench.targets import Bench, Target
+from bench.trials import WORKER_ROWS, Call, Trial, body, last_bytes
 
 TITLES = {"direct": "direct", "gatewayz": "gatewayz", "slow": "a slow one"}
 BY_NAME = {trial.name: trial for trial in TRIALS}
+EVERYWHERE = Place(os.sched_getaffinity(0), os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0))
 
 
 def plain(row: str, repetition: int, cpu_us: float, rps: float = 100.0, faults: int = 0) -> Sample:
@@ -253,6 +255,49 @@ def test_idle_streams_are_told_by_what_they_add() -> None:
 # Plans and loads.
 
 
+class Pressed(Session):
+    """A session whose loads only note who was pressed with what."""
+
+    def press(self, target: Target, trial: Trial, seconds: float) -> tuple[dict[str, float] | None, int]:
+        target.served += 30_000
+        self.notes.append(f"{target.name} {trial.name}")
+        return {"rps": 1.0}, 0
+
+
+def pressed(words: list[str], rows: tuple[str, ...], tmp_path: Path) -> Pressed:
+    """The session of this plan after its repetitions."""
+    plan = read_plan(words)
+    session = Pressed(Bench(tmp_path, 9, EVERYWHERE), native.Programs(tmp_path, tmp_path), plan)
+    session.rows = {row: Target(row, row, 1, {"chat": Call("/v1/chat/completions", "m")}) for row in rows}
+    session.repeat()
+    session.idle()
+    return session
+
+
+def test_a_repetition_presses_each_row_with_its_own_trials(tmp_path: Path) -> None:
+    words = ["--tests", "plain,workers,idle", "--reps", "2"]
+    session = pressed(words, ("direct", "gatewayz", "gatewayz-1", "gatewayz-4"), tmp_path)
+    once = ["direct plain", "gatewayz plain", "gatewayz-1 workers", "gatewayz-4 workers"]
+    again = ["gatewayz plain", "direct plain", "gatewayz-4 workers", "gatewayz-1 workers"]
+    # None of these rows has a process or an idle model, so none is asked to hold streams.
+    assert session.notes == once + again
+    assert {sample.repetition for sample in session.samples} == {0, 1}
+
+
+def test_a_whole_run_goes_on_until_there_are_answers_enough(tmp_path: Path) -> None:
+    whole = pressed(["--reps", "1"], ("gatewayz",), tmp_path)
+    own = [trial for trial in TRIALS if takes_part("gatewayz", trial) and not trial.beside]
+    assert whole.notes[: len(own)] == [f"gatewayz {trial.name}" for trial in own]
+    few = pressed(["--reps", "1", "--tests", "plain"], ("gatewayz",), tmp_path)
+    assert few.notes == ["gatewayz plain"]
+    needed = read_plan(["--reps", "1"])
+    short = Pressed(Bench(tmp_path, 9, EVERYWHERE), native.Programs(tmp_path, tmp_path), replace(needed, trials=()))
+    short.rows = {"gatewayz": Target("gatewayz", "", 1, {})}
+    short.repeat()
+    assert short.notes == ["gatewayz plain"] * 4
+    assert short.rows["gatewayz"].served >= AFTER_ANSWERS
+
+
 def test_rows_made_for_one_trial_are_in_no_other() -> None:
     for trial in TRIALS:
         assert takes_part("gatewayz", trial) is not trial.name.startswith("workers")
@@ -282,9 +327,6 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> native.Programs:
     if not any(shutil.which(name) for name in ("cc", "gcc", "clang")):
         pytest.skip("NO C COMPILER: the load client and the mock upstream are not tested")
     return native.build(tmp_path_factory.mktemp("programs"))
-
-
-EVERYWHERE = Place(os.sched_getaffinity(0), os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0))
 
 
 @pytest.mark.slow
