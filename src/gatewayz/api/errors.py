@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from gatewayz.api.inference.on_path import is_googles
 from gatewayz.core.errors import (
     Conflict,
     Forbidden,
@@ -46,6 +47,8 @@ _BY_STATUS: dict[int, type[GatewayError]] = {
 
 def dialect_for(path: str, headers: Iterable[tuple[bytes, bytes]]) -> ClientDialect:
     """The dialect in which a caller of this path wants to be told of an error."""
+    if is_googles(path) or (path.startswith("/v1/models") and any(name == b"x-goog-api-key" for name, _ in headers)):
+        return DIALECTS["gemini"]
     if path.endswith("/completions"):
         return DIALECTS["openai"]
     if "/messages" in path or any(name == b"anthropic-version" for name, _ in headers):

@@ -1,5 +1,7 @@
 """What do the bytes mean? One package per dialect, each an object with the methods of `base.py`."""
 
+from typing import cast
+
 from gatewayz.dialects.anthropic import ANTHROPIC
 from gatewayz.dialects.base import Bridge, ClientDialect, Dialect, Price, ProviderDialect, Target, Voice
 from gatewayz.dialects.gemini import GEMINI
@@ -8,14 +10,14 @@ from gatewayz.dialects.openai_completions import OPENAI_COMPLETIONS
 from gatewayz.dialects.translate import TranslatingBridge
 
 # Spoken on both sides: between equal ones bytes are forwarded.
-DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (OPENAI_CHAT, ANTHROPIC)}
+DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (OPENAI_CHAT, ANTHROPIC, GEMINI)}
 CLIENT_DIALECTS: dict[str, ClientDialect] = {**DIALECTS, OPENAI_COMPLETIONS.name: OPENAI_COMPLETIONS}
-PROVIDER_DIALECTS: dict[str, ProviderDialect] = {**DIALECTS, GEMINI.name: GEMINI}
+PROVIDER_DIALECTS: dict[str, ProviderDialect] = {**DIALECTS}
 
 
 def shared(client: ClientDialect, provider: ProviderDialect) -> Dialect | None:
-    """The dialect that both sides speak; None if one must be translated into the other."""
-    return DIALECTS.get(client.name) if client.name == provider.name else None
+    """The dialect that both sides speak, as the client speaks it; None if one must be translated into the other."""
+    return cast(Dialect, client) if client.name == provider.name and client.name in DIALECTS else None
 
 
 def bridge(client: ClientDialect, provider: ProviderDialect, voice: Voice, target: Target, price: Price) -> Bridge:

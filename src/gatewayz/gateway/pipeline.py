@@ -17,8 +17,7 @@ from gatewayz.catalog.resolve import pin, resolve
 from gatewayz.catalog.snapshot import Resolved
 from gatewayz.core.errors import GatewayError, InternalError, InvalidRequest
 from gatewayz.core.services import KIND_OF
-from gatewayz.dialects.anthropic.count_tokens import glance_count
-from gatewayz.dialects.base import Glance, Voice
+from gatewayz.dialects.base import Glance, TokenCounter, Voice
 from gatewayz.gateway.attempts import Answer, Attempts, GaveUp, OpenStream, deadline_error
 from gatewayz.gateway.budget import Budget
 from gatewayz.gateway.counting import counted
@@ -98,12 +97,12 @@ class Gateway:
         finally:
             self.in_flight -= 1
 
-    async def count_tokens(self, call: Call, out: Responder) -> None:
-        """Answers how many tokens a Messages request has. For known callers; nothing is held, charged or recorded."""
+    async def count_tokens(self, call: Call, counter: TokenCounter, out: Responder) -> None:
+        """Answers how many tokens a request has. For known callers; nothing is held, charged or recorded."""
         trip = Trip(call, self._rooms.clock.now_us())
         self.in_flight += 1
         try:
-            body = await self._count(trip)
+            body = await self._count(trip, counter)
         except GatewayError as error:
             await self._tell(trip, out, error)
         except Exception:  # as in `serve`
@@ -114,17 +113,19 @@ class Gateway:
         finally:
             self.in_flight -= 1
 
-    async def _count(self, trip: Trip) -> bytes:
+    async def _count(self, trip: Trip, counter: TokenCounter) -> bytes:
         rooms, call = self._rooms, trip.call
         caller = await rooms.doorkeeper.identify(trip)
-        glance = glance_count(call.body)
+        glance = counter.glance(call.body)
         if caller is None:
             raise no_key(glance.model[:200])
         found = self._resolve(trip, glance)
         await rooms.doorkeeper.permit(trip, found)
         first = self._planner.plan(found, glance.needs, trip.call.dialect.service).candidates[0]
         target = self._planner.target(first, found)
-        return await counted(rooms.upstreams, call, glance, first, target, rooms.settings.first_token_timeout_s)
+        return await counted(
+            rooms.upstreams, call, counter, glance, first, target, rooms.settings.first_token_timeout_s
+        )
 
     @staticmethod
     async def _tell(trip: Trip, out: Responder, error: GatewayError) -> None:
@@ -258,7 +259,7 @@ class Gateway:
         self._rooms.staying.served(trip, trip.usage)
         tail = opened.bridge.finish(trip.usage, trip.cost)
         whole = copy.whole(tail) if copy is not None else None
-        stored = self._rooms.replays.stored(trip, "text/event-stream; charset=utf-8", whole)
+        stored = self._rooms.replays.stored(trip, trip.call.streams_as.decode(), whole)
         await self._settlement.charge(trip, 200, self._now(), stored)
         await out.send(tail, last=True)
         self._rooms.observe(trip, 200, None)

@@ -12,12 +12,14 @@ import msgspec
 from gatewayz.dialects.base import ClientDialect
 
 HeaderPairs = list[tuple[bytes, bytes]]
+EVENT_STREAM = b"text/event-stream; charset=utf-8"
 
 
 class Call(msgspec.Struct, frozen=True):
     """One request as it arrived. `claimed_id` is the client's own X-Request-ID or Idempotency-Key, None without one.
 
-    `credentials` are the distinct key values found (Authorization, x-api-key). `received_s` is monotonic.
+    `credentials` are the distinct key values found (Authorization, x-api-key). `received_s` is monotonic. `streams_as` is
+    the content type of a stream. `address` is what the path says of the request beside the endpoint's name.
     """
 
     dialect: ClientDialect
@@ -32,6 +34,8 @@ class Call(msgspec.Struct, frozen=True):
     origin: str | None
     received_s: float
     passthrough_headers: Mapping[str, str]
+    streams_as: bytes = EVENT_STREAM
+    address: bytes = b""
 
 
 class Responder(Protocol):

@@ -44,7 +44,7 @@ class Replays:
         trip.ledger_id = f"{caller.user_id}:{call.request_id}"
         if call.claimed_id is None:
             return None
-        digest = hashlib.sha256(call.endpoint.encode() + b"\0" + call.body).hexdigest()
+        digest = hashlib.sha256(call.endpoint.encode() + b"\0" + call.address + call.body).hexdigest()
         begun = await self._cashier.begin(caller.user_id, call.claimed_id, digest)
         match begun.state:
             case "new":

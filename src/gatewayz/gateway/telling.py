@@ -15,7 +15,6 @@ HARDENING: HeaderPairs = [
     (b"referrer-policy", b"no-referrer"),
 ]
 _JSON = (b"content-type", b"application/json")
-_EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 _FRESH = (b"cache-control", b"no-store")
 # Proxies such as nginx buffer answers unless told not to; a buffered stream is no stream.
 _UNBUFFERED = (b"x-accel-buffering", b"no")
@@ -28,8 +27,8 @@ def plain_headers(trip: Trip, balance: int | None) -> HeaderPairs:
 
 
 def stream_headers(trip: Trip, balance: int | None) -> HeaderPairs:
-    """Headers of an event stream, sent before anything is known of its cost."""
-    return _common(trip, [_EVENTS, _FRESH, _UNBUFFERED], balance)
+    """Headers of a stream, sent before anything is known of its cost."""
+    return _common(trip, [(b"content-type", trip.call.streams_as), _FRESH, _UNBUFFERED], balance)
 
 
 def replay_headers(trip: Trip, content_type: str) -> HeaderPairs:

@@ -38,9 +38,9 @@ def conversation_key(account_id: int, model_id: str, fields: Mapping[str, Any], 
             return digest.digest()
     if user is not None:
         digest.update(f"user {len(user)} {user}".encode("utf-8", "surrogatepass"))
-    system = _unmarked(fields.get("system", b""))
+    system = _unmarked(fields.get("system") or fields.get("systemInstruction", b""))
     digest.update(b"%d " % len(system) + system)
-    digest.update(_until_first_user(_unmarked(fields.get("messages", b""))))
+    digest.update(_until_first_user(_unmarked(fields.get("messages") or fields.get("contents", b""))))
     return digest.digest()
 
 
