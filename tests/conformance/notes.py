@@ -74,6 +74,7 @@ def _part_as(change: Callable[[Part], Part]) -> Callable[[Any, Any], bool]:
 
 
 _CHAT, _BOTH, _ALL = ("openai",), ("openai", "anthropic"), ("openai", "anthropic", "completions")
+_GEMINI = ("gemini",)
 _OLD, _OPENAI_LIKE = ("completions",), ("openai", "openrouter")
 _EVERY = ("openai", "openrouter", "anthropic", "gemini")
 _UNMARKED = {"turns": _unmarked, "tools": _unmarked, "system_mark": False}
@@ -90,7 +91,7 @@ NOTES: tuple[Note, ...] = (
         named=("logit_bias",), heard={"further": lambda seen, wanted: seen == wanted[:-1]},
     ),
     Note(
-        ("top k",), ("anthropic",), _OPENAI_LIKE,
+        ("top k",), ("anthropic", "gemini"), _OPENAI_LIKE,
         "Chat Completions has no `top_k`; it is left out, and the log names it.",
         named=("top_k",), heard={"further": ()},
     ),
@@ -100,7 +101,7 @@ NOTES: tuple[Note, ...] = (
         named=("user",), heard={"user": None},
     ),
     Note(
-        ("stop texts",), ("openai", "completions"), ("anthropic",),
+        ("stop texts",), ("openai", "completions", "gemini"), ("anthropic",),
         "Anthropic refuses stop texts of white space only; these are left out, and the log names `stop`. The others arrive."
         " Which one ended the answer has no place in the answer.",
         named=("stop",), heard={"stop": ("END",)}, got={"stop_sequence": None},
@@ -128,7 +129,7 @@ NOTES: tuple[Note, ...] = (
         named=("parallel_tool_calls",), heard={"one_at_a_time": False},
     ),
     Note(
-        ("results with images",), ("anthropic",), _OPENAI_LIKE,
+        ("results with images",), ("anthropic", "gemini"), _OPENAI_LIKE,
         "Results of tools are text there; the image follows the result in the user's turn, under the id of the call.",
         heard={"turns": _result_of_images},
     ),
@@ -191,9 +192,15 @@ NOTES: tuple[Note, ...] = (
         "It is set aside in `gateway_raw`, in the provider's own form, and the log tells of it.",
         got={"shown": False, "set aside": True, "logged": True},
     ),
-    Note(("audio",), _CHAT, ("anthropic",), "Anthropic takes no audio.", REFUSED, "messages[0]"),
     Note(
-        ("JSON object",), _CHAT, ("anthropic",),
+        ("picture in the answer",), _GEMINI, _OPENAI_LIKE,
+        "Other providers' pictures have no place there; it is not shown, and the log tells of it.",
+        got={"shown": False, "logged": True},
+    ),
+    Note(("audio",), _CHAT, ("anthropic",), "Anthropic takes no audio.", REFUSED, "messages[0]"),
+    Note(("audio",), _GEMINI, ("anthropic",), "Anthropic takes no audio.", REFUSED, "contents"),
+    Note(
+        ("JSON object",), ("openai", "gemini"), ("anthropic",),
         "Anthropic has schemas but no JSON without one; the system text asks for one JSON object and nothing else.",
         heard={
             "form": None,
@@ -201,7 +208,9 @@ NOTES: tuple[Note, ...] = (
         },
     ),
     Note(("logprobs",), _CHAT, ("anthropic",), "Anthropic gives none.", REFUSED, "logprobs"),
+    Note(("logprobs",), _GEMINI, ("anthropic",), "Anthropic gives none.", REFUSED, "generationConfig.responseLogprobs"),
     Note(("several answers",), ("openai", "completions"), ("anthropic",), "Anthropic gives one.", REFUSED, "n"),
+    Note(("several answers",), _GEMINI, ("anthropic",), "Anthropic gives one.", REFUSED, "generationConfig.candidateCount"),
     Note(
         ("server tools",), ("openai", "completions"), ("anthropic", "gemini"),
         "The search of Chat Completions is not that of this provider: results, prices and terms differ.",
@@ -211,6 +220,7 @@ NOTES: tuple[Note, ...] = (
         ("server tools",), ("anthropic",), (*_OPENAI_LIKE, "gemini"),
         "Only Anthropic runs its tools.", REFUSED, "tools",
     ),
+    Note(("server tools",), _GEMINI, (*_OPENAI_LIKE, "anthropic"), "Only Google runs its tools.", REFUSED, "tools"),
     Note(
         ("refusal",), _OLD, _OPENAI_LIKE,
         "The words arrive as text; a completion has no mark for a refusal.",

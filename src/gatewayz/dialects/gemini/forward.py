@@ -136,18 +136,19 @@ class GeminiForwarder:
         facts.events += 1
         if isinstance(body.response_id, str) and body.response_id:
             facts.upstream_id = facts.upstream_id or body.response_id
-        ending = False
-        speaking = False
+        ending = resumed = False
         for place, candidate in enumerate(body.candidates or ()):
-            spoke, ended = self._candidate(candidate, place, payload)
-            speaking, ending = speaking or spoke, ending or ended
+            index = candidate.index if type(candidate.index) is int else 0
+            had_ended = self._natives.get(index) is not None
+            spoke, ended = self._candidate(candidate, index, (payload, place))
+            facts.started = facts.started or spoke
+            resumed, ending = resumed or (spoke and had_ended), ending or ended
         if facts.error is not None:
             return
         self._blocked = wire.block_reason(body.prompt_feedback) or self._blocked
         ending = ending or self._blocked is not None
         facts.usage = wire.usage_of(body.usage_metadata) or facts.usage
-        facts.started = facts.started or speaking
-        if speaking and self._held:
+        if resumed:
             for held in self._held:
                 self._pass(self._named(_without_reason(held)), out)
             self._held.clear()
@@ -156,10 +157,9 @@ class GeminiForwarder:
         else:
             self._pass(self._named(members), out)
 
-    def _candidate(self, candidate: wire.Candidate, place: int, payload: bytes) -> tuple[bool, bool]:
-        """(whether it says something, whether it tells why it ended)."""
+    def _candidate(self, candidate: wire.Candidate, index: int, where: tuple[bytes, int]) -> tuple[bool, bool]:
+        """(whether it says something, whether it tells why it ended); `where` is its chunk, and its place there."""
         facts = self.facts
-        index = candidate.index if type(candidate.index) is int else 0
         self._natives.setdefault(index, None)
         spoke = False
         for number, part in enumerate((candidate.content.parts if candidate.content else None) or ()):
@@ -172,7 +172,7 @@ class GeminiForwarder:
                 facts.output_chars += len(part.text)
                 spoke = spoke or bool(part.text)
             else:
-                spoke = spoke or wire.other_kind(part, payload, place, number) is not None
+                spoke = spoke or wire.other_kind(part, *where, number) is not None
         native = wire.native_finish(candidate.finish_reason)
         if native is None:
             return spoke, False

@@ -60,7 +60,7 @@ def read_choice(
 ) -> tuple[ToolChoice | None, tuple[Tool | OpaqueTool, ...], list[str]]:
     """(choice, the tools among which it chooses, names of what other providers are not told) of a `toolConfig`.
 
-    Where several functions are allowed and one must be called, only these are left. Raises InvalidRequest.
+    Where several functions are allowed, only these are left. Raises InvalidRequest.
     """
     if not isinstance(config, dict):
         raise wrong_type("toolConfig", "an object")
@@ -82,10 +82,10 @@ def read_choice(
     allowed = member(calling, "allowedFunctionNames") or []
     if not isinstance(allowed, list) or not all(isinstance(name, str) for name in allowed):
         raise wrong_type(f"{param}.allowedFunctionNames", "an array of strings")
+    if mode.upper() == "ANY" and len(allowed) == 1:
+        return ToolChoice("named", allowed[0]), tools, left_out
     if allowed:
         tools = tuple(tool for tool in tools if isinstance(tool, OpaqueTool) or tool.name in allowed)
-        if mode.upper() == "ANY" and len(allowed) == 1:
-            return ToolChoice("named", allowed[0]), tools, left_out
     normal = _MODES[mode.upper()]
     return ToolChoice("required" if normal == "required" else "none" if normal == "none" else "auto"), tools, left_out
 
