@@ -150,7 +150,8 @@ def errors_page() -> str:
         _table(("code", "status", "raised in"), codes),
         "## Shape",
         "An error is told in the dialect of the path (`/v1/messages`, or any path called with an `anthropic-version` header,"
-        " speaks Anthropic's; everything else OpenAI's). Further members may stand in the error object, for instance"
+        " speaks Anthropic's; `/v1beta` and Gemini's methods Google's; everything else OpenAI's). Further members may stand"
+        " in the error object, for instance"
         " `balance_usd`, `required_usd` and `shortfall_usd` in a 402.",
         *shown,
     )

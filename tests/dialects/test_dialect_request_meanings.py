@@ -28,7 +28,10 @@ from gatewayz.core.chat import (
 )
 from gatewayz.core.errors import InvalidRequest
 from gatewayz.dialects import PROVIDER_DIALECTS
-from gatewayz.dialects.base import Dialect
+from gatewayz.dialects.base import Dialect, Target
+from gatewayz.dialects.gemini import GeminiGenerateContent
+
+GEMINI_3 = Target("gemini-3-flash-preview")
 
 PAIR = pytest.mark.parametrize(
     ("sender", "target"), [(OPENAI, ANTHROPIC), (ANTHROPIC, OPENAI)], ids=["to-anthropic", "to-openai"]
@@ -166,6 +169,26 @@ def test_any_request_has_a_form_that_gemini_takes(data: Any) -> None:
         assert error.param
         return
     CHECKS["gemini"](body)
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_what_a_gemini_client_says_is_the_same_for_every_provider(data: Any) -> None:
+    """Any request that has a form there: read and written again it is the same, and so it is after another dialect."""
+    request = data.draw(requests(OPENAI) | requests(ANTHROPIC))
+    client = GeminiGenerateContent("org/model", stream=request.stream)
+    try:
+        body = client.write_request(request, GEMINI_3)
+    except InvalidRequest:
+        return
+    first = client.read_request(client.glance(body))
+    assert said(client.read_request(client.glance(client.write_request(first, GEMINI_3)))) == said(first)
+    for target in (OPENAI, ANTHROPIC):
+        back = comparable(said(target.read_request(target.glance(target.write_request(first, LENIENT)))))
+        expected = downgraded(said(first), target.name, caller_set_max=first.max_tokens is not None)
+        for name in ("system", "turns", "stop", *(("choice",) if first.tools else ())):
+            assert back[name] == expected[name], name
+        assert [tool[0] for tool in back["tools"]] == [tool[0] for tool in expected["tools"]] or not expected["tools"]
 
 
 @pytest.mark.parametrize("provider", PROVIDER_DIALECTS.values(), ids=PROVIDER_DIALECTS)

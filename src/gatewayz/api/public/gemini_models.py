@@ -60,7 +60,7 @@ async def other_method(rest: str) -> Response:
     if rest.startswith("tunedModels/"):
         raise NotFound("Tuned models are not served here; GET /v1beta/models lists what is.", code="model_not_found")
     raise NotFound(
-        f"There is no {rest[:200]} here. Models take generateContent, streamGenerateContent and countTokens, as in"
+        f"There is no /v1beta/{rest[:200]} here. Models take generateContent, streamGenerateContent and countTokens, as in"
         " /v1beta/models/{model}:generateContent.",
         code="method_not_found",
     )
