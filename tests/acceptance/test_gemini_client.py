@@ -1,7 +1,6 @@
 """Gemini's REST interface: paths, keys, both forms of streams, money, errors, leaving clients, counting, models."""
 
 import json
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -211,11 +210,11 @@ def test_every_error_has_googles_shape(gateway: LiveGateway, customer: Customer)
         (ask(customer, path(GPT), {}), 400, "INVALID_ARGUMENT", "missing_field"),
         (ask(customer, path(GPT), "{"), 400, "INVALID_ARGUMENT", "invalid_json"),
         (ask(poor, path(GPT)), 402, "FAILED_PRECONDITION", "payment_required"),
-        (ask(customer, path(GPT, "embedContent")), 404, "NOT_FOUND", "method_not_found"),
-        (ask(customer, "/v1beta/tunedModels/mine:generateContent"), 404, "NOT_FOUND", "model_not_found"),
+        (ask(customer, path(GPT, "embedContent")), 404, "NOT_FOUND", "not_found"),
+        (ask(customer, "/v1beta/tunedModels/mine:generateContent"), 404, "NOT_FOUND", "not_found"),
         (gateway.call("DELETE", path(GPT)), 405, "UNIMPLEMENTED", "method_not_allowed"),
         (gateway.call("GET", "/v1beta/models/acme/nothing"), 404, "NOT_FOUND", "model_not_found"),
-        (gateway.call("GET", "/v1beta/files"), 404, "NOT_FOUND", "method_not_found"),
+        (gateway.call("GET", "/v1beta/files"), 404, "NOT_FOUND", "not_found"),
         (gateway.call("GET", "/v1beta/models?pageToken=!"), 400, "INVALID_ARGUMENT", "invalid_value"),
         (ask(customer, path(GPT), {**HI, "cachedContent": "c/1"}), 400, "INVALID_ARGUMENT", "unsupported_parameter"),
     ):
@@ -326,13 +325,17 @@ def test_the_list_of_models_goes_by_pages(gateway: LiveGateway) -> None:
     assert by_sdk == one and "data" in gateway.call("GET", "/v1/models").json()
 
 
-def test_waiting_for_a_slow_provider_sends_the_status_line_early(customer: Customer, upstream: FakeUpstream) -> None:
-    upstream.script("gem", {"text": "Late.", "delay_s": 1.0, "usage": USED})
-    started = time.monotonic()
-    where = customer.gateway.base_url + path(GEM, "streamGenerateContent")
-    with httpx.stream(
-        "POST", where, json=HI, headers={"x-goog-api-key": customer.key}, timeout=30, verify=False
-    ) as answer:
-        assert answer.status_code == 200 and time.monotonic() - started < 25
-        found = json.loads(b"".join(answer.iter_bytes()))
-    assert text_of(found) == "Late."
+@pytest.mark.parametrize("form", ["streamGenerateContent?alt=sse", "streamGenerateContent"], ids=["events", "array"])
+def test_a_failure_after_the_status_line_is_told_inside_the_stream(
+    customer: Customer, upstream: FakeUpstream, form: str
+) -> None:
+    """A provider that is slow to start has the status line sent before it fails."""
+    upstream.script("gem", {"status": 500, "delay_s": 1.2})
+    answer = ask(customer, path(GEM, form))
+    (only,) = chunks(answer)
+    assert answer.status_code == 200 and only["error"]["code"] == 502 and reason_in(only) == "provider_error"
+    assert sum(amount for _, amount in spine.ledger(customer)) == pytest.approx(0)
+
+
+def reason_in(chunk: dict[str, Any]) -> str:
+    return str(chunk["error"]["details"][0]["reason"])

@@ -395,12 +395,40 @@ def test_foreign_thinking_returns_to_its_family_and_never_reaches_google() -> No
         {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}},
     ]
     assert sent["messages"][2]["content"][0]["tool_use_id"] == "toolu_1"
-    for target, mark in ((NEW, {"thoughtSignature": "skip_thought_signature_validator"}), (gemini_samples.OLD, {})):
+    bare = {"functionCall": {"name": "f", "args": {}}}
+    excuse = {"thoughtSignature": "skip_thought_signature_validator"}
+    for target, called, mark in ((NEW, call, excuse), (gemini_samples.OLD, bare, {})):
         forwarded = json.loads(PLAIN.forward_request(glance, target))
         assert [content["parts"] for content in forwarded["contents"][1:-1]] == [
-            [{"text": "Looking."}, {**call, **mark}], [{"text": ""}],
+            [{"text": "Looking."}, {**called, **mark}], [{"text": ""}],
         ]  # fmt: skip
         assert forwarded["x"] == body["x"] and forwarded["contents"][0] == body["contents"][0]
+
+
+def test_calls_of_other_models_are_excused_and_ids_go_where_they_are_known() -> None:
+    call = {"functionCall": {"name": "f", "args": {}, "id": "call_1"}}
+    other = {"functionCall": {"name": "g", "args": {}, "id": "call_2"}, "thought_signature": "S"}
+    result = {"functionResponse": {"name": "f", "response": {}, "id": "call_1"}}
+    body = {
+        "contents": [
+            {"role": "user", "parts": [{"text": "Go"}]},
+            {"role": "model", "parts": [call, other]},
+            {"role": "user", "parts": [result]},
+            {"role": "model", "parts": [other]},
+        ]
+    }
+    glance = PLAIN.glance(json.dumps(body).encode())
+    excused = {**call, "thoughtSignature": "skip_thought_signature_validator"}
+    contents = json.loads(PLAIN.forward_request(glance, NEW))["contents"]
+    assert [each["parts"] for each in contents[1:]] == [[excused, other], [result], [other]]
+    again = PLAIN.read_request(PLAIN.glance(json.dumps({"contents": contents}).encode()))
+    assert not any(isinstance(part, Thinking) for message in again.messages for part in message.parts)
+    contents = json.loads(PLAIN.forward_request(glance, gemini_samples.OLD))["contents"]
+    assert "id" not in json.dumps(contents) and json.dumps(contents).count("functionCall") == 3
+    signed = {"contents": [body["contents"][0], body["contents"][3]]}
+    raw = json.dumps(signed, separators=(" ,", " : "))
+    sent = PLAIN.forward_request(PLAIN.glance(raw.encode()), NEW)
+    assert json_text.members(sent)["contents"] == json_text.members(raw.encode())["contents"], "in its own bytes"
 
 
 def test_googles_own_signatures_travel_bare_to_it_and_sealed_to_nobody_else() -> None:

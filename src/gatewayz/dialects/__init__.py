@@ -1,10 +1,8 @@
 """What do the bytes mean? One package per dialect, each an object with the methods of `base.py`."""
 
-from typing import cast
-
 from gatewayz.dialects.anthropic import ANTHROPIC
 from gatewayz.dialects.base import Bridge, ClientDialect, Dialect, Price, ProviderDialect, Target, Voice
-from gatewayz.dialects.gemini import GEMINI
+from gatewayz.dialects.gemini import GEMINI, GeminiGenerateContent
 from gatewayz.dialects.openai_chat import OPENAI_CHAT
 from gatewayz.dialects.openai_completions import OPENAI_COMPLETIONS
 from gatewayz.dialects.translate import TranslatingBridge
@@ -17,7 +15,10 @@ PROVIDER_DIALECTS: dict[str, ProviderDialect] = {**DIALECTS}
 
 def shared(client: ClientDialect, provider: ProviderDialect) -> Dialect | None:
     """The dialect that both sides speak, as the client speaks it; None if one must be translated into the other."""
-    return cast(Dialect, client) if client.name == provider.name and client.name in DIALECTS else None
+    same = DIALECTS.get(client.name) if client.name == provider.name else None
+    if same is not None and isinstance(client, GeminiGenerateContent):
+        return client  # which alone knows the form of stream that its path asked for
+    return same
 
 
 def bridge(client: ClientDialect, provider: ProviderDialect, voice: Voice, target: Target, price: Price) -> Bridge:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from gatewayz.api.public.model_entry import gemini_entry
 from gatewayz.api.public.shelf import House, View, page, respond
 from gatewayz.catalog import SERVED_KINDS, find, not_found
-from gatewayz.core.errors import InvalidRequest, NotFound
+from gatewayz.core.errors import InvalidRequest
 from gatewayz.infra.answers import Answer, tag_of
 
 _routes = APIRouter(tags=["models"])
@@ -51,19 +51,6 @@ async def google_list(request: Request, page_size: int, page_token: str | None) 
     count = min(page_size or _USUAL_PAGE, _LARGEST_PAGE)
     after = _id_of(page_token) if page_token else ""
     return await page(request, "gemini", (count, after), lambda view: _list(view, count, after), shared=False)
-
-
-@_routes.api_route("/v1beta/{rest:path}", methods=["GET", "POST"], include_in_schema=False)
-@_routes.api_route("/v1alpha/{rest:path}", methods=["GET", "POST"], include_in_schema=False)
-async def other_method(rest: str) -> Response:
-    """Raises NotFound: neither this method nor any resource but models is served."""
-    if rest.startswith("tunedModels/"):
-        raise NotFound("Tuned models are not served here; GET /v1beta/models lists what is.", code="model_not_found")
-    raise NotFound(
-        f"There is no /v1beta/{rest[:200]} here. Models take generateContent, streamGenerateContent and countTokens, as in"
-        " /v1beta/models/{model}:generateContent.",
-        code="method_not_found",
-    )
 
 
 def _list(view: View, count: int, after: str) -> dict[str, Any]:

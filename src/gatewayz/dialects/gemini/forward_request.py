@@ -1,5 +1,6 @@
 """Forwarding a generateContent request to a Gemini-like provider: the caller's own bytes, few members changed."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -16,7 +17,8 @@ from gatewayz.dialects.parameters import unsupported, value_of
 _MEANING = frozenset({"tools", "systemInstruction", "cachedContent", "candidateCount", "responseLogprobs"})
 _MEANING_TOO = frozenset({"responseMimeType", "responseSchema", "responseJsonSchema", "responseModalities"})
 _CONFIG = "generationConfig"
-_WRAPPED = signatures.WRAPPED.encode()
+# Calls, and signatures of other families.
+_TO_MEND = re.compile(rb'"function_?[cC]all"|' + signatures.WRAPPED.encode())
 
 
 def forward_request(glance: Glance, target: Target) -> bytes:
@@ -28,7 +30,7 @@ def forward_request(glance: Glance, target: Target) -> bytes:
     quirks = target.quirks
     fields: dict[str, Any] = {}
     for name, raw in glance.fields.items():
-        if name in GATEWAY_FIELDS or (name == "max_tokens" and name not in glance_body(glance)):
+        if name in GATEWAY_FIELDS:
             continue
         if camel(name) in quirks.drop_params:
             _refuse_meaning(camel(name), value_of(name, raw))
@@ -40,18 +42,16 @@ def forward_request(glance: Glance, target: Target) -> bytes:
         fields.pop(snake(_CONFIG), None)
         fields[_CONFIG] = config
     contents = field(glance.fields, "contents")
-    if contents is not None and _WRAPPED in bytes(contents):
-        fields["contents"] = without_foreign(value_of("contents", contents), target.native_id)
+    if contents is not None and _TO_MEND.search(bytes(contents)) is not None:
+        given_contents = listed(value_of("contents", contents))
+        mended = mended_contents(given_contents, target.native_id)
+        if mended != given_contents:
+            fields["contents"] = mended
     for name, value in quirks.add_params.items():
         fields.setdefault(name, value)
     if not any(field(glance.fields, name) is not None for name in target.force_unless):
         fields.update(target.force_params)
     return json_text.dump(fields)
-
-
-def glance_body(glance: Glance) -> json_text.Fields:
-    """The members of the body as it was sent, without what the gateway noted among `fields` since."""
-    return json_text.members(glance.body) if "max_tokens" in glance.fields else glance.fields
 
 
 def dropped(glance: Glance, target: Target) -> tuple[str, ...]:
@@ -89,43 +89,67 @@ def _refuse_meaning(name: str, value: Any) -> None:
         raise unsupported(name, "is not supported by the provider of this model")
 
 
-def without_foreign(contents: Any, native_id: str) -> Any:
-    """The contents without thoughts of other families, which Gemini would refuse; calls keep an excuse in their place.
+def mended_contents(contents: list[Any], native_id: str) -> list[Any]:
+    """The contents as this model takes them, if models of other families or generations have taken part.
 
-    A turn of the model may be spread over several contents, as chats over streams leave it behind.
+    From the third generation on the first call of a turn carries a signature, or an excuse for its absence; before it,
+    calls have no ids. Thoughts that another family signed would be refused. A turn of the model may be spread over
+    several contents, as chats over streams leave it behind.
     """
     written: list[Any] = []
-    turn: list[Any] = []
-    for content in listed(contents):
+    turn: list[dict[str, Any]] = []
+    marked = wants_marked_calls(native_id)
+    for content in contents:
         if isinstance(content, dict) and content.get("role") == "model":
             turn.append(content)
             continue
-        written += _own_turn(turn, native_id)
+        written += _turn(turn, marked)
         turn = []
-        written.append(content)
-    return written + _own_turn(turn, native_id)
+        written.append(content if marked or not isinstance(content, dict) else _without_ids(content))
+    return written + _turn(turn, marked)
 
 
-def _own_turn(turn: list[dict[str, Any]], native_id: str) -> list[Any]:
-    """The contents of a turn; without its thoughts and signatures if another family signed it."""
-    if not any(_is_foreign(part) for content in turn for part in _parts(content)):
-        return turn
-    excuse = wants_marked_calls(native_id)
-    written: list[Any] = []
+def _turn(turn: list[dict[str, Any]], marked: bool) -> list[dict[str, Any]]:
+    """The contents of a turn of the model."""
+    foreign = any(_is_foreign(part) for content in turn for part in _parts(content))
+    excuse = marked
+    written: list[dict[str, Any]] = []
     for content in turn:
         kept = []
         for part in _parts(content):
-            if isinstance(part, dict) and part.get("thought") is True:
+            if not isinstance(part, dict):
+                kept.append(part)
+                continue
+            if foreign and part.get("thought") is True:
                 continue
             if _is_foreign(part):
                 part = {name: value for name, value in part.items() if camel(name) != "thoughtSignature"}
-            if excuse and isinstance(part, dict) and member(part, "functionCall") is not None:
+            if excuse and member(part, "functionCall") is not None:
                 excuse = False
-                part = {"thoughtSignature": EXCUSED, **part}
+                if member(part, "thoughtSignature") is None:
+                    part = {**part, "thoughtSignature": EXCUSED}
             kept.append(part)
-        if kept:
-            written.append({**content, "parts": kept})
+        if kept != _parts(content):
+            content = {**content, "parts": kept}
+        if kept or not foreign:
+            written.append(content if marked else _without_ids(content))
     return written
+
+
+def _without_ids(content: dict[str, Any]) -> dict[str, Any]:
+    """A content whose calls and results have no ids."""
+    parts = _parts(content)
+    bare = [_without_id(part) if isinstance(part, dict) else part for part in parts]
+    return {**content, "parts": bare} if bare != parts else content
+
+
+def _without_id(part: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: {key: inner for key, inner in value.items() if key != "id"}
+        if camel(name) in ("functionCall", "functionResponse") and isinstance(value, dict)
+        else value
+        for name, value in part.items()
+    }
 
 
 def _parts(content: dict[str, Any]) -> list[Any]:

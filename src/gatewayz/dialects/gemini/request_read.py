@@ -11,8 +11,9 @@ from gatewayz.dialects.gemini.tools_read import json_schema, read_choice, read_t
 from gatewayz.dialects.gemini.wire import NAME
 from gatewayz.dialects.parameters import value_of, wrong_type, wrong_value
 
-GATEWAY_FIELDS = frozenset({"provider", "model"})
-_KNOWN = GATEWAY_FIELDS | {"contents", "systemInstruction", "tools", "toolConfig", "generationConfig", "max_tokens"}
+# The gateway's own, also what it notes among the members (`cap_output`); never sent upstream.
+GATEWAY_FIELDS = frozenset({"provider", "model", "max_tokens"})
+_KNOWN = {"contents", "systemInstruction", "tools", "toolConfig", "generationConfig"}
 _KNOWN_CONFIG = frozenset(
     {
         *("temperature", "topP", "topK", "candidateCount", "maxOutputTokens", "stopSequences", "seed"),
@@ -83,8 +84,10 @@ def _whole_config(glance: Glance) -> dict[str, Any]:
 
 def _further(glance: Glance) -> tuple[dict[str, Any], tuple[str, ...]]:
     """(what other providers are not told, what they cannot be asked without) of the members that have no place here."""
-    top = {camel(name): value_of(name, raw) for name, raw in glance.fields.items() if camel(name) not in _KNOWN}
-    top.pop("maxTokens", None)  # the gateway's own, see `cap_output`
+    others = {
+        name: raw for name, raw in glance.fields.items() if name not in GATEWAY_FIELDS and camel(name) not in _KNOWN
+    }
+    top = {camel(name): value_of(name, raw) for name, raw in others.items()}
     config = {name: value for name, value in _whole_config(glance).items() if name not in _KNOWN_CONFIG}
     only = [name for name in top if name in _ONLY_HERE and top[name]]
     only += [f"generationConfig.{name}" for name in config if name in _CONFIG_ONLY_HERE]

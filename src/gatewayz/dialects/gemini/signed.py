@@ -3,10 +3,13 @@
 Shared by answers of providers and by the turns of the model that a client sends back.
 """
 
+import base64
+
 from gatewayz.core.chat import Part, RedactedThinking, Text, Thinking
 from gatewayz.dialects import signatures
 
 EXCUSED = "skip_thought_signature_validator"  # in the place of a signature that a call never had
+_EXCUSES = frozenset({EXCUSED, base64.b64encode(EXCUSED.encode()).decode()})  # SDKs write bytes
 
 
 def say(parts: list[Part], text: object, thought: object, signature: object) -> None:
@@ -28,7 +31,7 @@ def sign(parts: list[Part], place: str, signature: object) -> None:
 
     One of another family, which came wrapped, is unwrapped.
     """
-    if not isinstance(signature, str) or not signature or signature == EXCUSED:
+    if not isinstance(signature, str) or not signature or signature in _EXCUSES:
         return
     signed = signatures.unwrap(signature)
     if isinstance(signed, RedactedThinking):
