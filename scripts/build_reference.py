@@ -13,6 +13,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from gatewayz import cli
 from gatewayz.api import app
+from gatewayz.api.inference.on_path import METHODS
 from gatewayz.api.inference.routes import ROUTES
 from gatewayz.billing import cashier
 from gatewayz.catalog.records import OfferRecord
@@ -232,7 +233,7 @@ def endpoints_page() -> str:
             "a key with the scope `inference`" + ("" if route.counts else "; anyone for free models"),
             _SPEAKS[route.dialect] + (": how many tokens a request has" if route.counts else ""),
         )
-        for path, route in ROUTES.items()
+        for path, route in (*ROUTES.items(), *((route.endpoint, route) for route in METHODS.values()))
     ]
     groups: dict[str, list[tuple[str, ...]]] = {"public": [], "account": [], "admin": []}
     for module in app._ROUTERS:
@@ -249,7 +250,7 @@ def endpoints_page() -> str:
     return _page(
         "Endpoints",
         "`GET /openapi.json` describes fields and answers in full. Keys travel as `Authorization: Bearer gw_…` or"
-        " `x-api-key: gw_…`.",
+        " `x-api-key: gw_…`, and to Gemini's paths as `x-goog-api-key: gw_…` or `?key=gw_…`, too.",
         "## Inference",
         _table(("method", "path", "who", "speaks"), inference),
         *sections,
