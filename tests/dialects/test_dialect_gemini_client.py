@@ -9,7 +9,7 @@ from typing import Any
 
 import gemini_samples
 import pytest
-from dialect_samples import ANTHROPIC, OPENAI, TARGET, VOICE, price, recordings, relayed
+from dialect_samples import ABSENT, ANTHROPIC, OPENAI, TARGET, VOICE, folder, price, recordings, relayed
 from gemini_samples import NEW, Recording
 from meanings import of_answer, of_events
 
@@ -31,6 +31,7 @@ from gatewayz.core.usage import NOTHING, Usage
 from gatewayz.dialects import PROVIDER_DIALECTS, bridge, json_text, signatures
 from gatewayz.dialects.base import Quirks, Target
 from gatewayz.dialects.gemini import GeminiGenerateContent
+from gatewayz.dialects.gemini.count_tokens import GeminiCounter
 
 MODEL = "org/model"
 PLAIN = GeminiGenerateContent(MODEL)
@@ -346,6 +347,46 @@ def test_a_lowered_maximum_and_quirks_reach_the_provider() -> None:
         strict = Target("m", Quirks(drop_params=frozenset({"responseMimeType"})))
         PLAIN.forward_request(PLAIN.glance(json.dumps(schema).encode()), strict)
     assert refused.value.param == "responseMimeType"
+
+
+def test_sampling_parameters_keep_their_names_at_every_provider() -> None:
+    config = {"seed": 7, "presencePenalty": 0.5, "frequencyPenalty": 0.25, "topK": 4.0, "candidateCount": 2}
+    config |= {"responseLogprobs": True, "logprobs": 3, "temperature": 0.5, "topP": 0.9}
+    body = {**HI, "generationConfig": config}
+    sent = json.loads(OPENAI.write_request(read(body), TARGET))
+    names = ("seed", "presence_penalty", "frequency_penalty", "n", "logprobs", "top_logprobs", "temperature", "top_p")
+    assert [sent[name] for name in names] == [7, 0.5, 0.25, 2, True, 3, 0.5, 0.9]
+    again = json.loads(PLAIN.write_request(read(body), NEW))["generationConfig"]
+    assert again == {**config, "topK": 4}
+    assert {"n", "logprobs"} <= PLAIN.glance(json.dumps(body).encode()).needs
+
+
+def counted() -> list[Any]:
+    """The recordings of countTokens, as test parameters."""
+    found = [pytest.param(path, id=path.stem) for path in sorted(folder().glob("*/gemini-count-tokens*.json"))]
+    return found or [pytest.param(None, marks=pytest.mark.skip(reason=ABSENT), id="ABSENT")]
+
+
+@pytest.mark.parametrize("path", counted())
+def test_recorded_counts_are_asked_for_and_read(path: Any) -> None:
+    case = json.loads(path.read_bytes())
+    counter = GeminiCounter(MODEL)
+    body = json.dumps(case["request"]["body"]).encode()
+    glance = counter.glance(body)
+    assert (glance.model, glance.prompt_tokens > 0) == (MODEL, True)
+    url = f"https://example.com{case['request']['path']}".replace(":countTokens", ":generateContent")
+    asked = json.loads(counter.write_request(glance, NEW, url))
+    told = case["request"]["body"]
+    told = {name: value for name, value in told.get("generateContentRequest", told).items() if name != "model"}
+    assert asked == told, "in the form that this endpoint takes"
+    more = counter.glance(json.dumps({**told, "systemInstruction": {"parts": [{"text": "Be brief."}]}}).encode())
+    wrapped = "generateContentRequest" in json.loads(counter.write_request(more, NEW, url))
+    assert wrapped is ("/publishers/" not in url)
+    assert counter.read(case["response"]["body_text"].encode()) > 0
+    assert json.loads(counter.write(9, estimated=True)) == {"totalTokens": 9, "estimated": True}
+    for broken in (b"{}", b"[]", b"x", b'{"totalTokens":"many"}'):
+        with pytest.raises(ValueError):
+            counter.read(broken)
 
 
 # --- signatures ---

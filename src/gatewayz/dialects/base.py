@@ -236,8 +236,11 @@ class TokenCounter(Protocol):
         """What a body to be counted holds. Raises InvalidRequest naming the field."""
         ...
 
-    def write_request(self, seen: Glance, target: Target) -> bytes:
-        """The body for a provider's own counter. Raises InvalidRequest as `Dialect.forward_request`."""
+    def write_request(self, seen: Glance, target: Target, url: str) -> bytes:
+        """The body for a provider's own counter; `url` is its address for chats.
+
+        Raises InvalidRequest as `Dialect.forward_request`.
+        """
         ...
 
     def read(self, body: bytes) -> int:

@@ -25,7 +25,7 @@ async def counted(
     """The answer for the client. A counter that fails, or is silent for `wait_s`, is done without."""
     tokens = None
     if candidate.provider.dialect == call.dialect.name:
-        body = counter.write_request(glance, target)
+        body = counter.write_request(glance, target, candidate.provider.url)
         tokens = await _asked(upstreams, call, counter, body, candidate, target.native_id, wait_s)
     if tokens is None:
         return counter.write(glance.prompt_tokens, estimated=True)

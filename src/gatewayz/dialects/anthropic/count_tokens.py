@@ -24,7 +24,7 @@ class AnthropicCounter:
         """See `TokenCounter`; `max_tokens` need not be there."""
         return glance.glance(body, with_maximum=False)
 
-    def write_request(self, seen: Glance, target: Target) -> bytes:
+    def write_request(self, seen: Glance, target: Target, url: str) -> bytes:
         """See `TokenCounter`: the caller's bytes, without what only an answer needs."""
         left_out = _OF_ANSWERS | target.quirks.drop_params
         fields: dict[str, object] = {name: raw for name, raw in seen.fields.items() if name not in left_out}

@@ -13,6 +13,7 @@ from gatewayz.dialects.gemini.names import snake
 from gatewayz.dialects.parameters import missing
 
 _WRAPPED = "generateContentRequest"
+_VERTEX = "/publishers/"
 _WITHIN = ("systemInstruction", "tools", "toolConfig", "generationConfig", "cachedContent")
 
 
@@ -36,10 +37,10 @@ class GeminiCounter:
             raise missing("contents")
         return glance.read_fields(body, fields, self._model, False)
 
-    def write_request(self, seen: Glance, target: Target) -> bytes:
-        """See `TokenCounter`. Contents alone are counted as they are; what else belongs to the prompt goes with them."""
+    def write_request(self, seen: Glance, target: Target, url: str) -> bytes:
+        """See `TokenCounter`. What belongs to the prompt beside the contents stands there at Vertex, else in a request."""
         body = json_text.members(forward_request(seen, target))
-        if not any(name in body or snake(name) in body for name in _WITHIN):
+        if _VERTEX in url or not any(name in body or snake(name) in body for name in _WITHIN):
             return json_text.dump(body)
         return json_text.dump({_WRAPPED: {"model": f"models/{target.native_id}", **body}})
 
