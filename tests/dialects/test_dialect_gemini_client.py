@@ -541,6 +541,20 @@ def test_a_provider_that_tells_the_reason_with_every_chunk_is_streamed_all_the_s
     assert last["usageMetadata"]["usageEstimated"] is True
 
 
+def test_chunks_of_unknown_form_are_counted_and_objects_passed_on_in_their_place() -> None:
+    relay = STREAM.forwarder(VOICE, TARGET, price)
+    candidate = {"content": {"parts": [{"text": "One"}]}}
+    ended = {**candidate, "finishReason": "STOP"}
+    bodies = [{"candidates": [candidate]}, {"new": 1}, "noise", {"candidates": [ended]}, {"newer": 2}]
+    stream = b"".join(b"data: " + json.dumps(body).encode() + b"\n\n" for body in bodies)
+    before = chunks_of(relay.feed(stream) + relay.close(), STREAM)
+    after = chunks_of(relay.finish(Usage(1, 1), 5), STREAM)
+    assert [chunk.keys() for chunk in before] == [{"candidates"}, {"new"}]
+    assert (relay.facts.unknown_events, relay.facts.finish, relay.facts.ended) == (3, "stop", True)
+    assert "finishReason" in after[0]["candidates"][0] and after[1]["newer"] == 2
+    assert after[1]["usageMetadata"]["cost"] == pytest.approx(5e-9)
+
+
 @pytest.mark.parametrize("client", [STREAM, ARRAY], ids=["events", "array"])
 def test_a_failure_is_told_before_and_after_the_first_words(client: GeminiGenerateContent) -> None:
     error = RateLimited("Slow down.", headers={"Retry-After": "7"})

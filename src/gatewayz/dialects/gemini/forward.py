@@ -152,6 +152,8 @@ class GeminiForwarder:
             for held in self._held:
                 self._pass(self._named(_without_reason(held)), out)
             self._held.clear()
+        if ending and self._natives and None not in self._natives.values():
+            self._tell_finish()
         if ending or self._held:
             self._held.append(members)
         else:
@@ -202,7 +204,13 @@ class GeminiForwarder:
             self.facts.error = error_from(value)
             return
         self.facts.note_unknown(payload)
-        self._pass(json_text.dump(value), out)
+        if not isinstance(value, dict):
+            return  # SDKs take objects only; the log tells of it
+        members = json_text.members(json_text.dump(value))
+        if self._held:
+            self._held.append(members)
+        else:
+            self._pass(self._named(members), out)
 
 
 def _without_reason(members: json_text.Fields) -> json_text.Fields:
