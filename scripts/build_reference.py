@@ -13,6 +13,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from gatewayz import cli
 from gatewayz.api import app
+from gatewayz.api.inference.on_path import METHODS
 from gatewayz.api.inference.routes import ROUTES, Route
 from gatewayz.billing import cashier
 from gatewayz.catalog.records import OfferRecord
@@ -161,7 +162,8 @@ def errors_page() -> str:
         _table(("code", "status", "raised in"), codes),
         "## Shape",
         "An error is told in the dialect of the path (`/v1/messages`, or any path called with an `anthropic-version` header,"
-        " speaks Anthropic's; everything else OpenAI's). Further members may stand in the error object, for instance"
+        " speaks Anthropic's; `/v1beta` and Gemini's methods Google's; everything else OpenAI's). Further members may stand"
+        " in the error object, for instance"
         " `balance_usd`, `required_usd` and `shortfall_usd` in a 402.",
         *shown,
     )
@@ -257,7 +259,7 @@ def endpoints_page() -> str:
             "a key with the scope `inference`" + ("; anyone for free models" if _is_for_strangers(route) else ""),
             _SPEAKS[route.dialect] + (": how many tokens a request has" if route.counts else ""),
         )
-        for path, route in ROUTES.items()
+        for path, route in (*ROUTES.items(), *((route.endpoint, route) for route in METHODS.values()))
     ]
     groups: dict[str, list[tuple[str, ...]]] = {"public": [], "account": [], "admin": []}
     for module in app._ROUTERS:
@@ -274,7 +276,7 @@ def endpoints_page() -> str:
     return _page(
         "Endpoints",
         "`GET /openapi.json` describes fields and answers in full. Keys travel as `Authorization: Bearer gw_…` or"
-        " `x-api-key: gw_…`.",
+        " `x-api-key: gw_…`, and to Gemini's paths as `x-goog-api-key: gw_…` or `?key=gw_…`, too.",
         "## Inference",
         _table(("method", "path", "who", "speaks"), inference),
         *sections,

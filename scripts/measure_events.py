@@ -9,6 +9,7 @@ import json
 import sys
 import time
 
+from gatewayz.core.services import CHATS
 from gatewayz.core.usage import Usage
 from gatewayz.dialects import CLIENT_DIALECTS, PROVIDER_DIALECTS, bridge
 from gatewayz.dialects.base import ClientDialect, ProviderDialect, Target, Voice
@@ -148,8 +149,8 @@ def microseconds(client: ClientDialect, provider: ProviderDialect, rounds: int, 
 def main(rounds: int, repeats: int) -> None:
     """Prints one line for each pairing."""
     print("| provider | client | way | µs per event |\n|---|---|---|---|")
-    for provider in PROVIDER_DIALECTS.values():
-        for client in CLIENT_DIALECTS.values():
+    for provider in (each for each in PROVIDER_DIALECTS.values() if each.service in CHATS):
+        for client in (each for each in CLIENT_DIALECTS.values() if each.service in CHATS):
             way = "forward" if client.name == provider.name else "translate"
             cost = microseconds(client, provider, rounds, repeats)
             print(f"| {provider.name} | {client.name} | {way} | {cost:.2f} |")

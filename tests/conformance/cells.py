@@ -78,7 +78,7 @@ def _in_form(house: House, row: Row, ingress: Ingress, upstream: Upstream, note:
     assert message["usage"]["cost"] == pytest.approx(cost_usd(upstream.says(row.reply).usage)), (
         "each token is paid once"
     )
-    forwarded = same and _bytes_kept(house, upstream, body)
+    forwarded = same and _bytes_kept(house, upstream, ingress.put(body)[1])
     if row.again is not None and ingress.next_body is not None:
         house.ask(ingress, ingress.next_body(body, message, row.again))
         later = replace(

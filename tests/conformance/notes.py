@@ -76,7 +76,7 @@ def _part_as(change: Callable[[Part], Part]) -> Callable[[Any, Any], bool]:
 # Those who send whole chats, and those of them who speak a dialect of OpenAI's.
 _CHATS, _OPENAIS = ("openai", "responses", "anthropic"), ("openai", "responses")
 _CHAT, _BOTH, _ALL = ("openai",), ("openai", "anthropic"), ("openai", "anthropic", "completions")
-_OLD, _OPENAI_LIKE, _RESPONSES = ("completions",), ("openai", "openrouter"), ("responses",)
+_OLD, _OPENAI_LIKE, _RESPONSES, _GEMINI = ("completions",), ("openai", "openrouter"), ("responses",), ("gemini",)
 _EVERY = ("openai", "openrouter", "responses", "anthropic", "gemini")
 _UNMARKED = {"turns": _unmarked, "tools": _unmarked, "system_mark": False}
 
@@ -97,7 +97,7 @@ NOTES: tuple[Note, ...] = (
         named=("logit_bias",), heard={"further": lambda seen, wanted: seen == wanted[:-1]},
     ),
     Note(
-        ("top k",), ("anthropic",), _OPENAI_LIKE,
+        ("top k",), ("anthropic", "gemini"), _OPENAI_LIKE,
         "Chat Completions has no `top_k`; it is left out, and the log names it.",
         named=("top_k",), heard={"further": ()},
     ),
@@ -117,7 +117,7 @@ NOTES: tuple[Note, ...] = (
         named=("user",), heard={"user": None},
     ),
     Note(
-        ("stop texts",), ("openai", "completions"), ("anthropic",),
+        ("stop texts",), ("openai", "completions", "gemini"), ("anthropic",),
         "Anthropic refuses stop texts of white space only; these are left out, and the log names `stop`. The others arrive."
         " Which one ended the answer has no place in the answer.",
         named=("stop",), heard={"stop": ("END",)}, got={"stop_sequence": None},
@@ -145,7 +145,7 @@ NOTES: tuple[Note, ...] = (
         named=("parallel_tool_calls",), heard={"one_at_a_time": False},
     ),
     Note(
-        ("results with images",), ("anthropic", "responses"), _OPENAI_LIKE,
+        ("results with images",), ("anthropic", "responses", "gemini"), _OPENAI_LIKE,
         "Results of tools are text there; the image follows the result in the user's turn, under the id of the call.",
         heard={"turns": _result_of_images},
     ),
@@ -230,10 +230,16 @@ NOTES: tuple[Note, ...] = (
         "It is set aside in `gateway_raw`, in the provider's own form, and the log tells of it.",
         got={"shown": False, "set aside": True, "logged": True},
     ),
+    Note(
+        ("picture in the answer",), _GEMINI, (*_OPENAI_LIKE, "responses"),
+        "Other providers' pictures have no place there; it is not shown, and the log tells of it.",
+        got={"shown": False, "logged": True},
+    ),
     Note(("audio",), _CHAT, ("anthropic",), "Anthropic takes no audio.", REFUSED, "messages[0]"),
     Note(("audio",), _RESPONSES, ("anthropic",), "Anthropic takes no audio.", REFUSED, "input"),
+    Note(("audio",), _GEMINI, ("anthropic",), "Anthropic takes no audio.", REFUSED, "contents"),
     Note(
-        ("JSON object",), _OPENAIS, ("anthropic",),
+        ("JSON object",), (*_OPENAIS, "gemini"), ("anthropic",),
         "Anthropic has schemas but no JSON without one; the system text asks for one JSON object and nothing else.",
         heard={
             "form": None,
@@ -241,8 +247,13 @@ NOTES: tuple[Note, ...] = (
         },
     ),
     Note(("logprobs",), _OPENAIS, ("anthropic",), "Anthropic gives none.", REFUSED, "logprobs"),
+    Note(("logprobs",), _GEMINI, ("anthropic",), "Anthropic gives none.", REFUSED, "generationConfig.responseLogprobs"),
     Note(("several answers",), ("openai", "completions"), ("anthropic",), "Anthropic gives one.", REFUSED, "n"),
     Note(("several answers",), ("openai", "completions"), _RESPONSES, "The Responses API gives one.", REFUSED, "n"),
+    Note(("several answers",), _GEMINI, ("anthropic",), "Anthropic gives one.", REFUSED, "generationConfig.candidateCount"),
+    Note(
+        ("several answers",), _GEMINI, _RESPONSES, "The Responses API gives one.", REFUSED, "generationConfig.candidateCount"
+    ),
     Note(
         ("server tools",), ("openai", "completions"), ("responses", "anthropic", "gemini"),
         "The search of Chat Completions is not that of this provider: results, prices and terms differ.",
@@ -252,6 +263,7 @@ NOTES: tuple[Note, ...] = (
         ("server tools",), ("anthropic",), (*_OPENAI_LIKE, "responses", "gemini"),
         "Only Anthropic runs its tools.", REFUSED, "tools",
     ),
+    Note(("server tools",), _GEMINI, (*_OPENAI_LIKE, "anthropic"), "Only Google runs its tools.", REFUSED, "tools"),
     Note(
         ("server tools",), _RESPONSES, (*_OPENAI_LIKE, "anthropic", "gemini"),
         "Only providers of the Responses API run its tools.", REFUSED, "tools",

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from gatewayz.api.inference.on_path import METHODS
 from gatewayz.api.inference.routes import ROUTES
 from gatewayz.providers.profile import CHAT_PATHS
 from scripts.build_conformance import PAGE, page
@@ -48,7 +49,8 @@ def test_the_page_tells_what_is_found(found: Callable[[Cell], Finding]) -> None:
 
 
 def test_every_dialect_has_its_driver() -> None:
-    assert {route.dialect for route in ROUTES.values()} == {ingress.dialect for ingress in INGRESSES.values()}
+    routes = (*ROUTES.values(), *METHODS.values())
+    assert {route.dialect for route in routes} == {ingress.dialect for ingress in INGRESSES.values()}
     assert set(CHAT_PATHS) == {upstream.dialect for upstream in UPSTREAMS.values()}
 
 

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from dialect_samples import ANTHROPIC, OPENAI, RESPONSES, VOICE, price
+from dialect_samples import ANTHROPIC, CHAT_PROVIDERS, OPENAI, RESPONSES, VOICE, price
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from meanings import of_answer, of_events
@@ -26,7 +26,6 @@ from gatewayz.core.stream import (
     UsageReport,
 )
 from gatewayz.core.usage import Usage
-from gatewayz.dialects import PROVIDER_DIALECTS
 from gatewayz.dialects.anthropic.wire import UsageSoFar
 from gatewayz.dialects.base import Dialect
 from gatewayz.dialects.gemini.wire import usage_of as gemini_usage
@@ -224,7 +223,7 @@ def test_gemini_counts_fit_into_each_other(flat: dict[str, Any], prompt: Any, ca
     assert_each_token_is_counted_once(gemini_usage({**flat, **details}))
 
 
-@pytest.mark.parametrize("provider", PROVIDER_DIALECTS.values(), ids=PROVIDER_DIALECTS)
+@pytest.mark.parametrize("provider", CHAT_PROVIDERS.values(), ids=CHAT_PROVIDERS)
 def test_usage_that_is_repeated_is_replaced_and_never_summed(provider: Any) -> None:
     """xAI and Perplexity tell the usage so far with every chunk, Gemini too; Anthropic and others at the start and end."""
     chunks: list[dict[str, Any]]

@@ -264,6 +264,8 @@ def _other(path: str, persona: str, request: dict[str, Any]) -> tuple[int, Any]:
         return 200, speak_openai.models(persona)
     if path == "/v1/messages/count_tokens" or speak_anthropic.model_in(path) == speak_anthropic.COUNTER:
         return 200, speak_anthropic.count_tokens(request)
+    if path.endswith(speak_gemini.COUNTER):
+        return 200, speak_gemini.count_tokens(request)
     return 404, {"error": {"message": f"Invalid URL (POST {path})", "type": "invalid_request_error", "code": None}}
 
 

@@ -187,7 +187,10 @@ class Reasoning:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A whole inference request. `extra` holds the top-level fields of the sender's `dialect` that have no place here."""
+    """A whole inference request. `extra` holds the top-level fields of the sender's `dialect` that have no place here.
+
+    `only_here` names fields without which the answer would be another one, and which no other dialect can say.
+    """
 
     dialect: str
     model: str
@@ -215,6 +218,7 @@ class ChatRequest:
     metadata: dict[str, Any] | None = None
     service_tier: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    only_here: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from gatewayz.dialects.embeddings import (
     VERTEX_EMBED,
     VOYAGE_EMBEDDINGS,
 )
-from gatewayz.dialects.gemini import GEMINI
+from gatewayz.dialects.gemini import GEMINI, GeminiGenerateContent
 from gatewayz.dialects.images import IMAGEN_PREDICT, OPENAI_IMAGE_EDITS, OPENAI_IMAGE_VARIATIONS, OPENAI_IMAGES
 from gatewayz.dialects.media import MediaDialect
 from gatewayz.dialects.moderations import OPENAI_MODERATIONS
@@ -36,7 +36,7 @@ _MEDIA_PROVIDERS: tuple[MediaDialect, ...] = (
 )  # fmt: skip
 
 # Spoken on both sides: between equal ones bytes are forwarded.
-DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (OPENAI_CHAT, ANTHROPIC, OPENAI_RESPONSES)}
+DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (OPENAI_CHAT, ANTHROPIC, GEMINI, OPENAI_RESPONSES)}
 MEDIA_DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in _MEDIA}
 _SHARED = {**DIALECTS, **MEDIA_DIALECTS}
 CLIENT_DIALECTS: dict[str, ClientDialect] = {
@@ -45,16 +45,15 @@ CLIENT_DIALECTS: dict[str, ClientDialect] = {
     RERANK.name: RERANK,
     "transcriptions_base64": TRANSCRIPTIONS_BASE64,  # the answers are those of the form
 }
-PROVIDER_DIALECTS: dict[str, ProviderDialect] = {
-    **_SHARED,
-    GEMINI.name: GEMINI,
-    **{dialect.name: dialect for dialect in _MEDIA_PROVIDERS},
-}
+PROVIDER_DIALECTS: dict[str, ProviderDialect] = {**_SHARED, **{dialect.name: dialect for dialect in _MEDIA_PROVIDERS}}
 
 
 def shared(client: ClientDialect, provider: ProviderDialect) -> Dialect | None:
-    """The dialect that both sides speak; None if one must be translated into the other."""
-    return _SHARED.get(client.name) if client.name == provider.name else None
+    """The dialect that both sides speak, as the client speaks it; None if one must be translated into the other."""
+    same = _SHARED.get(client.name) if client.name == provider.name else None
+    if same is not None and isinstance(client, GeminiGenerateContent):
+        return client  # which alone knows the form of stream that its path asked for
+    return same
 
 
 def bridge(client: ClientDialect, provider: ProviderDialect, voice: Voice, target: Target, price: Price) -> Bridge:

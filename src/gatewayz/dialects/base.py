@@ -282,6 +282,29 @@ class ClientDialect(Protocol):
         ...
 
 
+class TokenCounter(Protocol):
+    """What the gateway asks of a dialect that has a way to ask how many tokens a request has."""
+
+    def glance(self, body: bytes) -> Glance:
+        """What a body to be counted holds. Raises InvalidRequest naming the field."""
+        ...
+
+    def write_request(self, seen: Glance, target: Target, url: str) -> bytes:
+        """The body for a provider's own counter; `url` is its address for chats.
+
+        Raises InvalidRequest as `Dialect.forward_request`.
+        """
+        ...
+
+    def read(self, body: bytes) -> int:
+        """The number that a provider's counter gave. Raises ValueError if these bytes are none."""
+        ...
+
+    def write(self, tokens: int, *, estimated: bool) -> bytes:
+        """The answer for a client; `estimated` says that the gateway counted by rule of thumb."""
+        ...
+
+
 class ProviderDialect(Protocol):
     """What the gateway asks of a dialect in which providers are spoken to. Instances have no state."""
 

@@ -24,12 +24,15 @@ def system_tagged(text: str) -> str:
 def refuse_foreign_parts(request: ChatRequest, dialect: str) -> None:
     """Raises InvalidRequest if a request of another dialect holds what only providers of that dialect can read.
 
-    That is an uploaded file, which only its own provider holds, and a part of a kind that other dialects do not have.
-    Messages are counted as the caller does, to whom Anthropic's system prompt is none of them.
+    That is an uploaded file, which only its own provider holds, a part of a kind that other dialects do not have, and a
+    field that none of them can say. Messages are counted as the caller does, to whom a system prompt is none of them where
+    it stands apart.
     """
     if request.dialect == dialect:
         return
-    uncounted = request.dialect == "anthropic" and request.messages[0].role == "system"
+    for name in request.only_here:
+        raise unsupported(name, "cannot be said to the provider of this model")
+    uncounted = request.dialect in ("anthropic", "gemini") and request.messages[0].role == "system"
     for index, message in enumerate(request.messages, -1 if uncounted else 0):
         param = f"messages[{index}]" if index >= 0 else "system"
         for part in message.parts:

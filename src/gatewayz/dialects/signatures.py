@@ -6,7 +6,13 @@ text of the signature, which clients keep as it is. Whoever reads a sealed one k
 
 Reasoning that the Responses API encrypts is sealed with the provider that made it: the same model at another provider
 cannot open it.
+
+The other way round, a client of Gemini knows one place for the signature of whatever family: `thoughtSignature`, which its
+SDKs hold as bytes. There the signatures of others travel wrapped: family, kind and text together, as base64.
 """
+
+import base64
+import binascii
 
 from gatewayz.core.chat import RedactedThinking, Thinking, ToolCall
 
@@ -65,3 +71,36 @@ def gemini_signature(part: Thinking | RedactedThinking, calls: list[ToolCall]) -
     if part.format == GEMINI and signature:
         return call_place(0) if calls else END, signature
     return None
+
+
+_WRAPPING = b"gatewayz-v1:"  # 12 bytes, so that its base64 begins every wrapped one
+WRAPPED = base64.b64encode(_WRAPPING).decode()
+_SIGNED, _ENCRYPTED = "signed", "encrypted"
+_URL_SAFE = str.maketrans("-_", "+/")
+
+
+def wrap(part: Thinking | RedactedThinking) -> str | None:
+    """The signature of thinking (or all of an encrypted one) as a Gemini client keeps it; None if there is none."""
+    kind, text = (_SIGNED, part.signature) if isinstance(part, Thinking) else (_ENCRYPTED, part.data)
+    if not text:
+        return None
+    sealed = f"{kind}:{part.format or ''}:{text}".encode("utf-8", "surrogatepass")
+    return base64.b64encode(_WRAPPING + sealed).decode()
+
+
+def unwrap(signature: str) -> Thinking | RedactedThinking | None:
+    """What `wrap` was given, a thought without its text; None for any other signature.
+
+    SDKs write bytes in the alphabet for addresses, whatever they were given.
+    """
+    if not signature.startswith(WRAPPED):
+        return None
+    try:
+        data = base64.b64decode(signature.translate(_URL_SAFE), validate=True)
+        kind, maker, text = data[len(_WRAPPING) :].decode("utf-8", "surrogatepass").split(":", 2)
+    except (binascii.Error, ValueError):
+        return None
+    known = maker or family(text)
+    if kind == _ENCRYPTED:
+        return RedactedThinking(text, known)
+    return Thinking("", text, known) if kind == _SIGNED and text else None

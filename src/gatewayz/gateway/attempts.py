@@ -38,7 +38,6 @@ SILENT_FINISHES = frozenset({"length", "content_filter", "pause"})
 
 # What takes longer than a few milliseconds is done beside the event loop.
 OFF_LOOP_BYTES = 256 * 1024
-EVENTS = "text/event-stream; charset=utf-8"
 JSON = "application/json"
 
 PriceOf = Callable[[Candidate, Usage], int]
@@ -66,7 +65,7 @@ class OpenStream:
     bridge: Bridge
     first: bytes
     permit: Permit
-    content_type: str = EVENTS
+    content_type: str
     sending: bool = False  # waiting for the client to take bytes, not for the provider to give some
 
 
@@ -296,7 +295,7 @@ class Attempts:
     def _stream_type(self, reply: Reply) -> str:
         client = self.call.dialect
         if self.glance.events or not isinstance(client, MediaDialect):
-            return EVENTS
+            return self.call.streams_as
         return client.answer_type(reply.headers.get("content-type", ""), self.voice)
 
     def _is_late(self) -> bool:

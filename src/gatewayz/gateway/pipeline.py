@@ -17,8 +17,7 @@ from gatewayz.catalog.resolve import pin, resolve
 from gatewayz.catalog.snapshot import Resolved
 from gatewayz.core.errors import GatewayError, InternalError, InvalidRequest
 from gatewayz.core.services import CHATS, KIND_OF
-from gatewayz.dialects.anthropic.count_tokens import glance_count
-from gatewayz.dialects.base import Glance, Voice
+from gatewayz.dialects.base import Glance, TokenCounter, Voice
 from gatewayz.dialects.media import MediaDialect
 from gatewayz.gateway.attempts import Answer, Attempts, GaveUp, OpenStream, deadline_error
 from gatewayz.gateway.budget import Budget
@@ -106,12 +105,12 @@ class Gateway:
         """Whether a large body of this caller is worth reading; a body that was not is empty, and `serve` says why."""
         return await self._rooms.doorkeeper.knows(credentials)
 
-    async def count_tokens(self, call: Call, out: Responder) -> None:
-        """Answers how many tokens a Messages request has. For known callers; nothing is held, charged or recorded."""
+    async def count_tokens(self, call: Call, counter: TokenCounter, out: Responder) -> None:
+        """Answers how many tokens a request has. For known callers; nothing is held, charged or recorded."""
         trip = Trip(call, self._rooms.clock.now_us())
         self.in_flight += 1
         try:
-            body = await self._count(trip)
+            body = await self._count(trip, counter)
         except GatewayError as error:
             await self._tell(trip, out, error)
         except Exception:  # as in `serve`
@@ -122,17 +121,19 @@ class Gateway:
         finally:
             self.in_flight -= 1
 
-    async def _count(self, trip: Trip) -> bytes:
+    async def _count(self, trip: Trip, counter: TokenCounter) -> bytes:
         rooms, call = self._rooms, trip.call
         caller = await rooms.doorkeeper.identify(trip)
-        glance = glance_count(call.body)
+        glance = counter.glance(call.body)
         if caller is None:
             raise no_key(glance.model[:200])
         found = self._resolve(trip, glance)
         await rooms.doorkeeper.permit(trip, found)
         first = self._planner.plan(found, glance, trip.call.dialect.service).candidates[0]
         target = self._planner.target(first, found)
-        return await counted(rooms.upstreams, call, glance, first, target, rooms.settings.first_token_timeout_s)
+        return await counted(
+            rooms.upstreams, call, counter, glance, first, target, rooms.settings.first_token_timeout_s
+        )
 
     @staticmethod
     async def _tell(trip: Trip, out: Responder, error: GatewayError) -> None:
@@ -338,7 +339,7 @@ class Gateway:
 
 def _open_early(trip: Trip, out: Responder) -> None:
     """Sends the status line of a stream that is slow to start, so that no proxy on the way gives up."""
-    task = asyncio.get_running_loop().create_task(out.open(stream_headers(trip, None)))
+    task = asyncio.get_running_loop().create_task(out.open(stream_headers(trip, None, trip.call.streams_as)))
     _EARLY.add(task)
     task.add_done_callback(_EARLY.discard)
 

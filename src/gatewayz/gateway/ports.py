@@ -12,13 +12,15 @@ import msgspec
 from gatewayz.dialects.base import ClientDialect
 
 HeaderPairs = list[tuple[bytes, bytes]]
+EVENT_STREAM = "text/event-stream; charset=utf-8"
 
 
 class Call(msgspec.Struct, frozen=True):
     """One request as it arrived. `claimed_id` is the client's own X-Request-ID or Idempotency-Key, None without one.
 
     `credentials` are the distinct key values found (Authorization, x-api-key). `received_s` is monotonic. `content_type` is
-    what the client says of the body.
+    what the client says of the body, `streams_as` the content type of a stream of words. `address` is what the path says of
+    the request beside the endpoint's name.
     """
 
     dialect: ClientDialect
@@ -34,6 +36,8 @@ class Call(msgspec.Struct, frozen=True):
     received_s: float
     passthrough_headers: Mapping[str, str]
     content_type: str = "application/json"
+    streams_as: str = EVENT_STREAM
+    address: bytes = b""
 
 
 class Responder(Protocol):

@@ -85,7 +85,7 @@ class Replays:
 def _digest(trip: Trip) -> str:
     """What makes two requests the same: the body; of a form its parts, for clients draw a new boundary each time."""
     call, counted = trip.call, trip.glance.counted if trip.glance is not None else None
-    digest = hashlib.sha256(call.endpoint.encode() + b"\0")
+    digest = hashlib.sha256(call.endpoint.encode() + b"\0" + call.address)
     if counted is None or not counted.parts:
         digest.update(call.body)
         return digest.hexdigest()

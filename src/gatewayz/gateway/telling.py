@@ -30,9 +30,7 @@ def plain_headers(trip: Trip, balance: int | None, content_type: str = "applicat
     return _common(trip, headers, balance)
 
 
-def stream_headers(
-    trip: Trip, balance: int | None, content_type: str = "text/event-stream; charset=utf-8"
-) -> HeaderPairs:
+def stream_headers(trip: Trip, balance: int | None, content_type: str) -> HeaderPairs:
     """Headers of a stream, sent before anything is known of its cost."""
     kind = (b"content-type", content_type.encode("latin-1"))
     return _common(trip, [kind, _FRESH, _UNBUFFERED], balance)

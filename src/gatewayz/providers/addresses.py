@@ -82,10 +82,16 @@ def request_url(url: str, native_id: str, *, stream: bool) -> str:
     return url.replace("{model}", quote(native_id, safe="@:"))
 
 
-def count_url(provider: Provider) -> str | None:
-    """Where tokens of a request in the provider's own dialect are counted; None if it has no such endpoint."""
+def count_url(provider: Provider, native_id: str = "") -> str | None:
+    """Where tokens of a request in the provider's own dialect are counted; None if it has no such endpoint.
+
+    `native_id` is the provider's name of the model, for those who want it in the address.
+    """
     parts = urlsplit(provider.url)
     path = parts.path
+    if provider.dialect == "gemini":
+        url = provider.url.replace(":generateContent", ":countTokens")
+        return request_url(url, native_id, stream=False) if url != provider.url else None
     if provider.dialect != "anthropic":
         return None
     if path.endswith(CHAT_PATHS["anthropic"]):

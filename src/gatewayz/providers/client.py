@@ -99,10 +99,19 @@ class Upstreams:
         return await self._transport.post(url, headers, body, self._timeouts)
 
     async def count_tokens(
-        self, provider: Provider, body: bytes, *, request_id: str, extra_headers: Mapping[str, str] = _NONE
+        self,
+        provider: Provider,
+        body: bytes,
+        *,
+        request_id: str,
+        native_id: str = "",
+        extra_headers: Mapping[str, str] = _NONE,
     ) -> Reply | None:
-        """The reply of the provider's own counter of tokens; None if it has none. Raises TransportError."""
-        url = count_url(provider)
+        """The reply of the provider's own counter of tokens; None if it has none. Raises TransportError.
+
+        `native_id` as in `open`.
+        """
+        url = count_url(provider, native_id)
         if url is None or provider.simulated:
             return None
         headers = _headers(provider, provider.dialect, "application/json", request_id, extra_headers)

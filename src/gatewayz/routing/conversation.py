@@ -38,9 +38,11 @@ def conversation_key(account_id: int, model_id: str, fields: Mapping[str, Any], 
             return digest.digest()
     if user is not None:
         digest.update(f"user {len(user)} {user}".encode("utf-8", "surrogatepass"))
-    system = _unmarked(fields.get("system") or fields.get("instructions", b""))
+    system = _unmarked(fields.get("system") or fields.get("systemInstruction") or fields.get("instructions", b""))
     digest.update(b"%d " % len(system) + system)
-    digest.update(_until_first_user(_unmarked(fields.get("messages") or fields.get("input", b""))))
+    digest.update(
+        _until_first_user(_unmarked(fields.get("messages") or fields.get("contents") or fields.get("input", b"")))
+    )
     return digest.digest()
 
 

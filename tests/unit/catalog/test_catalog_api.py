@@ -240,7 +240,7 @@ async def test_a_page_tells_the_true_total(site: Site) -> None:
 async def test_a_client_that_has_the_list_is_told_so(site: Site) -> None:
     first = await site.get("/v1/models")
     assert first.headers["cache-control"] == "public, max-age=300"
-    assert first.headers["vary"] == "anthropic-version"
+    assert first.headers["vary"] == "anthropic-version, x-goog-api-key"
     tag = first.headers["etag"]
     for known in (tag, f'"x", W/{tag}', "*"):
         again = await site.get("/v1/models", {"If-None-Match": known})

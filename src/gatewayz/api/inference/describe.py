@@ -1,7 +1,9 @@
 """OpenAPI of the inference routes, which FastAPI does not see."""
 
+import re
 from typing import Any
 
+from gatewayz.api.inference.on_path import METHODS
 from gatewayz.api.inference.routes import ROUTES, Route
 
 _MODEL = {"type": "string", "description": "canonical id, alias, or provider/model"}
@@ -116,6 +118,18 @@ _BODIES: dict[str, dict[str, Any]] = {
         },
         "additionalProperties": True,
     },
+    "gemini": {
+        "type": "object",
+        "required": ["contents"],
+        "properties": {
+            "contents": {"type": "array", "minItems": 1, "items": {"type": "object"}},
+            "systemInstruction": {"type": "object"},
+            "tools": {"type": "array", "items": {"type": "object"}},
+            "generationConfig": {"type": "object"},
+            "provider": {"type": "string", "description": "use this provider only"},
+        },
+        "additionalProperties": True,
+    },
 }
 _WORDS = {
     "/v1/chat/completions": (
@@ -144,8 +158,32 @@ _WORDS = {
     "/v1/audio/transcriptions/base64": ("The text of a sound file that is sent as base64", "The text"),
     "/v1/audio/translations": ("The English text of a sound file", "The text"),
     "/v1/audio/speech": ("A text as sound", "The sound file, as it is made"),
+    "/v1beta/models/{model}:generateContent": ("Google's generateContent, with any model", "An answer"),
+    "/v1beta/models/{model}:streamGenerateContent": (
+        "Google's streamGenerateContent, with any model",
+        "Server-sent events with alt=sse, else one JSON array",
+    ),
+    "/v1beta/models/{model}:countTokens": ("How many tokens a request has; free", "The number of tokens"),
     "/v1/messages/count_tokens": ("How many tokens a Messages request has; free", "The number of tokens"),
 }
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_]+")
+_ON_PATH: list[dict[str, Any]] = [
+    {
+        "name": "model",
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string"},
+        "description": "canonical id, alias, or provider/model; slashes may stand as they are",
+    },
+    {
+        "name": "key",
+        "in": "query",
+        "required": False,
+        "schema": {"type": "string"},
+        "description": "an API key, where no header can be sent",
+    },
+    {"name": "alt", "in": "query", "required": False, "schema": {"type": "string", "enum": ["sse", "json"]}},
+]
 _REFUSALS = {
     "400": "invalid request", "401": "no or wrong key", "402": "cannot pay", "403": "not allowed", "404": "unknown model",
     "409": "request id in use", "413": "too large", "429": "rate limited", "502": "provider failed",
@@ -155,13 +193,18 @@ _REFUSALS = {
 
 def inference_paths() -> dict[str, Any]:
     """Path items of all inference routes."""
-    return {path: {"post": _operation(path, route)} for path, route in ROUTES.items()}
+    found = {path: {"post": _operation(path, route)} for path, route in ROUTES.items()}
+    for route in METHODS.values():
+        operation = _operation(route.endpoint, route)
+        parameters = _ON_PATH if ":stream" in route.endpoint else _ON_PATH[:-1]
+        found[route.endpoint] = {"post": {**operation, "parameters": [*parameters, *operation["parameters"]]}}
+    return found
 
 
 def _operation(path: str, route: Route) -> dict[str, Any]:
     summary, answer = _WORDS[route.endpoint]
     forms: dict[str, Any] = {"application/json": {}}
-    if route.dialect in _STREAMED and not route.counts:
+    if route.dialect in _STREAMED and not route.counts and not path.endswith(":generateContent"):
         forms["text/event-stream"] = {}
     if route.dialect == "openai_speech":
         forms = {"audio/*": {}, "text/event-stream": {}}
@@ -173,7 +216,7 @@ def _operation(path: str, route: Route) -> dict[str, Any]:
     return {
         "tags": ["inference"],
         "summary": summary,
-        "operationId": path.strip("/").replace("/", "_"),
+        "operationId": _NOT_IN_NAMES.sub("_", path.strip("/")),
         "parameters": [
             {
                 "name": "X-Request-ID",

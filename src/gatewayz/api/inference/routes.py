@@ -1,7 +1,7 @@
 """Which path speaks which dialect, and how an HTTP request becomes a call."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -10,9 +10,10 @@ from gatewayz.api.inference.responder import AsgiResponder, ClientLeft, Receive,
 from gatewayz.core.errors import GatewayError, InvalidRequest
 from gatewayz.core.ids import REQUEST_ID_PATTERN
 from gatewayz.dialects import CLIENT_DIALECTS
-from gatewayz.dialects.base import ClientDialect
+from gatewayz.dialects.anthropic.count_tokens import AnthropicCounter
+from gatewayz.dialects.base import ClientDialect, TokenCounter
 from gatewayz.gateway.pipeline import Gateway
-from gatewayz.gateway.ports import Call, HeaderPairs
+from gatewayz.gateway.ports import EVENT_STREAM, Call, HeaderPairs
 from gatewayz.gateway.telling import HARDENING, id_headers
 from gatewayz.infra.alarms import Alarms
 
@@ -22,7 +23,8 @@ class Route:
     """An inference route: the dialect it speaks and the name it has in records and metrics.
 
     `counts`: it tells how many tokens a request has, instead of answering it. `files` is how many files of the largest size
-    its body may hold, and `as_text` whether they come as base64; the body is refused above that.
+    its body may hold, and `as_text` whether they come as base64; the body is refused above that. `on_path` is what the path
+    of one request says, where there is more to it than a name.
     """
 
     dialect: str
@@ -30,6 +32,18 @@ class Route:
     counts: bool = False
     files: int = 0
     as_text: bool = False
+    on_path: "OnPath | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class OnPath:
+    """What the path and the query of one request say: about its model, its answer and its keys. See `Call`."""
+
+    dialect: ClientDialect
+    counter: TokenCounter | None
+    streams_as: str
+    address: bytes
+    query_keys: tuple[str, ...]
 
 
 _CHAT = Route("openai", "/v1/chat/completions")
@@ -67,6 +81,7 @@ ROUTES: Mapping[str, Route] = {
 }
 # Room beside the files of a form for its other parts.
 _FORM_BYTES = 1_000_000
+_MESSAGES_COUNTER = AnthropicCounter()
 _PASSED_ON = {b"anthropic-beta": "anthropic-beta", b"anthropic-version": "anthropic-version"}
 
 
@@ -117,7 +132,8 @@ class Inference:
         out.watch(self._alarms)
         try:
             if route.counts:
-                await self._gateway.count_tokens(call, out)
+                counter = route.on_path.counter if route.on_path is not None else None
+                await self._gateway.count_tokens(call, counter or _MESSAGES_COUNTER, out)
             else:
                 await self._gateway.serve(call, out)
         finally:
@@ -142,13 +158,17 @@ def _call(route: Route, visit: Visit, scope: Scope, body: bytes, received_s: flo
     said = visit.headers.get
     referer, origin = said(b"referer"), said(b"origin")
     content_type = said(b"content-type")
+    credentials = _credentials(said) if len(visit.headers) == len(scope["headers"]) else _all_credentials(scope)
+    more = route.on_path
+    if more is not None:
+        credentials = tuple(dict.fromkeys((*credentials, *goog_keys(scope["headers"]), *more.query_keys)))
     return Call(
-        dialect=CLIENT_DIALECTS[route.dialect],
+        dialect=more.dialect if more is not None else CLIENT_DIALECTS[route.dialect],
         endpoint=route.endpoint,
         body=body,
         request_id=visit.request_id,
         claimed_id=visit.claimed_id,
-        credentials=_credentials(said) if len(visit.headers) == len(scope["headers"]) else _all_credentials(scope),
+        credentials=credentials,
         client_ip=visit.client_ip,
         fingerprint=visit.fingerprint,
         referer=referer.decode("latin-1") if referer is not None else None,
@@ -158,7 +178,14 @@ def _call(route: Route, visit: Visit, scope: Scope, body: bytes, received_s: flo
             own: visit.headers[name].decode("latin-1") for name, own in _PASSED_ON.items() if name in visit.headers
         },
         content_type=content_type.decode("latin-1") if content_type is not None else "",
+        streams_as=more.streams_as if more is not None else EVENT_STREAM,
+        address=more.address if more is not None else b"",
     )
+
+
+def goog_keys(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
+    """The keys that were sent as Google's clients send them."""
+    return [key for name, value in headers if name == b"x-goog-api-key" and (key := value.strip().decode("latin-1"))]
 
 
 def _credentials(said: Callable[[bytes], bytes | None]) -> tuple[str, ...]:

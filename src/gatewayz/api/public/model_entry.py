@@ -173,6 +173,18 @@ def fastest(offers: Sequence[Offer], usage: Usage) -> tuple[Offer, float] | None
     return offer, time_ms
 
 
+def gemini_entry(model: Model, offer: Offer) -> dict[str, Any]:
+    """Google's form of one model, with the methods by which it can be asked here."""
+    limits = {"inputTokenLimit": offer.context_length, "outputTokenLimit": offer.max_output_tokens}
+    return {
+        "name": f"models/{model.id}",
+        "displayName": model.name,
+        **{name: limit for name, limit in limits.items() if limit is not None},
+        "supportedGenerationMethods": ["generateContent", "streamGenerateContent", "countTokens"],
+        "thinking": "reasoning" in offer.capabilities,
+    }
+
+
 def anthropic_entry(model: Model, offer: Offer) -> dict[str, Any]:
     """Anthropic's form of one model. What is listed can be called, so it is never `retired`."""
     retires_at = None if model.deprecation_date is None else iso(parse_time_us(model.deprecation_date))

@@ -5,7 +5,8 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from gatewayz.api.public.model_entry import anthropic_entry, openai_entry, standing_of
+from gatewayz.api.public.gemini_models import google_list
+from gatewayz.api.public.model_entry import anthropic_entry, gemini_entry, openai_entry, standing_of
 from gatewayz.api.public.shelf import House, View, cut, listing, page, respond
 from gatewayz.catalog import find, not_found
 from gatewayz.catalog.listing import SORTS, Filters, Served, narrowed
@@ -78,8 +79,15 @@ async def list_models(
     offset: Offset = 0,
     before_id: Annotated[str | None, Query(description="Anthropic's paging")] = None,
     after_id: Annotated[str | None, Query(description="Anthropic's paging")] = None,
+    page_size: Annotated[int, Query(alias="pageSize", ge=0, le=2**31 - 1, description="Google's paging")] = 0,
+    page_token: Annotated[str | None, Query(alias="pageToken", max_length=1_000, description="Google's paging")] = None,
 ) -> Response:
-    """OpenAI's list with prices, limits and capabilities; Anthropic's list if the client sends `anthropic-version`."""
+    """OpenAI's list with prices, limits and capabilities.
+
+    Anthropic's list if the client sends `anthropic-version`, Google's if it sends `x-goog-api-key`.
+    """
+    if "x-goog-api-key" in request.headers:
+        return await google_list(request, page_size, page_token)
     if "anthropic-version" in request.headers:
         count = limit or _ANTHROPIC_LIMIT
         return await page(
@@ -110,7 +118,9 @@ async def get_model(request: Request, model_id: str) -> Response:
     offers = [o for o in found.offers if o.usable and (o.provider, found.model.kind) in reach] if found else []
     if found is None or not offers:
         raise not_found(catalog, model_id, house.providers.active_slugs())
-    if "anthropic-version" in request.headers:
+    if "x-goog-api-key" in request.headers:
+        entry = gemini_entry(found.model, offers[0])
+    elif "anthropic-version" in request.headers:
         entry = anthropic_entry(found.model, offers[0])
     else:
         standing = standing_of(house.breakers.states(), house.traffic.current, house.huggingface.facts)

@@ -156,7 +156,7 @@ async def page(
 
 def respond(request: Request, answer: Answer) -> Response:
     """The response with its entity tag, or 304 if the client has it."""
-    headers = {"ETag": answer.etag, "Cache-Control": CACHE_CONTROL, "Vary": "anthropic-version"}
+    headers = {"ETag": answer.etag, "Cache-Control": CACHE_CONTROL, "Vary": "anthropic-version, x-goog-api-key"}
     known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
     if answer.etag in known or "*" in known:
         return Response(status_code=304, headers=headers)
