@@ -102,12 +102,12 @@ NOTES: tuple[Note, ...] = (
         named=("top_k",), heard={"further": ()},
     ),
     Note(
-        ("top k",), ("anthropic",), _RESPONSES,
+        ("top k",), ("anthropic", "gemini"), _RESPONSES,
         "The Responses API has no `top_k`; it is left out, and the log names it.",
         named=("top_k",), heard={"further": ()},
     ),
     Note(
-        ("stop texts",), _ALL, _RESPONSES,
+        ("stop texts",), (*_ALL, "gemini"), _RESPONSES,
         "The Responses API has no stop texts; they are left out, and the log names `stop`.",
         named=("stop",), heard={"stop": ()},
     ),
@@ -194,7 +194,7 @@ NOTES: tuple[Note, ...] = (
         heard={"turns": _part_as(lambda part: Part("document", (*part.value[:2], None)))},
     ),
     Note(
-        ("PDF by address",), _BOTH, _RESPONSES,
+        ("PDF by address",), (*_BOTH, "gemini"), _RESPONSES,
         "A document at an address arrives without its file name, which the log says.",
         named=("documents.name",),
         heard={"turns": _part_as(lambda part: Part("document", (*part.value[:2], None)))},
@@ -263,7 +263,7 @@ NOTES: tuple[Note, ...] = (
         ("server tools",), ("anthropic",), (*_OPENAI_LIKE, "responses", "gemini"),
         "Only Anthropic runs its tools.", REFUSED, "tools",
     ),
-    Note(("server tools",), _GEMINI, (*_OPENAI_LIKE, "anthropic"), "Only Google runs its tools.", REFUSED, "tools"),
+    Note(("server tools",), _GEMINI, (*_OPENAI_LIKE, "responses", "anthropic"), "Only Google runs its tools.", REFUSED, "tools"),
     Note(
         ("server tools",), _RESPONSES, (*_OPENAI_LIKE, "anthropic", "gemini"),
         "Only providers of the Responses API run its tools.", REFUSED, "tools",
