@@ -64,13 +64,14 @@ def _cell(finding: Finding, notes: dict[str, int]) -> str:
 def _profiles() -> Iterable[str]:
     yield "## Providers"
     yield (
-        "Every packaged profile passes each of these at its own address, signed with its own credential. Each quirk is proven"
+        "Every packaged profile that answers chats passes each of these at its own address, signed with its own credential. Each quirk is proven"
         " on the wire: a provider that has it is spoken to otherwise than one that has not."
     )
     yield _table(("tried", "what must be true"), CAPABILITIES.items())
     rows = [
         (f"`{each.slug}`", _SPEAKS[each.dialect], ", ".join(f"`{name}`" for name in each.quirk_reasons))
         for each in load_profiles().values()
+        if each.chats
     ]
     yield _table(("provider", "speaks", "quirks on the wire"), rows)
 
