@@ -13,12 +13,12 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from gatewayz import cli
 from gatewayz.api import app
-from gatewayz.api.inference.routes import ROUTES
+from gatewayz.api.inference.routes import ROUTES, Route
 from gatewayz.billing import cashier
 from gatewayz.catalog.records import OfferRecord
 from gatewayz.catalog.seed import packaged_seed, seed_records
 from gatewayz.core.errors import GatewayError, InvalidRequest
-from gatewayz.dialects import DIALECTS
+from gatewayz.dialects import DIALECTS, OPENROUTER_DIALECTS
 from gatewayz.infra.telemetry import CACHE_RATE, Metrics
 from gatewayz.providers.feed_shapes import NO_FEED
 from gatewayz.providers.profile import Profile, load_profiles, speaker
@@ -72,6 +72,8 @@ _SPECIAL_GUARDS = {"/metrics": "anyone; with the scrape token if `metrics_token`
 _SPEAKS = {
     "openai": "OpenAI Chat Completions",
     "openai_completions": "OpenAI Completions (legacy)",
+    "openrouter": "OpenAI Chat Completions as OpenRouter's clients know them",
+    "openrouter_completions": "OpenAI Completions (legacy), with OpenRouter's errors",
     "anthropic": "Anthropic Messages",
     "gemini": "Gemini generateContent",
 }
@@ -138,7 +140,7 @@ def errors_page() -> str:
     )
     shown = [
         f"{name}:\n\n```json\n{dialect.render_error(example, 'the-request-id').decode()}\n```"
-        for name, dialect in DIALECTS.items()
+        for name, dialect in (*DIALECTS.items(), ("openrouter", OPENROUTER_DIALECTS["openrouter"]))
     ]
     return _page(
         "Errors",
@@ -150,7 +152,8 @@ def errors_page() -> str:
         _table(("code", "status", "raised in"), codes),
         "## Shape",
         "An error is told in the dialect of the path (`/v1/messages`, or any path called with an `anthropic-version` header,"
-        " speaks Anthropic's; everything else OpenAI's). Further members may stand in the error object, for instance"
+        " speaks Anthropic's; paths under `/api/v1` speak OpenRouter's; everything else OpenAI's). Further members may stand in"
+        " the error object, for instance"
         " `balance_usd`, `required_usd` and `shortfall_usd` in a 402.",
         *shown,
     )
@@ -228,8 +231,9 @@ def endpoints_page() -> str:
         (
             "POST",
             f"`{path}`",
-            "a key with the scope `inference`" + ("" if route.counts else "; anyone for free models"),
-            _SPEAKS[route.dialect] + (": how many tokens a request has" if route.counts else ""),
+            "a key with the scope `inference`"
+            + ("" if route.counts or route.estimates else "; anyone for free models"),
+            _speaks(route),
         )
         for path, route in ROUTES.items()
     ]
@@ -253,6 +257,12 @@ def endpoints_page() -> str:
         _table(("method", "path", "who", "speaks"), inference),
         *sections,
     )
+
+
+def _speaks(route: Route) -> str:
+    if route.estimates:
+        return "what a request of any dialect would cost"
+    return _SPEAKS[route.dialect] + (": how many tokens a request has" if route.counts else "")
 
 
 def metrics_page() -> str:

@@ -24,7 +24,7 @@ from gatewayz.core.errors import (
     Unavailable,
     UnsupportedFormat,
 )
-from gatewayz.dialects import DIALECTS
+from gatewayz.dialects import DIALECTS, OPENROUTER_DIALECTS
 from gatewayz.dialects.base import ClientDialect
 
 log = structlog.get_logger(__name__)
@@ -46,11 +46,12 @@ _BY_STATUS: dict[int, type[GatewayError]] = {
 
 def dialect_for(path: str, headers: Iterable[tuple[bytes, bytes]]) -> ClientDialect:
     """The dialect in which a caller of this path wants to be told of an error."""
+    openai = OPENROUTER_DIALECTS["openrouter"] if path.startswith("/api/v1/") else DIALECTS["openai"]
     if path.endswith("/completions"):
-        return DIALECTS["openai"]
+        return openai
     if "/messages" in path or any(name == b"anthropic-version" for name, _ in headers):
         return DIALECTS["anthropic"]
-    return DIALECTS["openai"]
+    return openai
 
 
 def unknown_path(path: str, known: Iterable[str]) -> NotFound:

@@ -5,6 +5,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Lock
+from typing import Literal
 
 from gatewayz.catalog.aliases import AliasTables, packaged, usable_aliases
 from gatewayz.catalog.detection import PROVIDER_SPELLINGS, preferred_provider
@@ -13,21 +14,23 @@ from gatewayz.catalog.offers import Offer, is_operators
 from gatewayz.catalog.suggest import NearMatches
 from gatewayz.providers.profile import speaker
 
+SuffixSort = Literal["price", "throughput", "latency", "exacto"]
+
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
     """What a typed name means.
 
     `offers` are all offers of the model that are in use, priced or not, in a fixed order; those of `provider_pin`
-    only, if the name pinned one. `preferred_provider` comes first if it can serve. `latency_first` is the `:fast`
-    suffix. `redirected_from` is the retired name that was asked for: to be logged, never told.
+    only, if the name pinned one. `preferred_provider` comes first if it can serve. `sort` is what a suffix such
+    as `:nitro` sorts by. `redirected_from` is the retired name that was asked for: to be logged, never told.
     """
 
     model: Model
     offers: tuple[Offer, ...]
     preferred_provider: str | None = None
     provider_pin: str | None = None
-    latency_first: bool = False
+    sort: SuffixSort | None = None
     redirected_from: str | None = None
 
 

@@ -191,12 +191,20 @@ class StreamWriter(Protocol):
 
 
 class Voice(msgspec.Struct, frozen=True):
-    """How the answer must look to this client: the model name it is shown, and what it asked for."""
+    """How the answer must look to this client: the model name it is shown, and what it asked for.
+
+    `itemised` gives what `usage` says besides about the charge, None for clients that do not want it.
+    """
 
     model: str
     request_id: str
     created: int
     include_usage: bool
+    itemised: Callable[[Usage], dict[str, Any]] | None = None
+
+    def more(self, usage: Usage) -> dict[str, Any] | None:
+        """What `usage` says besides about its charge."""
+        return self.itemised(usage) if self.itemised is not None else None
 
 
 class ClientDialect(Protocol):

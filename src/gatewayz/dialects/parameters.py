@@ -130,9 +130,12 @@ def value_of(param: str, raw: msgspec.Raw) -> Any:
 
 
 def read_model(fields: Mapping[str, msgspec.Raw]) -> str:
-    """The `model` of a request. Raises InvalidRequest if it is missing, empty or no string."""
+    """The `model` of a request, without one the first of its `models`. Raises InvalidRequest if it is missing or no string."""
     raw = fields.get("model")
     model = value_of("model", raw) if raw is not None else None
+    if model is None and "models" in fields:
+        models = value_of("models", fields["models"])
+        model = models[0] if isinstance(models, list) and models else None
     if model is None:
         raise missing("model")
     if not isinstance(model, str):

@@ -13,8 +13,10 @@ from gatewayz.core.errors import Unavailable
 from gatewayz.core.services import Service
 from gatewayz.dialects.base import Target
 from gatewayz.gateway.quote import target_for
+from gatewayz.operations.traffic import Usage
 from gatewayz.providers.registry import Providers
 from gatewayz.routing.plan import Candidate, Plan, Wish, passable, ranked
+from gatewayz.routing.preferences import Preferences
 
 _MAX_PLANS = 4096
 
@@ -28,30 +30,35 @@ class Planner:
         providers: Callable[[], Providers],
         known_slugs: frozenset[str],
         is_paused: Callable[[str], bool],
+        usage: Callable[[], Usage],
     ) -> None:
-        """`is_paused` tells whether a provider's breaker lets nothing through."""
+        """`is_paused` tells whether a provider's breaker lets nothing through, `usage` what was recorded."""
         self._catalog = catalog
         self._providers = providers
         self._known_slugs = known_slugs
         self._is_paused = is_paused
+        self._usage = usage
         self._made_for: tuple[Catalog | None, Providers | None] = (None, None)
-        self._plans: dict[tuple[str, Wish], Plan] = {}
+        self._plans: dict[tuple[str, Wish, str], Plan] = {}
         # By identity of the candidate, which is kept beside it so that no other takes its identity.
         self._targets: dict[int, tuple[Candidate, Target]] = {}
 
-    def plan(self, found: Resolved, needs: frozenset[str], service: Service) -> Plan:
+    def plan(
+        self, found: Resolved, needs: frozenset[str], service: Service, preferences: Preferences | None = None
+    ) -> Plan:
         """The ordered attempts for a request.
 
-        Raises InvalidRequest if no offer can do what is asked; Unavailable if nobody can be asked now, or no offer has a
-        price (`pricing_unavailable`).
+        Raises InvalidRequest if no offer can do what is asked; NotFound if the caller's preferences leave nobody;
+        Unavailable if nobody can be asked now, or no offer has a price (`pricing_unavailable`).
         """
-        wish = Wish(needs, found.provider_pin, found.preferred_provider, service)
+        wish = Wish(needs, found.provider_pin, found.preferred_provider, service, preferences)
+        records = self._usage().digest if preferences is not None and preferences.measured else ""
         catalog, providers = self._made_for
         if catalog is not self._catalog.current or providers is not self._providers():
             self._forget()
-        plan = self._plans.get((found.model.id, wish))
+        plan = self._plans.get((found.model.id, wish, records))
         if plan is None:
-            plan = self._plans[(found.model.id, wish)] = self._ranked(found, wish)
+            plan = self._plans[(found.model.id, wish, records)] = self._ranked(found, wish)
         return passable(found.model, plan, self._is_paused)
 
     def target(self, candidate: Candidate, found: Resolved) -> Target:
@@ -73,7 +80,7 @@ class Planner:
             )
         if len(self._plans) >= _MAX_PLANS:
             self._forget()
-        return ranked(found.model, guard(found.model, reachable), providers, self._known_slugs, wish)
+        return ranked(found.model, guard(found.model, reachable), providers, self._known_slugs, wish, self._usage())
 
     def _forget(self) -> None:
         self._plans.clear()

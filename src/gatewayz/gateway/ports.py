@@ -17,7 +17,8 @@ HeaderPairs = list[tuple[bytes, bytes]]
 class Call(msgspec.Struct, frozen=True):
     """One request as it arrived. `claimed_id` is the client's own X-Request-ID or Idempotency-Key, None without one.
 
-    `credentials` are the distinct key values found (Authorization, x-api-key). `received_s` is monotonic.
+    `credentials` are the distinct key values found (Authorization, x-api-key). `received_s` is monotonic. `explain`: the
+    caller wants to see what was decided; `itemised`: what the charge is made of; `dry`: only what would be done.
     """
 
     dialect: ClientDialect
@@ -32,6 +33,9 @@ class Call(msgspec.Struct, frozen=True):
     origin: str | None
     received_s: float
     passthrough_headers: Mapping[str, str]
+    explain: bool = False
+    itemised: bool = False
+    dry: bool = False
 
 
 class Responder(Protocol):

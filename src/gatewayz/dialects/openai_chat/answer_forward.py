@@ -91,9 +91,9 @@ def forward_answer(body: bytes, voice: Voice, usage: Usage, cost_nano_usd: int, 
         fields["choices"] = _normal_choices(fields["choices"])
     reported = fields.get("usage")
     if reported is not None and bytes(reported).startswith(b"{"):
-        fields["usage"] = with_cost(reported, usage, cost_nano_usd)
+        fields["usage"] = with_cost(reported, usage, cost_nano_usd, voice.more(usage))
     else:
-        fields["usage"] = wire.usage_members(usage, cost_nano_usd)
+        fields["usage"] = wire.usage_members(usage, cost_nano_usd, voice.more(usage))
     return json_text.dump(fields)
 
 
