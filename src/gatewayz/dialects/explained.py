@@ -8,7 +8,7 @@ from typing import Any
 
 from gatewayz.dialects import json_text
 from gatewayz.dialects.base import Voice
-from gatewayz.dialects.openai_chat.chunks import DONE, sse
+from gatewayz.dialects.openai_chat.chunks import DONE, sse, stable_id
 
 MEMBER = "gatewayz"
 _STOP = b"event: message_stop"
@@ -23,11 +23,14 @@ def in_answer(body: bytes, told: dict[str, Any]) -> bytes:
     return b'%s,"%s":%s}' % (whole[:-1], MEMBER.encode(), json_text.dump(told))
 
 
-def in_stream(dialect: str, tail: bytes, voice: Voice, told: dict[str, Any]) -> bytes:
-    """The end of a stream with the explanation; as it is, in a dialect that has no place for it."""
+def in_stream(dialect: str, tail: bytes, voice: Voice, native_id: str | None, told: dict[str, Any]) -> bytes:
+    """The end of a stream with the explanation; as it is, in a dialect that has no place for it.
+
+    `native_id` is the provider's id of the answer.
+    """
     if dialect in _OBJECTS and tail.endswith(DONE):
         members: dict[str, Any] = {
-            "id": f"gatewayz-{voice.request_id}",
+            "id": stable_id(voice, native_id),
             "object": _OBJECTS[dialect],
             "created": voice.created,
             "model": voice.model,

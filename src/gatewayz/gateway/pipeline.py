@@ -283,7 +283,8 @@ class Gateway:
         stored = self._rooms.replays.stored(trip, "text/event-stream; charset=utf-8", whole)
         await self._settlement.charge(trip, 200, self._now(), stored)
         if trip.explains:
-            tail = in_stream(trip.call.dialect.name, tail, trip.voice(), explanation(trip, self._rooms.records()))
+            told = explanation(trip, self._rooms.records())
+            tail = in_stream(trip.call.dialect.name, tail, trip.voice(), trip.upstream_id, told)
         await out.send(tail, last=True)
         self._rooms.observe(trip, 200, None)
 

@@ -1,6 +1,5 @@
 """Finding the record of one request again: by the id that its client was given, or by the provider's."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,7 +24,7 @@ def request_ids(wanted: str) -> tuple[str, ...]:
 
 async def find(
     connection: AsyncConnection, user_id: int, wanted: str, charged_at_us: int | None
-) -> Mapping[str, Any] | None:
+) -> dict[str, Any] | None:
     """The newest record of the account with this request id or provider's id; None if there is none.
 
     `charged_at_us` is when its charge was made, if that is known. Otherwise the account's newest records are looked
@@ -42,7 +41,7 @@ async def find(
         )
         found = (await connection.execute(near.order_by(table.created_at_us.desc()).limit(1))).mappings().first()
         if found is not None:
-            return found
+            return dict(found)
     for most in LOOKED_AT:
         newest = sa.select(table.id, table.request_id, table.upstream_id).where(table.user_id == user_id)
         few = newest.order_by(table.created_at_us.desc(), table.id.desc()).limit(most).subquery()
@@ -50,7 +49,7 @@ async def find(
         record_id = await connection.scalar(sa.select(sa.func.max(few.c.id)).where(match))
         if record_id is not None:
             row = await connection.execute(sa.select(activity_log).where(table.id == record_id))
-            return row.mappings().one()
+            return dict(row.mappings().one())
     return None
 
 

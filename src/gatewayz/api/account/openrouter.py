@@ -70,7 +70,7 @@ async def read_generation(
             code="generation_not_found",
             param="id",
         )
-    return {"data": _generation(dict(row), id)}
+    return {"data": _generation(row, id)}
 
 
 async def read_key(request: Request, caller: Inferring) -> dict[str, Any]:
