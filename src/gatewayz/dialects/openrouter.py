@@ -8,9 +8,11 @@ from typing import Any
 
 import msgspec
 
+from gatewayz.core.chat import ChatAnswer
 from gatewayz.core.errors import GatewayError
+from gatewayz.core.usage import Usage
 from gatewayz.dialects import json_text
-from gatewayz.dialects.base import Bridge, Glance, Price, StreamWriter, Target, Voice
+from gatewayz.dialects.base import Bridge, Glance, Price, Quirks, StreamWriter, Target, Voice
 from gatewayz.dialects.openai_chat import OpenAIChat
 from gatewayz.dialects.openai_chat.chunks import DONE, chunk, sse, stable_id
 from gatewayz.dialects.openai_chat.forward import OpenAIForwarder
@@ -99,6 +101,12 @@ class OpenRouterChat(OpenAIChat):
             glance = replace(glance, fields=_in_openai_words(fields))
         return super().forward_request(glance, target)
 
+    def forward_answer(self, body: bytes, voice: Voice, usage: Usage, cost_nano_usd: int, quirks: Quirks) -> bytes:
+        return _with_fingerprint(super().forward_answer(body, voice, usage, cost_nano_usd, quirks))
+
+    def write_answer(self, answer: ChatAnswer, voice: Voice, usage: Usage, cost_nano_usd: int) -> bytes:
+        return _with_fingerprint(super().write_answer(answer, voice, usage, cost_nano_usd))
+
     def forwarder(self, voice: Voice, target: Target, price: Price) -> Bridge:
         return _Forwarder(voice, target, price)
 
@@ -122,6 +130,13 @@ class OpenRouterCompletions(OpenAICompletions):
 
     def render_error(self, error: GatewayError, request_id: str) -> bytes:
         return render_error(error, request_id)
+
+
+def _with_fingerprint(body: bytes) -> bytes:
+    """The answer with the member that OpenRouter's own SDKs insist on; null where the provider has none."""
+    if b'"system_fingerprint":' in body or not body.endswith(b"}"):
+        return body
+    return body[:-1] + b',"system_fingerprint":null}'
 
 
 def _in_openai_words(fields: json_text.Fields) -> json_text.Fields:

@@ -42,7 +42,7 @@ async def list_models(
 
     def build(view: View) -> dict[str, Any]:
         entries = (model_entry(row, providers) for row in view.rows)
-        return {"data": [entry for entry in entries if wanted <= set(entry["supported_parameters"])]}
+        return _whole([entry for entry in entries if wanted <= set(entry["supported_parameters"])])
 
     return await page(request, "openrouter-models", sorted(wanted), build)
 
@@ -60,7 +60,7 @@ async def own_models(request: Request, caller: Inferring) -> dict[str, Any]:
     rows = served(house.catalog.current, house.providers.active_slugs())
     allowed = frozenset(name.lower() for name in caller.model_allowlist)
     may = [row for row in rows if not allowed or row.model.id.lower() in allowed]
-    return {"data": [model_entry(row, house.providers) for row in may]}
+    return _whole([model_entry(row, house.providers) for row in may])
 
 
 @_routes.get("/v1/models/{author}/{slug}/endpoints", summary="Who serves a model, in OpenRouter's form")
@@ -110,6 +110,11 @@ async def list_providers(request: Request) -> dict[str, Any]:
             }
         )
     return {"data": found}
+
+
+def _whole(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """A list that is complete: there is no next page."""
+    return {"data": entries, "total_count": len(entries), "links": {"next": None}}
 
 
 def _house(request: Request) -> House:
