@@ -102,6 +102,10 @@ def test_keys_in_the_file_become_names_of_variables() -> None:
         (deployment("anthropic/*"), "no name stands for many"),
         (deployment("ollama/llama3", api_base="http://localhost:11434"), "by itself"),
         (deployment("x/y", input_cost_per_token=0, output_cost_per_token=0, api_base="http://h/v1"), ":free"),
+        (
+            deployment("azure/x", "openai/gpt-4o", {"base_model": "gpt-4o"}, api_base="https://r.openai.azure.com"),
+            "not asked for models of openai",
+        ),
         ({"model_name": "x"}, "litellm_params.model"),
         ("x", "litellm_params.model"),
     ],

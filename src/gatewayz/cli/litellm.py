@@ -24,6 +24,7 @@ from gatewayz.cli.litellm_offers import (
 )
 from gatewayz.providers.addresses import url_problem
 from gatewayz.providers.profile import Profile
+from gatewayz.routing.chains import vendor_chain
 
 # Members of LiteLLM's settings that have a setting here: (section, name) -> setting.
 SETTINGS: Mapping[tuple[str, str], str] = {
@@ -202,6 +203,12 @@ def _model(found: Imported, entry: Any, path: str, profiles: Mapping[str, Profil
     vendor, native = _named(params)
     slug = _provider(found, vendor, params, path, profiles)
     if slug is None:
+        return
+    chain = vendor_chain(name, name.partition("/")[0])
+    if chain is not None and slug in profiles and slug not in chain:
+        found.leave(
+            path, f"{slug} is not asked for models of {name.partition('/')[0]}: give the model_name no such prefix"
+        )
         return
     if "*" in name or "*" in native:
         found.leave(
