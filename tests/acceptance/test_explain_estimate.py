@@ -135,6 +135,28 @@ def test_the_official_anthropic_client_reads_explained_answers(customer: Custome
     assert [event.type for event in raw][-1] == "message_stop"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("header", ["X-OpenRouter-Metadata", "X-OpenRouter-Experimental-Metadata"])
+@pytest.mark.parametrize(("path", "body"), PATHS)
+def test_openrouters_router_metadata_can_be_asked_for(
+    customer: Customer, upstream: FakeUpstream, path: str, body: dict[str, Any], stream: bool, header: str
+) -> None:
+    upstream.script("first", {"status": 500})
+    answer = customer.call("POST", path, {**body, "stream": stream}, **{header: "enabled"})
+    if stream:
+        told = [each.data for each in events(answer.text) if isinstance(each.data, dict)]
+        (metadata,) = [each["openrouter_metadata"] for each in told if "openrouter_metadata" in each]
+    else:
+        metadata = answer.json()["openrouter_metadata"]
+    assert (metadata["requested"], metadata["strategy"], metadata["attempt"]) == (spine.CHAT, "direct", 2)
+    assert metadata["endpoints"]["available"] == [
+        {"model": spine.CHAT, "provider": "first", "selected": False},
+        {"model": spine.CHAT, "provider": "second", "selected": True},
+    ]
+    assert [each["status"] for each in metadata["attempts"]] == [500, 200]
+    assert '"gatewayz"' not in answer.text
+
+
 # Estimates
 
 

@@ -1,30 +1,33 @@
-"""Where an explanation of the gateway stands in an answer: a place that no official client stumbles over.
+"""Where what the gateway says of its decision stands in an answer: a place that no official client stumbles over.
 
-A plain answer has it as its last member, `gatewayz`. In a stream of OpenAI's dialects it is a chunk without choices before
-the terminator; in one of Anthropic's an event of a name of its own before `message_stop`, which clients pass over.
+A plain answer has it as its last members. In a stream of OpenAI's dialects they are in a chunk without choices before the
+terminator; in one of Anthropic's the gateway's own is an event with a name of its own before `message_stop`, which clients pass
+over, and OpenRouter's stands in `message_stop`, where OpenRouter puts it.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from gatewayz.dialects import json_text
+from gatewayz.dialects.anthropic.forward import MESSAGE_STOP
+from gatewayz.dialects.anthropic.wire import sse as named_event
 from gatewayz.dialects.base import Voice
 from gatewayz.dialects.openai_chat.chunks import DONE, sse, stable_id
 
 MEMBER = "gatewayz"
-_STOP = b"event: message_stop"
 _OBJECTS = {"openai": "chat.completion.chunk", "openai_completions": "text_completion"}
 
 
-def in_answer(body: bytes, told: dict[str, Any]) -> bytes:
-    """The answer, or error, with the explanation; as it is, if it is no JSON object."""
+def in_answer(body: bytes, told: Mapping[str, Any]) -> bytes:
+    """The answer, or error, with these members; as it is, if it is no JSON object."""
     whole = body.rstrip()
-    if not (whole.startswith(b"{") and whole.endswith(b"}")) or len(whole) < 3:
+    if not told or not (whole.startswith(b"{") and whole.endswith(b"}")) or len(whole) < 3:
         return body
-    return b'%s,"%s":%s}' % (whole[:-1], MEMBER.encode(), json_text.dump(told))
+    return whole[:-1] + b"," + json_text.dump(dict(told))[1:]
 
 
-def in_stream(dialect: str, tail: bytes, voice: Voice, native_id: str | None, told: dict[str, Any]) -> bytes:
-    """The end of a stream with the explanation; as it is, in a dialect that has no place for it.
+def in_stream(dialect: str, tail: bytes, voice: Voice, native_id: str | None, told: Mapping[str, Any]) -> bytes:
+    """The end of a stream with these members; as it is, in a dialect that has no place for them.
 
     `native_id` is the provider's id of the answer.
     """
@@ -35,11 +38,12 @@ def in_stream(dialect: str, tail: bytes, voice: Voice, native_id: str | None, to
             "created": voice.created,
             "model": voice.model,
             "choices": [],
-            MEMBER: told,
+            **told,
         }
         return tail.removesuffix(DONE) + sse(json_text.dump(members)) + DONE
-    place = tail.rfind(_STOP) if dialect == "anthropic" else -1
-    if place < 0:
+    if dialect != "anthropic" or not tail.endswith(MESSAGE_STOP):
         return tail
-    event = b"event: gatewayz\ndata: %s\n\n" % json_text.dump({"type": MEMBER, **told})
-    return tail[:place] + event + tail[place:]
+    own = {name: value for name, value in told.items() if name != MEMBER}
+    event = named_event(b"gatewayz", json_text.dump({"type": MEMBER, **told[MEMBER]})) if MEMBER in told else b""
+    stop = named_event(b"message_stop", json_text.dump({"type": "message_stop", **own}))
+    return tail.removesuffix(MESSAGE_STOP) + event + stop

@@ -12,6 +12,7 @@ from gatewayz.catalog.prices import PriceSnapshot, usd_per_token_text
 from gatewayz.core.money import usd_text
 from gatewayz.core.usage import Usage
 from gatewayz.dialects.base import Glance
+from gatewayz.dialects.explained import MEMBER
 from gatewayz.gateway.quote import ceiling_of, dearest, output_limit
 from gatewayz.gateway.trip import Course, Trip
 from gatewayz.operations.traffic import Usage as Records
@@ -33,6 +34,49 @@ _STICKING = {
     "unable": "the conversation's provider cannot serve it now",
     "dearer": "the conversation's provider would be dearer, its cache included",
 }
+
+
+def revealed(trip: Trip, records: Records) -> dict[str, Any]:
+    """The members that an answer has besides for this caller, by name."""
+    members: dict[str, Any] = {}
+    if trip.call.explain:
+        members[MEMBER] = explanation(trip, records)
+    if trip.call.router_metadata and trip.served_by is not None:
+        members["openrouter_metadata"] = router_metadata(trip)
+    return members
+
+
+def router_metadata(trip: Trip) -> dict[str, Any]:
+    """Who was considered and who answered, in OpenRouter's words; for requests that were answered."""
+    served = trip.served_by
+    available = [
+        {
+            "model": course.found.model.id,
+            "provider": candidate.provider.slug,
+            "selected": candidate is served,
+        }
+        for course in trip.courses
+        for candidate in course.route.candidates
+    ]
+    first = trip.courses[0].found.model.id
+    named = "direct" if trip.asked_for.lower() == first.lower() else "alias"
+    metadata: dict[str, Any] = {
+        "requested": trip.asked_for[:200],
+        "strategy": named if trip.model_id == first else "fallback",
+        "region": served.provider.location if served is not None else None,
+        "summary": f"available={len(available)}, selected={served.provider.slug if served is not None else 'none'}",
+        "attempt": max(1, len(trip.attempts)),
+        "is_byok": False,
+        "endpoints": {"total": len(available), "available": available},
+    }
+    if len(trip.courses) == 1:
+        tried = (each.partition(":") for each in trip.attempts)
+        metadata["attempts"] = [
+            {"model": first, "provider": slug, "status": int(outcome)}
+            for slug, _, outcome in tried
+            if outcome.isdigit()
+        ]
+    return metadata
 
 
 def explanation(trip: Trip, records: Records) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from gatewayz.gateway.budget import Budget
 from gatewayz.gateway.counting import counted
 from gatewayz.gateway.courses import Courses
 from gatewayz.gateway.entry import Doorkeeper, no_key
-from gatewayz.gateway.explaining import estimate, explanation
+from gatewayz.gateway.explaining import estimate, revealed
 from gatewayz.gateway.itemising import itemised
 from gatewayz.gateway.meter import partial_usage, settled_usage
 from gatewayz.gateway.planning import Planner
@@ -152,7 +152,7 @@ class Gateway:
     async def _tell(self, trip: Trip, out: Responder, error: GatewayError) -> None:
         body = trip.call.dialect.render_error(error, trip.call.request_id)
         if trip.explains:
-            body = in_answer(body, explanation(trip, self._rooms.records()))
+            body = in_answer(body, revealed(trip, self._rooms.records()))
         await out.answer(error.status, error_headers(trip, error), body)
 
     async def _travel(self, trip: Trip, out: Responder) -> None:
@@ -231,7 +231,7 @@ class Gateway:
         trip.mark(b"settle", self._now())
         low = receipt.balance_total if receipt is not None and receipt.low else None
         if trip.explains:
-            body = in_answer(body, explanation(trip, self._rooms.records()))
+            body = in_answer(body, revealed(trip, self._rooms.records()))
         await out.answer(200, plain_headers(trip, low), body)
         self._rooms.observe(trip, 200, None)
 
@@ -283,8 +283,8 @@ class Gateway:
         stored = self._rooms.replays.stored(trip, "text/event-stream; charset=utf-8", whole)
         await self._settlement.charge(trip, 200, self._now(), stored)
         if trip.explains:
-            told = explanation(trip, self._rooms.records())
-            tail = in_stream(trip.call.dialect.name, tail, trip.voice(), trip.upstream_id, told)
+            members = revealed(trip, self._rooms.records())
+            tail = in_stream(trip.call.dialect.name, tail, trip.voice(), trip.upstream_id, members)
         await out.send(tail, last=True)
         self._rooms.observe(trip, 200, None)
 

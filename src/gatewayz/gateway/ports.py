@@ -17,8 +17,9 @@ HeaderPairs = list[tuple[bytes, bytes]]
 class Call(msgspec.Struct, frozen=True):
     """One request as it arrived. `claimed_id` is the client's own X-Request-ID or Idempotency-Key, None without one.
 
-    `credentials` are the distinct key values found (Authorization, x-api-key). `received_s` is monotonic. `explain`: the
-    caller wants to see what was decided; `itemised`: what the charge is made of; `dry`: only what would be done.
+    `credentials` are the distinct key values found (Authorization, x-api-key). `received_s` is monotonic. The caller wants to
+    see what was decided (`explain`, or `router_metadata` in OpenRouter's form), what the charge is made of (`itemised`), or
+    only what would be done (`dry`).
     """
 
     dialect: ClientDialect
@@ -34,6 +35,7 @@ class Call(msgspec.Struct, frozen=True):
     received_s: float
     passthrough_headers: Mapping[str, str]
     explain: bool = False
+    router_metadata: bool = False
     itemised: bool = False
     dry: bool = False
 

@@ -80,7 +80,8 @@ class Trip:
     @property
     def explains(self) -> bool:
         """True if the caller wants to see what was decided, and there is something to see."""
-        return self.call.explain and self.caller is not None and bool(self.courses)
+        asked = self.call.explain or self.call.router_metadata
+        return asked and self.caller is not None and bool(self.courses)
 
     def voice(self, itemised: Callable[[Usage], dict[str, Any]] | None = None) -> Voice:
         """How the client is answered; `itemised` as in `Voice`."""

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Protocol, cast
 from fastapi import APIRouter, Depends, Query, Request
 
 from gatewayz.api.auth import needs
+from gatewayz.api.models import Line
 from gatewayz.billing import ledger
 from gatewayz.core.caller import Caller
 from gatewayz.core.errors import NotFound
@@ -51,9 +52,7 @@ def router() -> APIRouter:
 async def read_generation(
     request: Request,
     caller: Inferring,
-    id: Annotated[
-        str, Query(min_length=1, max_length=256, description="the id in the answer, or its X-Request-ID header")
-    ],
+    id: Annotated[Line, Query(description="the id in the answer, or its X-Request-ID header")],
 ) -> dict[str, Any]:
     """Model, provider, tokens, times and cost of one request of the caller's account. Raises NotFound.
 

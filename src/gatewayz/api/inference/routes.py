@@ -191,6 +191,8 @@ def _call(route: Route, visit: Visit, scope: Scope, body: bytes, received_s: flo
             own: visit.headers[name].decode("latin-1") for name, own in _PASSED_ON.items() if name in visit.headers
         },
         explain=said(b"x-gatewayz-explain", b"").lower() in _YES,
+        router_metadata=(said(b"x-openrouter-metadata") or said(b"x-openrouter-experimental-metadata") or b"").lower()
+        == b"enabled",
         itemised=route.openrouter,
         dry=dry,
     )
