@@ -60,6 +60,15 @@ def test_a_slug_pins_and_an_empty_object_prefers_nothing() -> None:
     assert asked(provider={"allow_fallbacks": None}).preferences is None
 
 
+def test_words_that_name_nobody_still_restrict() -> None:
+    for words in ([""], [" "], ["x" * 1000]):
+        wanted = asked(provider={"only": words}).preferences
+        assert wanted is not None
+        assert wanted.only
+        assert len(wanted.only[0]) <= 64
+    assert asked(provider={"only": []}).preferences is None
+
+
 def test_required_parameters_are_those_of_the_request() -> None:
     wanted = asked(provider={"require_parameters": True}, seed=1, tools=[], user="u").preferences
     assert wanted is not None

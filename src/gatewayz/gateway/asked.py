@@ -26,6 +26,7 @@ from gatewayz.dialects.parameters import (
 from gatewayz.routing.preferences import QUANTIZATIONS, SORTS, Preferences
 
 MOST_MODELS = 8
+_LONGEST_SLUG = 64
 _PERCENTILES = ("p50", "p75", "p90", "p99")
 # They make a prompt fit that does not; here a prompt that does not fit is refused, so nothing is lost without them.
 _HARMLESS_TRANSFORMS = frozenset({"middle-out"})
@@ -153,7 +154,8 @@ def _slugs(said: Mapping[str, Any], name: str) -> tuple[str, ...]:
     if value is None:
         return ()
     strings(100)(f"provider.{name}", value)
-    return tuple(dict.fromkeys(provider_preferred(word) for word in value if word.strip()))
+    # A word that names nobody stays: without it, `only` would restrict nothing. Plans are kept by these values.
+    return tuple(dict.fromkeys(provider_preferred(word[:_LONGEST_SLUG]) for word in value))
 
 
 def _quantizations(said: Mapping[str, Any]) -> tuple[str, ...]:
