@@ -64,8 +64,8 @@ def _cell(finding: Finding, notes: dict[str, int]) -> str:
 def _profiles() -> Iterable[str]:
     yield "## Providers"
     yield (
-        "Every packaged profile that answers chats passes each of these at its own address, signed with its own credential. Each quirk is proven"
-        " on the wire: a provider that has it is spoken to otherwise than one that has not."
+        "Every packaged profile that answers chats passes each of these at its own address, signed with its own"
+        " credential. Each quirk is proven on the wire: a provider that has it is spoken to otherwise than one that has not."
     )
     yield _table(("tried", "what must be true"), CAPABILITIES.items())
     rows = [

@@ -19,7 +19,7 @@ from gatewayz.billing import cashier
 from gatewayz.catalog.records import OfferRecord
 from gatewayz.catalog.seed import packaged_seed, seed_records
 from gatewayz.core.errors import GatewayError, InvalidRequest
-from gatewayz.dialects import CLIENT_DIALECTS, DIALECTS
+from gatewayz.dialects import CLIENT_DIALECTS, DIALECTS, OPENROUTER_DIALECTS
 from gatewayz.infra.telemetry import CACHE_RATE, Metrics
 from gatewayz.providers.feed_shapes import NO_FEED
 from gatewayz.providers.profile import Profile, load_profiles, speaker
@@ -74,6 +74,8 @@ _SPEAKS = {
     "openai": "OpenAI Chat Completions",
     "openai_completions": "OpenAI Completions (legacy)",
     "openai_responses": "OpenAI Responses",
+    "openrouter": "OpenAI Chat Completions as OpenRouter's clients know them",
+    "openrouter_completions": "OpenAI Completions (legacy), with OpenRouter's errors",
     "anthropic": "Anthropic Messages",
     "gemini": "Gemini generateContent",
     "openai_embeddings": "OpenAI Embeddings",
@@ -150,7 +152,7 @@ def errors_page() -> str:
     )
     shown = [
         f"{name}:\n\n```json\n{dialect.render_error(example, 'the-request-id').decode()}\n```"
-        for name, dialect in DIALECTS.items()
+        for name, dialect in (*DIALECTS.items(), ("openrouter", OPENROUTER_DIALECTS["openrouter"]))
     ]
     return _page(
         "Errors",
@@ -162,8 +164,8 @@ def errors_page() -> str:
         _table(("code", "status", "raised in"), codes),
         "## Shape",
         "An error is told in the dialect of the path (`/v1/messages`, or any path called with an `anthropic-version` header,"
-        " speaks Anthropic's; `/v1beta` and Gemini's methods Google's; everything else OpenAI's). Further members may stand"
-        " in the error object, for instance"
+        " speaks Anthropic's; `/v1beta` and Gemini's methods Google's; paths under `/api/v1` OpenRouter's; everything else"
+        " OpenAI's). Further members may stand in the error object, for instance"
         " `balance_usd`, `required_usd` and `shortfall_usd` in a 402.",
         *shown,
     )
@@ -247,7 +249,10 @@ def _places_of(profile: Profile) -> tuple[str, ...]:
 
 
 def _is_for_strangers(route: Route) -> bool:
-    return not route.counts and CLIENT_DIALECTS[route.dialect].service == "chat"
+    return (
+        not (route.counts or route.estimates)
+        and (CLIENT_DIALECTS | OPENROUTER_DIALECTS)[route.dialect].service == "chat"
+    )
 
 
 def endpoints_page() -> str:
@@ -257,7 +262,7 @@ def endpoints_page() -> str:
             "POST",
             f"`{path}`",
             "a key with the scope `inference`" + ("; anyone for free models" if _is_for_strangers(route) else ""),
-            _SPEAKS[route.dialect] + (": how many tokens a request has" if route.counts else ""),
+            _speaks(route),
         )
         for path, route in (*ROUTES.items(), *((route.endpoint, route) for route in METHODS.values()))
     ]
@@ -281,6 +286,12 @@ def endpoints_page() -> str:
         _table(("method", "path", "who", "speaks"), inference),
         *sections,
     )
+
+
+def _speaks(route: Route) -> str:
+    if route.estimates:
+        return "what a request of any dialect would cost"
+    return _SPEAKS[route.dialect] + (": how many tokens a request has" if route.counts else "")
 
 
 def metrics_page() -> str:

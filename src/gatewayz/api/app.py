@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from gatewayz import __version__
 from gatewayz.api import errors
-from gatewayz.api.account import activity, balance, keys, rate_limits, responses
+from gatewayz.api.account import activity, balance, keys, openrouter, rate_limits, responses
 from gatewayz.api.admin import (
     audit,
     caches,
@@ -34,13 +34,15 @@ from gatewayz.api.public import (
     model_views,
     models,
     models_db,
+    openrouter_models,
     velocity,
 )
 
+# In this order: what matches any path below its own comes last.
 _ROUTERS = (
-    activity, audit, balance, breakers, caches, credits, gateways, gemini_models, health, ip_allowlist, keys, metrics,
-    model_detail, model_sync, model_views, models, models_db, rate_limits, reconciliation, registration, responses, roles,
-    users, velocity,
+    openrouter, openrouter_models, activity, audit, balance, breakers, caches, credits, gateways, gemini_models, health,
+    ip_allowlist, keys, metrics, model_detail, model_sync, model_views, models, models_db, rate_limits, reconciliation,
+    registration, responses, roles, users, velocity,
 )  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from gatewayz.core.errors import (
     Unavailable,
     UnsupportedFormat,
 )
-from gatewayz.dialects import DIALECTS
+from gatewayz.dialects import DIALECTS, OPENROUTER_DIALECTS
 from gatewayz.dialects.base import ClientDialect
 
 log = structlog.get_logger(__name__)
@@ -49,11 +49,14 @@ def dialect_for(path: str, headers: Iterable[tuple[bytes, bytes]]) -> ClientDial
     """The dialect in which a caller of this path wants to be told of an error."""
     if is_googles(path) or (path.startswith("/v1/models") and any(name == b"x-goog-api-key" for name, _ in headers)):
         return DIALECTS["gemini"]
-    if path.endswith(("/completions", "/responses")) or "/responses/" in path:
+    openai = OPENROUTER_DIALECTS["openrouter"] if path.startswith("/api/v1/") else DIALECTS["openai"]
+    if path.endswith("/responses") or "/responses/" in path:
         return DIALECTS["openai"]
+    if path.endswith("/completions"):
+        return openai
     if "/messages" in path or any(name == b"anthropic-version" for name, _ in headers):
         return DIALECTS["anthropic"]
-    return DIALECTS["openai"]
+    return openai
 
 
 def unknown_path(path: str, known: Iterable[str]) -> NotFound:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gatewayz.catalog.merge import may_be_free
 from gatewayz.catalog.models import CAPABILITIES, MODALITY_OF, SERVED_KINDS, media_of, modality_of
 from gatewayz.catalog.records import ModelRecord, OfferRecord, PriceRecord
-from gatewayz.catalog.resolve import FAST, FREE
+from gatewayz.catalog.resolve import FREE, ONLINE, SORTING
 from gatewayz.catalog.seed import TOPIC
 from gatewayz.catalog.store import write_source
 from gatewayz.catalog.transforms import native_id
@@ -194,9 +194,10 @@ class _Reader:
         if not all(model_id.split("/")) or any(letter.isspace() for letter in model_id) or len(model_id) > _LONGEST_ID:
             self.wrong((*path, "id"), f"model id {model_id!r} must read organisation/name, without blanks")
             return None
-        if model_id.lower().endswith(FAST):
+        suffix = next((each for each in (*SORTING, ONLINE) if model_id.lower().endswith(each)), None)
+        if suffix is not None:
             self.wrong(
-                (*path, "id"), f"model id {model_id!r}: the suffix {FAST} is what callers add to prefer low latency"
+                (*path, "id"), f"model id {model_id!r}: the suffix {suffix} is what callers add to say what they prefer"
             )
             return None
         return model_id

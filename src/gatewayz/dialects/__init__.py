@@ -20,9 +20,10 @@ from gatewayz.dialects.gemini import GEMINI, GeminiGenerateContent
 from gatewayz.dialects.images import IMAGEN_PREDICT, OPENAI_IMAGE_EDITS, OPENAI_IMAGE_VARIATIONS, OPENAI_IMAGES
 from gatewayz.dialects.media import MediaDialect
 from gatewayz.dialects.moderations import OPENAI_MODERATIONS
-from gatewayz.dialects.openai_chat import OPENAI_CHAT
+from gatewayz.dialects.openai_chat import OPENAI_CHAT, OpenAIChat
 from gatewayz.dialects.openai_completions import OPENAI_COMPLETIONS
 from gatewayz.dialects.openai_responses import OPENAI_RESPONSES
+from gatewayz.dialects.openrouter import OPENROUTER_CHAT, OPENROUTER_COMPLETIONS
 from gatewayz.dialects.rerank import COHERE_RERANK, JINA_RERANK, RERANK, VOYAGE_RERANK
 from gatewayz.dialects.translate import TranslatingBridge
 
@@ -45,14 +46,19 @@ CLIENT_DIALECTS: dict[str, ClientDialect] = {
     RERANK.name: RERANK,
     "transcriptions_base64": TRANSCRIPTIONS_BASE64,  # the answers are those of the form
 }
+# The same, as clients of OpenRouter expect them: by the names that routes give them.
+OPENROUTER_DIALECTS: dict[str, ClientDialect] = {
+    "openrouter": OPENROUTER_CHAT,
+    "openrouter_completions": OPENROUTER_COMPLETIONS,
+}
 PROVIDER_DIALECTS: dict[str, ProviderDialect] = {**_SHARED, **{dialect.name: dialect for dialect in _MEDIA_PROVIDERS}}
 
 
 def shared(client: ClientDialect, provider: ProviderDialect) -> Dialect | None:
     """The dialect that both sides speak, as the client speaks it; None if one must be translated into the other."""
     same = _SHARED.get(client.name) if client.name == provider.name else None
-    if same is not None and isinstance(client, GeminiGenerateContent):
-        return client  # which alone knows the form of stream that its path asked for
+    if same is not None and isinstance(client, (OpenAIChat, GeminiGenerateContent)):
+        return client  # which alone knows whose clients it answers, and the form of stream that its path asked for
     return same
 
 

@@ -242,6 +242,7 @@ class Voice(msgspec.Struct, frozen=True):
     """How the answer must look to this client: the model name it is shown, and what it asked for.
 
     `form` is as in `Counted`.
+    `itemised` gives what `usage` says besides about the charge, None for clients that do not want it.
     """
 
     model: str
@@ -250,6 +251,11 @@ class Voice(msgspec.Struct, frozen=True):
     include_usage: bool
     framing: Framing | None = None
     form: str = ""
+    itemised: Callable[[Usage], dict[str, Any]] | None = None
+
+    def more(self, usage: Usage) -> dict[str, Any] | None:
+        """What `usage` says besides about its charge."""
+        return self.itemised(usage) if self.itemised is not None else None
 
 
 class ClientDialect(Protocol):

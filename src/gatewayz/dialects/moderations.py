@@ -9,7 +9,7 @@ from gatewayz.core.usage import Usage
 from gatewayz.dialects import json_text
 from gatewayz.dialects.base import Counted, Glance
 from gatewayz.dialects.media.service import MediaDialect, array_length, usage_of, whole
-from gatewayz.dialects.parameters import check_all, missing, string, value_of, wrong_type, wrong_value
+from gatewayz.dialects.parameters import check_all, missing, provider_wish, string, value_of, wrong_type, wrong_value
 from gatewayz.dialects.tokens import DENSEST, IMAGE_TOKENS, estimate_tokens
 
 # What OpenAI's own endpoint takes where no model is named.
@@ -25,7 +25,7 @@ class OpenAIModerations(MediaDialect):
 
     def glance(self, body: bytes) -> Glance:
         fields = json_text.request_members(body)
-        values = check_all(fields, {"model": string, "provider": string})
+        values = check_all(fields, {"model": string, "provider": provider_wish})
         model = values.get("model") or DEFAULT_MODEL
         tokens = _tokens(value_of("input", fields["input"]) if "input" in fields else None)
         known, most = Usage(prompt_tokens=tokens), Usage(prompt_tokens=DENSEST * tokens)

@@ -58,14 +58,18 @@ class Doorkeeper:
 
     async def permit(self, trip: Trip, found: Resolved) -> None:
         """Whether this caller may use this model. Raises Forbidden, Unauthenticated (strangers), RateLimited (layer 3)."""
+        self.check(trip, found)
+        if trip.caller is None:
+            trip.limit_headers = (await self._limiter.admit_anonymous(trip.call.client_ip)).header_pairs()
+
+    def check(self, trip: Trip, found: Resolved) -> None:
+        """As `permit`, without counting a stranger's visit. Raises Forbidden, Unauthenticated (strangers)."""
         caller = trip.caller
         if caller is not None:
             if caller.model_allowlist:
                 check_model(found.model.id, caller.model_allowlist)
-            return
-        if not (found.model.is_free or found.model.id.lower() in self._free_models):
+        elif not (found.model.is_free or found.model.id.lower() in self._free_models):
             raise no_key(found.model.id)
-        trip.limit_headers = (await self._limiter.admit_anonymous(trip.call.client_ip)).header_pairs()
 
 
 def key_needed(endpoint: str) -> GatewayError:

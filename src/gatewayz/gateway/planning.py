@@ -15,8 +15,10 @@ from gatewayz.core.errors import Unavailable
 from gatewayz.core.services import CHATS, Service
 from gatewayz.dialects.base import Glance, Target
 from gatewayz.gateway.quote import target_for
+from gatewayz.operations.traffic import Usage
 from gatewayz.providers.registry import Providers
 from gatewayz.routing.plan import Candidate, Excluded, Plan, Wish, passable, ranked
+from gatewayz.routing.preferences import Preferences
 
 _MAX_PLANS = 4096
 
@@ -30,33 +32,36 @@ class Planner:
         providers: Callable[[], Providers],
         known_slugs: frozenset[str],
         is_paused: Callable[[str], bool],
+        usage: Callable[[], Usage],
     ) -> None:
-        """`is_paused` tells whether a provider's breaker lets nothing through."""
+        """`is_paused` tells whether a provider's breaker lets nothing through, `usage` what was recorded."""
         self._catalog = catalog
         self._providers = providers
         self._known_slugs = known_slugs
         self._is_paused = is_paused
+        self._usage = usage
         self._made_for: tuple[Catalog | None, Providers | None] = (None, None)
-        self._plans: dict[tuple[str, Wish], Plan] = {}
+        self._plans: dict[tuple[str, Wish, str], Plan] = {}
         # By identity of the candidate, which is kept beside it so that no other takes its identity.
         self._targets: dict[int, tuple[Candidate, Target]] = {}
 
-    def plan(self, found: Resolved, glance: Glance, service: Service) -> Plan:
+    def plan(self, found: Resolved, glance: Glance, service: Service, preferences: Preferences | None = None) -> Plan:
         """The ordered attempts for a request. Prices of services beside chats are those of what it asks for.
 
-        Raises InvalidRequest if no offer can do what is asked; Unavailable if nobody can be asked now, or no offer has a
-        price (`pricing_unavailable`).
+        Raises InvalidRequest if no offer can do what is asked; NotFound if the caller's preferences leave nobody;
+        Unavailable if nobody can be asked now, or no offer has a price (`pricing_unavailable`).
         """
         variant = glance.counted.variant if glance.counted is not None else ""
-        wish = Wish(glance.needs, found.provider_pin, found.preferred_provider, service, variant)
+        wish = Wish(glance.needs, found.provider_pin, found.preferred_provider, service, variant, preferences)
+        records = self._usage().digest if preferences is not None and preferences.measured else ""
         catalog, providers = self._made_for
         if catalog is not self._catalog.current or providers is not self._providers():
             self._forget()
         if variant:  # callers make these up: what is remembered of them would push out all else
             return passable(found.model, self._ranked(found, wish), self._is_paused)
-        plan = self._plans.get((found.model.id, wish))
+        plan = self._plans.get((found.model.id, wish, records))
         if plan is None:
-            plan = self._plans[(found.model.id, wish)] = self._ranked(found, wish)
+            plan = self._plans[(found.model.id, wish, records)] = self._ranked(found, wish)
         return passable(found.model, plan, self._is_paused)
 
     def target(self, candidate: Candidate, found: Resolved) -> Target:
@@ -80,12 +85,12 @@ class Planner:
             self._forget()
         usable = guard(found.model, reachable)
         if wish.service in CHATS:
-            return ranked(found.model, usable, providers, self._known_slugs, wish)
+            return ranked(found.model, usable, providers, self._known_slugs, wish, self._usage())
         priced = [(offer, billed_by(offer.price, wish.service, wish.variant)) for offer in usable if offer.price]
         pinned = [replace(offer, price=price) for offer, price in priced if price is not None]
         if not pinned:
             raise _no_price_of_that(found.model.id, wish)
-        plan = ranked(found.model, pinned, providers, self._known_slugs, wish)
+        plan = ranked(found.model, pinned, providers, self._known_slugs, wish, self._usage())
         unpriced = (Excluded(offer.provider, "no_price_for_service") for offer, price in priced if price is None)
         return replace(plan, excluded=(*plan.excluded, *unpriced))
 

@@ -20,7 +20,8 @@ class Call(msgspec.Struct, frozen=True):
 
     `credentials` are the distinct key values found (Authorization, x-api-key). `received_s` is monotonic. `content_type` is
     what the client says of the body, `streams_as` the content type of a stream of words. `address` is what the path says of
-    the request beside the endpoint's name.
+    the request beside the endpoint's name. The caller wants to see what was decided (`explain`, or `router_metadata` in
+    OpenRouter's form), what the charge is made of (`itemised`), or only what would be done (`dry`).
     """
 
     dialect: ClientDialect
@@ -38,6 +39,10 @@ class Call(msgspec.Struct, frozen=True):
     content_type: str = "application/json"
     streams_as: str = EVENT_STREAM
     address: bytes = b""
+    explain: bool = False
+    router_metadata: bool = False
+    itemised: bool = False
+    dry: bool = False
 
 
 class Responder(Protocol):

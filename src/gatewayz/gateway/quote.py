@@ -1,11 +1,14 @@
 """What could this cost at most, and how is it put to one provider? Pure."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from gatewayz.billing.pricing import ceiling, cost
 from gatewayz.catalog.models import Model
 from gatewayz.catalog.transforms import force_params, upstream_id
 from gatewayz.dialects.base import Glance, Target
+from gatewayz.gateway.trip import Course
 from gatewayz.routing.plan import Candidate, Plan
 
 # What a model of unknown limits is assumed to write when the caller names no maximum (spec 9.1).
@@ -33,6 +36,11 @@ def ceiling_of(plan: Plan, glance: Glance, model: Model) -> int:
         for candidate in plan.candidates
         if candidate.offer.price is not None
     )
+
+
+def dearest(courses: Sequence[Course], glance: Glance) -> int:
+    """Nano-USD to set aside for a request that any of these models may answer."""
+    return max(ceiling_of(course.route, glance, course.found.model) for course in courses)
 
 
 def target_for(candidate: Candidate, model: Model) -> Target:

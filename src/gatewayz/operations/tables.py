@@ -52,6 +52,9 @@ traffic_hours = sa.Table(
     sa.Column("latency_us", sa.BigInteger, nullable=False),
     sa.Column("first_token_us", sa.BigInteger, nullable=False),
     sa.Column("first_tokens", sa.BigInteger, nullable=False),
+    # Sums over streams that succeeded: what they wrote, and how long that took after their first token.
+    sa.Column("streamed_tokens", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("streamed_us", sa.BigInteger, nullable=False, server_default="0"),
     sa.PrimaryKeyConstraint("hour_us", "model", "provider"),
 )
 

@@ -330,6 +330,7 @@ def _rooms(house: House) -> Rooms:
             lambda: house.clock.now_us() / 1e6,
         ),
         alarms=house.alarms,
+        records=lambda: house.traffic.current,
         observe=observer.finished,
     )
 

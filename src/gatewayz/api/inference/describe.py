@@ -5,6 +5,7 @@ from typing import Any
 
 from gatewayz.api.inference.on_path import METHODS
 from gatewayz.api.inference.routes import ROUTES, Route
+from gatewayz.gateway.asked import MOST_MODELS
 
 _MODEL = {"type": "string", "description": "canonical id, alias, or provider/model"}
 _FILE = {"type": "string", "format": "binary"}
@@ -29,6 +30,19 @@ def _object(required: list[str], **properties: Any) -> dict[str, Any]:
     }
 
 
+_OF_THE_GATEWAY: dict[str, Any] = {
+    "provider": {
+        "description": "use this provider only, or an object of preferences as OpenRouter's",
+        "oneOf": [{"type": "string"}, {"type": "object"}],
+    },
+    "models": {
+        "type": "array",
+        "items": {"type": "string"},
+        "maxItems": MOST_MODELS,
+        "description": "models that may answer in place of the first, in this order",
+    },
+    "usage": {"type": "object", "description": "`include`: say in `usage` what the charge is made of"},
+}
 _BODIES: dict[str, dict[str, Any]] = {
     "openai": {
         "type": "object",
@@ -37,7 +51,7 @@ _BODIES: dict[str, dict[str, Any]] = {
             "model": {"type": "string", "description": "canonical id, alias, or provider/model"},
             "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}},
             "stream": {"type": "boolean"},
-            "provider": {"type": "string", "description": "use this provider only"},
+            **_OF_THE_GATEWAY,
         },
         "additionalProperties": True,
     },
@@ -62,6 +76,7 @@ _BODIES: dict[str, dict[str, Any]] = {
         "required": ["model", "prompt"],
         "properties": {
             "model": {"type": "string", "description": "canonical id, alias, or provider/model"},
+            **_OF_THE_GATEWAY,
             "prompt": {"type": "string", "minLength": 1},
             "stream": {"type": "boolean"},
         },
@@ -114,6 +129,7 @@ _BODIES: dict[str, dict[str, Any]] = {
             "model": {"type": "string", "description": "canonical id, alias, or provider/model"},
             "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}},
             "max_tokens": {"type": "integer", "minimum": 1},
+            **_OF_THE_GATEWAY,
             "stream": {"type": "boolean"},
         },
         "additionalProperties": True,
@@ -131,6 +147,12 @@ _BODIES: dict[str, dict[str, Any]] = {
         "additionalProperties": True,
     },
 }
+_ANY_BODY: dict[str, Any] = {"type": "object", "required": ["model"], "additionalProperties": True}
+_HEADERS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("X-Request-ID", "the same id again gets the first answer, without a second charge", {"maxLength": 128}),
+    ("X-Gatewayz-Explain", "1: the answer says what was decided, in its member `gatewayz`", {}),
+    ("X-Gatewayz-Dry-Run", "1: as POST /v1/estimate, without inference and charge", {}),
+)
 _WORDS = {
     "/v1/chat/completions": (
         "OpenAI Chat Completions, with any model",
@@ -164,6 +186,7 @@ _WORDS = {
         "Server-sent events with alt=sse, else one JSON array",
     ),
     "/v1beta/models/{model}:countTokens": ("How many tokens a request has; free", "The number of tokens"),
+    "/v1/estimate": ("What an inference request would cost, and which way it would go; free", "The prediction"),
     "/v1/messages/count_tokens": ("How many tokens a Messages request has; free", "The number of tokens"),
 }
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_]+")
@@ -204,12 +227,13 @@ def inference_paths() -> dict[str, Any]:
 def _operation(path: str, route: Route) -> dict[str, Any]:
     summary, answer = _WORDS[route.endpoint]
     forms: dict[str, Any] = {"application/json": {}}
-    if route.dialect in _STREAMED and not route.counts and not path.endswith(":generateContent"):
+    told_whole = route.counts or route.estimates or path.endswith(":generateContent")
+    if route.dialect in _STREAMED and not told_whole:
         forms["text/event-stream"] = {}
     if route.dialect == "openai_speech":
         forms = {"audio/*": {}, "text/event-stream": {}}
     responses: dict[str, Any] = {"200": {"description": answer, "content": forms}}
-    body = _BODIES[route.dialect]
+    body = _ANY_BODY if route.estimates else _BODIES[route.dialect.replace("openrouter", "openai", 1)]
     if route.counts:
         body = {**body, "required": [name for name in body["required"] if name != "max_tokens"]}
     responses.update({status: {"description": text} for status, text in _REFUSALS.items()})
@@ -219,12 +243,13 @@ def _operation(path: str, route: Route) -> dict[str, Any]:
         "operationId": _NOT_IN_NAMES.sub("_", path.strip("/")),
         "parameters": [
             {
-                "name": "X-Request-ID",
+                "name": name,
                 "in": "header",
                 "required": False,
-                "schema": {"type": "string", "maxLength": 128},
-                "description": "the same id again gets the first answer, without a second charge",
+                "schema": {"type": "string", **more},
+                "description": text,
             }
+            for name, text, more in (_HEADERS[:1] if route.counts or route.estimates else _HEADERS)
         ],
         "requestBody": {"required": True, "content": {_body_type(route): {"schema": body}}},
         "responses": responses,

@@ -2,14 +2,15 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from urllib.parse import parse_qsl
 
 import msgspec
 
 from gatewayz.api.inference.responder import AsgiResponder, ClientLeft, Receive, Scope, Send, read_body
 from gatewayz.core.errors import GatewayError, InvalidRequest
 from gatewayz.core.ids import REQUEST_ID_PATTERN
-from gatewayz.dialects import CLIENT_DIALECTS
+from gatewayz.dialects import CLIENT_DIALECTS, OPENROUTER_DIALECTS, json_text
 from gatewayz.dialects.anthropic.count_tokens import AnthropicCounter
 from gatewayz.dialects.base import ClientDialect, TokenCounter
 from gatewayz.gateway.pipeline import Gateway
@@ -22,7 +23,8 @@ from gatewayz.infra.alarms import Alarms
 class Route:
     """An inference route: the dialect it speaks and the name it has in records and metrics.
 
-    `counts`: it tells how many tokens a request has, instead of answering it. `files` is how many files of the largest size
+    `counts`: it tells how many tokens a request has, instead of answering it; `estimates`: what it would cost, in whatever
+    dialect it is put. `openrouter`: its clients expect what OpenRouter answers. `files` is how many files of the largest size
     its body may hold, and `as_text` whether they come as base64; the body is refused above that. `on_path` is what the path
     of one request says, where there is more to it than a name.
     """
@@ -30,6 +32,8 @@ class Route:
     dialect: str
     endpoint: str
     counts: bool = False
+    estimates: bool = False
+    openrouter: bool = False
     files: int = 0
     as_text: bool = False
     on_path: "OnPath | None" = None
@@ -53,8 +57,10 @@ _RESPONSES = Route("openai_responses", "/v1/responses")
 _COMPLETIONS = Route("openai_completions", "/v1/completions")
 _RERANK = Route("rerank", "/v1/rerank")
 
+_ESTIMATE = Route("openai", "/v1/estimate", estimates=True)
+
 # The Anthropic SDK appends /v1/messages to its base URL, which may itself end in /v1.
-ROUTES: Mapping[str, Route] = {
+_OWN: dict[str, Route] = {
     "/v1/chat/completions": _CHAT,
     "/chat/completions": _CHAT,
     "/v1/messages": _MESSAGES,
@@ -78,7 +84,17 @@ ROUTES: Mapping[str, Route] = {
     ),
     "/v1/audio/translations": Route("openai_translations", "/v1/audio/translations", files=1),
     "/v1/audio/speech": Route("openai_speech", "/v1/audio/speech"),
+    "/v1/estimate": _ESTIMATE,
 }
+# An application written for OpenRouter changes its base URL, which ends in /api/v1.
+_IN_OPENROUTER_WORDS = {"openai": "openrouter", "openai_completions": "openrouter_completions"}
+ROUTES: Mapping[str, Route] = _OWN | {
+    "/api" + path: replace(route, dialect=_IN_OPENROUTER_WORDS.get(route.dialect, route.dialect), openrouter=True)
+    for path, route in _OWN.items()
+    if path.startswith("/v1/") and not path.startswith("/v1/v1/")
+}
+SPOKEN: Mapping[str, ClientDialect] = CLIENT_DIALECTS | OPENROUTER_DIALECTS
+_YES = frozenset({b"1", b"true", b"yes", b"on"})
 # Room beside the files of a form for its other parts.
 _FORM_BYTES = 1_000_000
 _MESSAGES_COUNTER = AnthropicCounter()
@@ -112,7 +128,7 @@ class Inference:
 
     async def serve(self, route: Route, visit: Visit, scope: Scope, receive: Receive, send: Send) -> int:
         """Answers one POST; returns the status that was sent (499 if the client left before it was complete)."""
-        dialect = CLIENT_DIALECTS[route.dialect]
+        dialect = SPOKEN[route.dialect]
         out = AsgiResponder(receive, send, visit.extra)
         received_s = time.monotonic()
         try:
@@ -121,6 +137,9 @@ class Inference:
             # A stranger's files are not taken in: whoever sends some needs a key.
             is_stranger = route.files and not await self._gateway.knows(_all_credentials(scope))
             body = b"" if is_stranger else await read_body(scope, receive, self._limit(route))
+            dry = route.estimates or _is_dry(visit, scope)
+            if route.estimates:
+                route = estimated(route, scope, body, visit.headers)
         except GatewayError as error:
             await out.answer(
                 error.status, _refusal_headers(dialect, visit, error), dialect.render_error(error, visit.request_id)
@@ -128,12 +147,14 @@ class Inference:
             return error.status
         except ClientLeft:
             return 499
-        call = _call(route, visit, scope, body, received_s)
+        call = _call(route, visit, scope, body, received_s, dry)
         out.watch(self._alarms)
         try:
             if route.counts:
                 counter = route.on_path.counter if route.on_path is not None else None
                 await self._gateway.count_tokens(call, counter or _MESSAGES_COUNTER, out)
+            elif call.dry:
+                await self._gateway.estimate(call, out)
             else:
                 await self._gateway.serve(call, out)
         finally:
@@ -154,7 +175,54 @@ def bad_request_id() -> InvalidRequest:
     )
 
 
-def _call(route: Route, visit: Visit, scope: Scope, body: bytes, received_s: float) -> Call:
+def estimated(route: Route, scope: Scope, body: bytes, headers: Mapping[bytes, bytes]) -> Route:
+    """The route whose request is estimated: by the query's `dialect` or `path`, else by what the body looks like.
+
+    Raises InvalidRequest for a dialect or path that is none.
+    """
+    query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+    by_path, by_name = query.get("path"), query.get("dialect")
+    if by_path is not None:
+        found = ROUTES.get(by_path)
+        if found is None or found.counts or found.estimates:
+            raise InvalidRequest("'path' must be the path of an inference route.", param="path")
+        return found
+    name = by_name or detected(body, headers)
+    if route.openrouter:
+        name = _IN_OPENROUTER_WORDS.get(name, name)
+    routes: dict[str, Route] = {}
+    for each in ROUTES.values():
+        if not each.counts and not each.estimates:
+            routes.setdefault(each.dialect, each)
+    if name not in routes:
+        raise InvalidRequest(f"'dialect' must be one of {', '.join(sorted(routes))}.", param="dialect")
+    return routes[name]
+
+
+def detected(body: bytes, headers: Mapping[bytes, bytes]) -> str:
+    """The name of the dialect that a body is probably written in; a body that is none of them is taken for OpenAI's."""
+    try:
+        fields = json_text.request_members(body)
+    except InvalidRequest:
+        return "openai"
+    if b"anthropic-version" in headers or "system" in fields or "stop_sequences" in fields:
+        return "anthropic"
+    if "prompt" in fields and "messages" not in fields:
+        return "openai_completions"
+    if "input" in fields and "messages" not in fields:
+        return "openai_responses"
+    return "openai"
+
+
+def _is_dry(visit: Visit, scope: Scope) -> bool:
+    """Whether the request is only to be planned, by header or by query."""
+    if visit.headers.get(b"x-gatewayz-dry-run", b"").lower() in _YES:
+        return True
+    query: bytes = scope["query_string"]
+    return b"dry_run=" in query and dict(parse_qsl(query)).get(b"dry_run", b"").lower() in _YES
+
+
+def _call(route: Route, visit: Visit, scope: Scope, body: bytes, received_s: float, dry: bool) -> Call:
     said = visit.headers.get
     referer, origin = said(b"referer"), said(b"origin")
     content_type = said(b"content-type")
@@ -163,7 +231,7 @@ def _call(route: Route, visit: Visit, scope: Scope, body: bytes, received_s: flo
     if more is not None:
         credentials = tuple(dict.fromkeys((*credentials, *goog_keys(scope["headers"]), *more.query_keys)))
     return Call(
-        dialect=more.dialect if more is not None else CLIENT_DIALECTS[route.dialect],
+        dialect=more.dialect if more is not None else SPOKEN[route.dialect],
         endpoint=route.endpoint,
         body=body,
         request_id=visit.request_id,
@@ -180,6 +248,11 @@ def _call(route: Route, visit: Visit, scope: Scope, body: bytes, received_s: flo
         content_type=content_type.decode("latin-1") if content_type is not None else "",
         streams_as=more.streams_as if more is not None else EVENT_STREAM,
         address=more.address if more is not None else b"",
+        explain=said(b"x-gatewayz-explain", b"").lower() in _YES,
+        router_metadata=(said(b"x-openrouter-metadata") or said(b"x-openrouter-experimental-metadata") or b"").lower()
+        == b"enabled",
+        itemised=route.openrouter,
+        dry=dry,
     )
 
 

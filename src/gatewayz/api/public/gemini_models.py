@@ -10,12 +10,15 @@ from fastapi import APIRouter, Query, Request, Response
 
 from gatewayz.api.public.model_entry import gemini_entry
 from gatewayz.api.public.shelf import House, View, page, respond
-from gatewayz.catalog import SERVED_KINDS, find, not_found
+from gatewayz.catalog import find, not_found
 from gatewayz.core.errors import InvalidRequest
+from gatewayz.core.services import KIND_OF
 from gatewayz.infra.answers import Answer, tag_of
 
 _routes = APIRouter(tags=["models"])
 
+# Google's methods are served for chats only.
+_KIND = KIND_OF["chat"]
 _USUAL_PAGE, _LARGEST_PAGE = 50, 1_000  # Google's
 
 
@@ -37,11 +40,11 @@ async def list_models(
 async def get_model(request: Request, model_id: str) -> Response:
     """The model that an id or alias stands for. Raises NotFound `model_not_found` with near matches."""
     house: House = request.app.state.house
-    catalog, slugs = house.catalog.current, house.providers.active_slugs()
+    catalog = house.catalog.current
     found = find(catalog, model_id)
-    offers = [offer for offer in found.offers if offer.usable and offer.provider in slugs] if found else []
-    if found is None or not offers or found.model.kind not in SERVED_KINDS:
-        raise not_found(catalog, model_id, slugs)
+    offers = catalog.within(found.model, house.providers.reach()) if found else ()
+    if found is None or not offers or found.model.kind != _KIND:
+        raise not_found(catalog, model_id, house.providers.active_slugs())
     body = msgspec.json.encode(gemini_entry(found.model, offers[0]))
     return respond(request, Answer(body, tag_of(body)))
 
@@ -54,7 +57,7 @@ async def google_list(request: Request, page_size: int, page_token: str | None) 
 
 
 def _list(view: View, count: int, after: str) -> dict[str, Any]:
-    rows = sorted(view.rows, key=lambda row: row.model.id)
+    rows = sorted((row for row in view.rows if row.model.kind == _KIND), key=lambda row: row.model.id)
     start = bisect_right(rows, after, key=lambda row: row.model.id) if after else 0
     shown = rows[start : start + count]
     listed: dict[str, Any] = {"models": [gemini_entry(row.model, row.offers[0]) for row in shown]}

@@ -7,9 +7,9 @@ import msgspec
 
 from gatewayz.dialects import json_text, signatures
 from gatewayz.dialects.base import Glance, Target
+from gatewayz.dialects.gateway_fields import GATEWAY_FIELDS
 from gatewayz.dialects.parameters import unsupported
 
-GATEWAY_FIELDS = frozenset({"provider"})  # the gateway's own; never sent upstream
 _NULL = msgspec.Raw(b"null")
 _SEALED = (signatures.SEALED_BY_GEMINI.encode(), signatures.SEALED_BY_OPENAI.encode())
 _UNSIGNED = re.compile(rb'"signature"\s*:\s*""')

@@ -3,10 +3,10 @@
 from typing import Any
 
 from gatewayz.core.chat import ChatRequest, OpaqueTool, Reasoning, ResponseFormat, Tool, ToolChoice
-from gatewayz.dialects.anthropic.forward_request import GATEWAY_FIELDS
 from gatewayz.dialects.anthropic.parts_read import cache_mark, read_messages
 from gatewayz.dialects.anthropic.wire import NAME
 from gatewayz.dialects.base import Glance
+from gatewayz.dialects.gateway_fields import GATEWAY_FIELDS
 from gatewayz.dialects.parameters import missing, value_of, wrong_type, wrong_value
 
 _EFFORTS = ("low", "medium", "high", "xhigh", "max")

@@ -12,7 +12,7 @@ from gatewayz.dialects.audio.sound import length_of
 from gatewayz.dialects.base import Bridge, Counted, Glance, Voice
 from gatewayz.dialects.media.events import EventsForwarder, FileForwarder
 from gatewayz.dialects.media.service import MediaDialect, whole
-from gatewayz.dialects.parameters import check_all, missing, number, read_model, string, wrong_value
+from gatewayz.dialects.parameters import check_all, missing, number, provider_wish, read_model, string, wrong_value
 from gatewayz.dialects.tokens import estimate_tokens
 
 FORMATS = {
@@ -25,7 +25,7 @@ LEAST_CHARACTERS_PER_S = 6
 _KEEP_BYTES = 65_536
 _CHECKS = {
     "input": string, "instructions": string, "response_format": string, "stream_format": string,
-    "speed": number(0.25, 4), "provider": string,
+    "speed": number(0.25, 4), "provider": provider_wish,
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from gatewayz.core.usage import Usage
 from gatewayz.dialects import json_text
 from gatewayz.dialects.audio.sound import ACCEPTED, EXTENSIONS, MEDIA_TYPES, Kind, length_ms, sniff
 from gatewayz.dialects.base import AnswerFacts, Bridge, Counted, Encoded, Glance, Quirks, Target, Voice
+from gatewayz.dialects.gateway_fields import GATEWAY_FIELDS
 from gatewayz.dialects.media.events import EventsForwarder
 from gatewayz.dialects.media.forms import Part, read_form, replaced, values_of, write_form
 from gatewayz.dialects.media.service import JSON, MediaDialect, facts, usage_of, whole
@@ -30,7 +31,7 @@ USUAL_BYTES_PER_S = 8_000
 # OpenAI's models count a tenth of a second as a token; people say about four tokens a second.
 AUDIO_TOKENS_PER_S = 10
 TEXT_TOKENS_PER_S = 5
-_OURS = frozenset({"provider"})
+_OURS = GATEWAY_FIELDS
 _ENDINGS = frozenset({"transcript.text.done"})
 
 

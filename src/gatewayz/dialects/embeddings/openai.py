@@ -18,6 +18,7 @@ from gatewayz.dialects.parameters import (
     integer,
     missing,
     out_of_range,
+    provider_wish,
     read_model,
     string,
     wrong_type,
@@ -36,7 +37,7 @@ _CHECKS = {
     "encoding_format": string,
     "user": string,
     "input_type": string,
-    "provider": string,
+    "provider": provider_wish,
 }
 _KNOWN = frozenset({"model", "input", *_CHECKS})
 

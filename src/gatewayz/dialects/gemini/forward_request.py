@@ -10,7 +10,7 @@ from gatewayz.dialects.base import Glance, Target
 from gatewayz.dialects.gemini.generation import wants_marked_calls
 from gatewayz.dialects.gemini.glance import field
 from gatewayz.dialects.gemini.names import camel, listed, member, snake
-from gatewayz.dialects.gemini.request_read import GATEWAY_FIELDS
+from gatewayz.dialects.gemini.request_read import OURS
 from gatewayz.dialects.gemini.signed import EXCUSED
 from gatewayz.dialects.parameters import unsupported, value_of
 
@@ -30,7 +30,7 @@ def forward_request(glance: Glance, target: Target) -> bytes:
     quirks = target.quirks
     fields: dict[str, Any] = {}
     for name, raw in glance.fields.items():
-        if name in GATEWAY_FIELDS:
+        if name in OURS:
             continue
         if camel(name) in quirks.drop_params:
             _refuse_meaning(camel(name), value_of(name, raw))

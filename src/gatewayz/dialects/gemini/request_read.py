@@ -4,6 +4,7 @@ from typing import Any
 
 from gatewayz.core.chat import ChatRequest, Effort, Message, Reasoning, ResponseFormat
 from gatewayz.dialects.base import Glance
+from gatewayz.dialects.gateway_fields import GATEWAY_FIELDS
 from gatewayz.dialects.gemini.glance import JSON_TYPE, config_of, field
 from gatewayz.dialects.gemini.names import camel, camel_members, member
 from gatewayz.dialects.gemini.parts_read import ContentsReader, read_system
@@ -12,7 +13,7 @@ from gatewayz.dialects.gemini.wire import NAME
 from gatewayz.dialects.parameters import value_of, wrong_type, wrong_value
 
 # The gateway's own, also what it notes among the members (`cap_output`); never sent upstream.
-GATEWAY_FIELDS = frozenset({"provider", "model", "max_tokens"})
+OURS = GATEWAY_FIELDS | {"model", "max_tokens"}
 _KNOWN = {"contents", "systemInstruction", "tools", "toolConfig", "generationConfig"}
 _KNOWN_CONFIG = frozenset(
     {
@@ -84,9 +85,7 @@ def _whole_config(glance: Glance) -> dict[str, Any]:
 
 def _further(glance: Glance) -> tuple[dict[str, Any], tuple[str, ...]]:
     """(what other providers are not told, what they cannot be asked without) of the members that have no place here."""
-    others = {
-        name: raw for name, raw in glance.fields.items() if name not in GATEWAY_FIELDS and camel(name) not in _KNOWN
-    }
+    others = {name: raw for name, raw in glance.fields.items() if name not in OURS and camel(name) not in _KNOWN}
     top = {camel(name): value_of(name, raw) for name, raw in others.items()}
     config = {name: value for name, value in _whole_config(glance).items() if name not in _KNOWN_CONFIG}
     only = [name for name in top if name in _ONLY_HERE and top[name]]

@@ -10,6 +10,7 @@ from gatewayz.core.services import Service
 from gatewayz.core.usage import Usage
 from gatewayz.dialects import json_text
 from gatewayz.dialects.base import Bridge, Counted, Encoded, Glance, Target, Voice
+from gatewayz.dialects.gateway_fields import GATEWAY_FIELDS
 from gatewayz.dialects.images.sizes import INPUT_IMAGE_TOKENS, most_tokens, variant
 from gatewayz.dialects.media.events import EventsForwarder
 from gatewayz.dialects.media.forms import Part, read_form, replaced, values_of, write_form
@@ -20,6 +21,7 @@ from gatewayz.dialects.parameters import (
     integer,
     missing,
     out_of_range,
+    provider_wish,
     read_model,
     string,
     unsupported,
@@ -30,10 +32,10 @@ from gatewayz.dialects.tokens import estimate_tokens
 
 MAX_IMAGES = 10
 _FORMS = ("url", "b64_json")
-_OURS = frozenset({"provider"})
+_OURS = GATEWAY_FIELDS
 _CHECKS = {
     "prompt": string, "n": integer(1, MAX_IMAGES), "size": string, "quality": string, "response_format": string,
-    "stream": boolean, "partial_images": integer(0, 3), "user": string, "provider": string,
+    "stream": boolean, "partial_images": integer(0, 3), "user": string, "provider": provider_wish,
 }  # fmt: skip
 _KNOWN = frozenset(
     {"model", "prompt", "n", "size", "quality", "response_format", "stream", "partial_images", "provider"}

@@ -26,12 +26,13 @@ from gatewayz.dialects.base import (
     Target,
     Voice,
 )
+from gatewayz.dialects.gateway_fields import GATEWAY_FIELDS
 from gatewayz.dialects.media.events import NoWriter
 from gatewayz.dialects.openai_chat.errors import render_error
 
 JSON = "application/json"
 # Members of a request that are the gateway's own.
-_OURS = ("provider",)
+_OURS = GATEWAY_FIELDS
 
 
 class MediaDialect:

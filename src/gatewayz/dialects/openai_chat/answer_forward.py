@@ -100,7 +100,8 @@ def forward_answer(
     fields: dict[str, Any] = {**json_text.members(body)}
     for name in quirks.strip_answer_fields:
         fields.pop(name, None)
-    if usual and not usage.estimated and "usage" in fields and "object" in fields:
+    plainly = usual and not usage.estimated and voice.itemised is None
+    if plainly and "usage" in fields and "object" in fields:
         fields["model"] = voice.model
         fields["usage"] = _and_cost(fields["usage"], cost_nano_usd)
         fields.setdefault("created", voice.created)
@@ -115,9 +116,9 @@ def forward_answer(
         fields["choices"] = _normal_choices(fields["choices"])
     reported = fields.get("usage")
     if reported is not None and bytes(reported).startswith(b"{"):
-        fields["usage"] = with_cost(reported, usage, cost_nano_usd)
+        fields["usage"] = with_cost(reported, usage, cost_nano_usd, voice.more(usage))
     else:
-        fields["usage"] = wire.usage_members(usage, cost_nano_usd)
+        fields["usage"] = wire.usage_members(usage, cost_nano_usd, voice.more(usage))
     return json_text.dump(fields)
 
 

@@ -12,7 +12,7 @@ from gatewayz.core.chat import (
     ToolChoice,
 )
 from gatewayz.dialects.base import Glance
-from gatewayz.dialects.openai_chat.forward_request import GATEWAY_FIELDS
+from gatewayz.dialects.gateway_fields import GATEWAY_FIELDS
 from gatewayz.dialects.openai_chat.parts_read import NAME, cache_mark, read_messages
 from gatewayz.dialects.parameters import missing, value_of, wrong_type, wrong_value
 

@@ -10,6 +10,7 @@ import msgspec
 
 from gatewayz.dialects import json_text
 from gatewayz.dialects.base import Glance, Target
+from gatewayz.dialects.gateway_fields import GATEWAY_FIELDS
 from gatewayz.dialects.openai_responses.glance import ENCRYPTED
 from gatewayz.dialects.openai_responses.models import encrypts_reasoning
 from gatewayz.dialects.openai_responses.names import flattened, function_name
@@ -17,7 +18,9 @@ from gatewayz.dialects.openai_responses.reasoning import encrypted_for
 from gatewayz.dialects.parameters import unsupported
 
 # The gateway's own, and what it does in the provider's place.
-_OURS = frozenset({"provider", "previous_response_id", "store", "background", "conversation", "prompt", "max_tokens"})
+_OURS = GATEWAY_FIELDS | {
+    *("previous_response_id", "store", "background", "conversation", "prompt", "max_tokens"),
+}
 _MEANING = frozenset({"tools", "text", "top_logprobs"})
 _ITEMS = msgspec.json.Decoder(list[json_text.Fields])
 _NULL = msgspec.Raw(b"null")

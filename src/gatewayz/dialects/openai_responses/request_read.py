@@ -4,6 +4,7 @@ from typing import Any, get_args
 
 from gatewayz.core.chat import ChatRequest, Effort, Message, Reasoning, Text, Tool
 from gatewayz.dialects.base import Glance
+from gatewayz.dialects.gateway_fields import GATEWAY_FIELDS
 from gatewayz.dialects.openai_responses.glance import LOGPROBS
 from gatewayz.dialects.openai_responses.items_read import read_items
 from gatewayz.dialects.openai_responses.tools import read_format, read_tool_choice, read_tools
@@ -25,7 +26,8 @@ _KNOWN = frozenset(
             "tools",
         ),
         *("tool_choice", "parallel_tool_calls", "text", "reasoning", "top_logprobs", "user", "safety_identifier"),
-        *("service_tier", "provider", "include", "store", "previous_response_id", "background", "conversation"),
+        *GATEWAY_FIELDS,
+        *("service_tier", "include", "store", "previous_response_id", "background", "conversation"),
         # What is told again in the answer, and asks nothing of the model.
         *("prompt", "metadata", "stream_options"),
     }

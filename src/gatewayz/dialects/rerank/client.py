@@ -19,6 +19,7 @@ from gatewayz.dialects.parameters import (
     integer,
     missing,
     out_of_range,
+    provider_wish,
     read_model,
     string,
     value_of,
@@ -35,7 +36,7 @@ _CHECKS = {
     "top_n": integer(1, 1_000_000),
     "top_k": integer(1, 1_000_000),
     "return_documents": boolean,
-    "provider": string,
+    "provider": provider_wish,
 }
 _KNOWN = frozenset({"model", "documents", *_CHECKS})
 
