@@ -18,10 +18,9 @@ def aider(*words: str) -> str:
     command += ["--openai-api-base", f"{os.environ['GATEWAY_URL']}/v1", "--openai-api-key", os.environ["GATEWAY_KEY"]]
     quiet = ["--no-check-update", "--analytics-disable", "--no-show-model-warnings", "--no-gitignore", "--no-pretty"]
     quiet += ["--no-auto-commits", "--no-detect-urls", "--no-show-release-notes", "--map-tokens", "0"]
-    done = subprocess.run(
-        [*command, *quiet, "--yes-always", *words], cwd=folder, check=True, stdout=subprocess.PIPE, text=True
-    )
-    return done.stdout
+    command += [*quiet, "--yes-always", *words]
+    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True)
+    return done.stdout if done.returncode == 0 else sys.exit(done.stdout)
 
 
 def chat() -> str:

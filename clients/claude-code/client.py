@@ -22,9 +22,10 @@ environment = {
 
 def claude(*words: str) -> str:
     command = [str(Path(os.environ["PROGRAMS"]) / "claude"), "-p", "When is high water in Ostend?", *words]
-    return subprocess.run(
-        command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
+    done = subprocess.run(
+        command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    )
+    return done.stdout if done.returncode == 0 else sys.exit(done.stdout)
 
 
 def chat() -> str:

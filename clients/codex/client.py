@@ -30,15 +30,11 @@ stream_max_retries = 0
 def codex(*words: str) -> str:
     command = [str(Path(os.environ["PROGRAMS"]) / "codex"), "exec", "--skip-git-repo-check", *words]
     environment = {**os.environ, "CODEX_HOME": str(home)}
-    return subprocess.run(
-        [*command, "When is high water in Ostend?"],
-        env=environment,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    ).stdout
+    command.append("When is high water in Ostend?")
+    done = subprocess.run(
+        command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    )
+    return done.stdout if done.returncode == 0 else sys.exit(done.stdout)
 
 
 def stream() -> str:

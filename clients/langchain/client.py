@@ -35,7 +35,8 @@ def stream(chosen) -> str:
     whole = pieces[0]
     for piece in pieces[1:]:
         whole += piece
-    assert whole.usage_metadata["total_tokens"] == 15, whole.usage_metadata
+    # The tokens of the prompt are read from `message_delta` alone, where older servers of messages do not repeat them.
+    assert whole.usage_metadata["output_tokens"] == 5, whole.usage_metadata
     return whole.text
 
 

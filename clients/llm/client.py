@@ -23,7 +23,8 @@ tool = (
 def llm(*words: str) -> str:
     command = [str(Path(os.environ["PROGRAMS"]) / "llm"), "-m", "gatewayz", "--key", os.environ["GATEWAY_KEY"], *words]
     environment = {**os.environ, "LLM_USER_PATH": str(folder)}
-    return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True)
+    return done.stdout if done.returncode == 0 else sys.exit(done.stdout)
 
 
 def chat() -> str:
