@@ -62,6 +62,10 @@ class House:
     fake: FakeUpstream
     gateway: LiveGateway
 
+    def serves(self, path: str) -> bool:
+        """Whether the gateway has this page at all."""
+        return self.gateway.call("GET", path, key=self.gateway.admin_key).status_code != 404
+
     def try_step(self, command: list[str], step: Step, dialect: str, environment: dict[str, str], log: Path) -> None:
         """Runs a client's step with a fresh account and a provider of this dialect. Raises Failed."""
         persona = _slug(dialect)

@@ -16,7 +16,6 @@ from pathlib import Path
 from clients.catalog import CLIENTS, Client
 from clients.house import DIALECTS, Failed, House, running
 from clients.install import WORK, CannotInstall, Installed, install, pinned_version
-from gatewayz.api.inference.routes import ROUTES
 
 Row = dict[str, str]
 COLUMNS = ("client", "version", "surface", "chat", "stream", "tools", "note")
@@ -43,7 +42,7 @@ def main() -> int:
 
 def _rows(house: House, client: Client, behind: list[str]) -> list[Row]:
     head = {"client": client.folder, "version": pinned_version(client.folder)}
-    if client.surfaces == ("gemini",) and not any(path.startswith("/v1beta") for path in ROUTES):
+    if client.surfaces == ("gemini",) and not house.serves("/v1beta/models"):
         return [_told({**head, "surface": "gemini", "note": "NOT DRIVEN: this gateway has no /v1beta"})]
     try:
         installed = install(client.folder)
