@@ -13,6 +13,10 @@ from gatewayz.core.chat import ChatRequest, Document, Image, Message, Opaque, Pa
 from gatewayz.dialects.parameters import unsupported
 
 NO_RESULT = "No result was returned for this tool call."
+_CLEARING = (
+    "clear_thinking_",
+    "clear_tool_uses_",
+)  # kinds of Anthropic's `context_management.edits`, before their dates
 OPENING = "(The conversation starts here.)"  # the user's turn where a provider wants one first and there is none
 
 
@@ -77,6 +81,20 @@ def foreign_tool_members(request: ChatRequest) -> list[str]:
     """Names of members of tools that only the sender's dialect has, as they are told in the log."""
     names = {name for tool in request.tools if isinstance(tool, Tool) for name in tool.further}
     return [f"tools.{name}" for name in sorted(names)]
+
+
+def harmless_extras(request: ChatRequest) -> frozenset[str]:
+    """Fields of another dialect that could ask for another kind of answer, and in this request do not.
+
+    A `context_management` that only clears old thinking and old results of tools leaves the model less to read, no more:
+    Claude Code sends one with every request.
+    """
+    value = request.extra.get("context_management")
+    edits = value.get("edits") if isinstance(value, dict) else None
+    clears = isinstance(edits, list) and all(
+        isinstance(edit, dict) and str(edit.get("type")).startswith(_CLEARING) for edit in edits
+    )
+    return frozenset({"context_management"}) if clears else frozenset()
 
 
 def with_results_paired(messages: Sequence[Message]) -> list[Message]:

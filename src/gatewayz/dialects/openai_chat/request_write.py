@@ -8,6 +8,7 @@ from gatewayz.dialects.base import Target
 from gatewayz.dialects.conversation import (
     asks_for_citations,
     foreign_tool_members,
+    harmless_extras,
     has_cache_marks,
     refuse_foreign_parts,
 )
@@ -75,10 +76,11 @@ def _extras(body: dict[str, Any], request: ChatRequest) -> list[str]:
         for name, value in request.extra.items():
             body.setdefault(name, value)
         return []
-    for name in _MEANING_ELSEWHERE & request.extra.keys():
+    refused = _MEANING_ELSEWHERE - harmless_extras(request)
+    for name in refused & request.extra.keys():
         if request.extra[name]:
             raise unsupported(name, "cannot be expressed for the provider of this model")
-    left_out = sorted(request.extra.keys() - _MEANING_ELSEWHERE)
+    left_out = sorted(request.extra.keys() - refused)
     if request.top_k is not None:
         left_out.append("top_k")
     return left_out

@@ -9,6 +9,7 @@ from gatewayz.dialects.conversation import (
     all_parts,
     asks_for_citations,
     foreign_tool_members,
+    harmless_extras,
     has_cache_marks,
     refuse_foreign_parts,
 )
@@ -21,7 +22,9 @@ from gatewayz.dialects.openai_responses.wire import NAME
 from gatewayz.dialects.parameters import unsupported
 
 # Fields of the other dialects that ask for another kind of answer; the values that do not are beside them.
-_REFUSED_EXTRAS = ("web_search_options", "audio", "modalities", "container", "context_management", "mcp_servers")
+_REFUSED_EXTRAS = frozenset(
+    {"web_search_options", "audio", "modalities", "container", "context_management", "mcp_servers"}
+)
 _TEXT_ONLY: list[Any] = [None, ["text"], False, {}, []]
 _MEANING = frozenset({"tools", "text", "top_logprobs"})
 
@@ -81,7 +84,7 @@ def _refuse(request: ChatRequest) -> None:
         raise unsupported("n", "above 1 is not supported by the provider of this model")
     if request.extra.get("web_search_options") is not None:  # even without a member it asks for a search
         raise unsupported("web_search_options", "is not supported by the provider of this model")
-    for name in _REFUSED_EXTRAS:
+    for name in sorted(_REFUSED_EXTRAS - harmless_extras(request)):
         if request.extra.get(name) not in _TEXT_ONLY:
             raise unsupported(name, "is not supported by the provider of this model")
 
@@ -98,7 +101,8 @@ def _unknown_here(request: ChatRequest) -> list[str]:
         "messages.name": any(message.name is not None for message in request.messages),
         "documents.name": any(_is_nameless_address(part) for part in all_parts(request)),
     }
-    return [name for name, given in named.items() if given] + sorted(request.extra.keys() - set(_REFUSED_EXTRAS))
+    refused = _REFUSED_EXTRAS - harmless_extras(request)
+    return [name for name, given in named.items() if given] + sorted(request.extra.keys() - refused)
 
 
 def _is_nameless_address(part: Part) -> bool:
