@@ -198,7 +198,7 @@ def test_a_model_without_price_stays_outside_with_its_reason(gateway: LiveGatewa
         listed("acme/zero", 0, 0),
         listed("acme/gift", 0, 0),
         listed("acme/present:free", 0, 0),
-        listed("acme/embedder", 1, 1, type="embedding"),
+        listed("acme/filmer", 1, 1, type="video"),
         listed("acme/riddle", 1, 1, type="riddle"),
         listed("acme/Twin", 1, 1),
         listed("acme/twin", 1, 1),
@@ -209,7 +209,7 @@ def test_a_model_without_price_stays_outside_with_its_reason(gateway: LiveGatewa
     until(gateway, "acme/gift", (0, 0))
     found = refused(gateway, "alpha")
     assert found["acme/unpriced"] == "no_price" and found["acme/zero"] == "no_price"
-    assert found["acme/embedder"] == "kind_not_served" and found["acme/riddle"] == "modality_unknown"
+    assert found["acme/filmer"] == "kind_not_served" and found["acme/riddle"] == "modality_unknown"
     assert found["acme/twin"] == "duplicate" and found["not a name"] == "name_unusable"
     assert not {"acme/gift", "acme/present:free", "acme/Twin"} & set(found)
     gift = shown(gateway, "acme/present:free")

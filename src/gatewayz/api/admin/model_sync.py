@@ -8,6 +8,7 @@ from pydantic import Field
 from gatewayz.accounts import audit
 from gatewayz.accounts.audit import Entry
 from gatewayz.api.auth import AdminCaller, origin_of
+from gatewayz.api.guarded import GuardedRoute
 from gatewayz.api.models import Id, Line, StrictBody
 from gatewayz.api.paging import Paging, listed
 from gatewayz.catalog import PriceRecord, sync_store, usd_per_token_text
@@ -45,7 +46,7 @@ DryRun = Annotated[bool, Query(description="decide and report, write nothing")]
 
 def router() -> APIRouter:
     """The routes under /admin/model-sync."""
-    routes = APIRouter(tags=["model sync"])
+    routes = APIRouter(tags=["model sync"], route_class=GuardedRoute)
     routes.get("/admin/model-sync/providers", summary="Providers, their lists, and what came of them")(providers)
     routes.get("/admin/model-sync/status", summary="Whether a sync runs, the last one, and counts")(status)
     routes.get("/admin/model-sync/runs", summary="Runs of the sync, newest first")(runs)

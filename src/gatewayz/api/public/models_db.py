@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from gatewayz.accounts import audit
 from gatewayz.api.auth import AdminCaller, origin_of
+from gatewayz.api.guarded import GuardedRoute
 from gatewayz.api.models import Line, Reason, StrictBody, one_line
 from gatewayz.api.paging import Paging, listed
 from gatewayz.api.public.model_entry import standing_of
@@ -28,7 +29,7 @@ from gatewayz.infra.db import Database
 from gatewayz.providers.registry import Providers
 from gatewayz.settings import Settings
 
-_routes = APIRouter(tags=["catalog rows"])
+_routes = APIRouter(tags=["catalog rows"], route_class=GuardedRoute)
 
 RowId = Annotated[str, Path(max_length=300), AfterValidator(one_line)]
 

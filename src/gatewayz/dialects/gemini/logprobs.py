@@ -35,9 +35,13 @@ def logprobs_result(logprobs: Any) -> dict[str, Any] | None:
     if not isinstance(content, list) or not content:
         return None
     tokens = [token for token in content if isinstance(token, dict)]
-    top = [[_token(each) for each in token.get("top_logprobs") or () if isinstance(each, dict)] for token in tokens]
+    top = [[_token(each) for each in _dicts(token.get("top_logprobs"))] for token in tokens]
     result: dict[str, Any] = {"chosenCandidates": [_token(token) for token in tokens]}
     return {**result, "topCandidates": [{"candidates": each} for each in top]} if any(top) else result
+
+
+def _dicts(value: Any) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _token(token: dict[str, Any]) -> dict[str, Any]:
