@@ -18,7 +18,12 @@ from tests.conformance.upstreams import UPSTREAMS  # noqa: E402
 
 PAGE = ROOT / "docs" / "reference" / "conformance.md"
 _NOTE = "<!-- Written by scripts/build_conformance.py (`make conformance`); edit tests/conformance, not this page. -->"
-_SPEAKS = {"openai": "OpenAI Chat Completions", "anthropic": "Anthropic Messages", "gemini": "Gemini generateContent"}
+_SPEAKS = {
+    "openai": "OpenAI Chat Completions",
+    "anthropic": "Anthropic Messages",
+    "gemini": "Gemini generateContent",
+    "bedrock": "Bedrock Converse",
+}
 _INTRO = (
     "What becomes of each ability when a client of one dialect meets a provider of another. Every cell is tried against a"
     " running gateway and a scripted provider, plain and streamed where both exist: what the provider heard and what the"

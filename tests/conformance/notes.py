@@ -75,7 +75,7 @@ def _part_as(change: Callable[[Part], Part]) -> Callable[[Any, Any], bool]:
 
 _CHAT, _BOTH, _ALL = ("openai",), ("openai", "anthropic"), ("openai", "anthropic", "completions")
 _OLD, _OPENAI_LIKE = ("completions",), ("openai", "openrouter")
-_EVERY = ("openai", "openrouter", "anthropic", "gemini")
+_EVERY = ("openai", "openrouter", "anthropic", "gemini", "bedrock")
 _UNMARKED = {"turns": _unmarked, "tools": _unmarked, "system_mark": False}
 
 NOTES: tuple[Note, ...] = (
@@ -90,6 +90,11 @@ NOTES: tuple[Note, ...] = (
         named=("logit_bias",), heard={"further": lambda seen, wanted: seen == wanted[:-1]},
     ),
     Note(
+        ("seed, penalties, bias",), _ALL, ("bedrock",),
+        "Converse has none of them; they are left out, and the log names them.",
+        named=("seed", "presence_penalty", "frequency_penalty", "logit_bias"), heard={"further": ()},
+    ),
+    Note(
         ("top k",), ("anthropic",), _OPENAI_LIKE,
         "Chat Completions has no `top_k`; it is left out, and the log names it.",
         named=("top_k",), heard={"further": ()},
@@ -98,6 +103,22 @@ NOTES: tuple[Note, ...] = (
         ("end user",), _ALL, ("gemini",),
         "Gemini takes no name of an end user; it is left out, and the log names it.",
         named=("user",), heard={"user": None},
+    ),
+    Note(
+        ("end user",), _ALL, ("bedrock",),
+        "Converse takes no name of an end user; it is left out, and the log names it.",
+        named=("user",), heard={"user": None},
+    ),
+    Note(
+        ("stop texts",), ("openai", "completions"), ("bedrock",),
+        "Claude refuses stop texts of white space only; these are left out, and the log names `stop`. The others arrive."
+        " Which one ended the answer has no place in the answer.",
+        named=("stop",), heard={"stop": ("END",)}, got={"stop_sequence": None},
+    ),
+    Note(
+        ("stop texts",), ("anthropic",), ("bedrock",),
+        "Claude refuses stop texts of white space only; these are left out, and the log names `stop`. The others arrive.",
+        named=("stop",), heard={"stop": ("END",)},
     ),
     Note(
         ("stop texts",), ("openai", "completions"), ("anthropic",),
@@ -116,6 +137,23 @@ NOTES: tuple[Note, ...] = (
         "Gemini takes system messages only at the beginning; a later one keeps its place, inside the user's turn, between"
         " `<system>` tags.",
         heard={"turns": _tagged},
+    ),
+    Note(
+        ("system message later",), _BOTH, ("bedrock",),
+        "Most models of Bedrock take system messages only at the beginning; a later one keeps its place, inside the user's"
+        " turn, between `<system>` tags. The quirk `system_messages` is for those that take it.",
+        heard={"turns": _tagged},
+    ),
+    Note(
+        ("no tool may be called",), _BOTH, ("bedrock",),
+        "Converse has no such choice. The tools are not offered, so that none can be called; where the conversation holds"
+        " calls, for which it wants them, the system text forbids further ones.",
+        heard={"tools": (), "choice": None},
+    ),
+    Note(
+        ("one call at a time",), _BOTH, ("bedrock",),
+        "Converse cannot be told to make one call at a time; the wish is left out, and the log names it.",
+        named=("parallel_tool_calls",), heard={"one_at_a_time": False},
     ),
     Note(
         ("strict tool",), _BOTH, ("gemini",),
@@ -155,7 +193,20 @@ NOTES: tuple[Note, ...] = (
         REFUSED, "messages[0]",
     ),
     Note(
-        ("image, how closely",), _CHAT, ("anthropic", "gemini"),
+        ("image by address", "image by an address without ending", "PDF by address"), _BOTH, ("bedrock",),
+        "Bedrock fetches nothing from the web, and neither does the gateway: send it as data. Another provider of the model"
+        " that can take an address serves it.",
+        REFUSED, "messages[0]",
+    ),
+    Note(
+        ("PDF",), _BOTH, ("bedrock",),
+        "Names of documents hold letters, digits, blanks, hyphens and brackets only; other signs become blanks, and the log"
+        " names `documents.name`.",
+        named=("documents.name",),
+        heard={"turns": _part_as(lambda part: Part("document", (*part.value[:2], part.value[2].replace(".", " "))))},
+    ),
+    Note(
+        ("image, how closely",), _CHAT, ("anthropic", "gemini", "bedrock"),
         "There is no such choice; `detail` is left out, and the log names it.",
         named=("image_url.detail",), heard={"turns": _part_as(lambda part: Part("image", part.value[0]))},
     ),
@@ -177,17 +228,17 @@ NOTES: tuple[Note, ...] = (
         heard={"turns": _part_as(lambda part: Part("text", f"Document: {part.value[1]}\n\n{part.value[0]}"))},
     ),
     Note(
-        ("picture in the answer",), _CHAT, ("gemini",),
+        ("picture in the answer",), _CHAT, ("gemini", "bedrock"),
         "It is set aside in `gateway_raw`, in the provider's own form, and the log tells of it.",
         got={"shown": False, "set aside": True, "logged": True},
     ),
     Note(
-        ("picture in the answer",), ("anthropic",), (*_OPENAI_LIKE, "gemini"),
+        ("picture in the answer",), ("anthropic",), (*_OPENAI_LIKE, "gemini", "bedrock"),
         "Messages has no place for it; it is not shown, and the log tells of it.",
         got={"shown": False, "logged": True},
     ),
     Note(
-        ("picture in the answer",), _OLD, (*_OPENAI_LIKE, "gemini"),
+        ("picture in the answer",), _OLD, (*_OPENAI_LIKE, "gemini", "bedrock"),
         "It is set aside in `gateway_raw`, in the provider's own form, and the log tells of it.",
         got={"shown": False, "set aside": True, "logged": True},
     ),
@@ -200,15 +251,25 @@ NOTES: tuple[Note, ...] = (
             "system": "Answer with one valid JSON object and nothing else: no explanation, no code fence.",
         },
     ),
+    Note(
+        ("JSON object",), _CHAT, ("bedrock",),
+        "Converse has schemas but no JSON without one; the system text asks for one JSON object and nothing else.",
+        heard={
+            "form": None,
+            "system": "Answer with one valid JSON object and nothing else: no explanation, no code fence.",
+        },
+    ),
+    Note(("logprobs",), _CHAT, ("bedrock",), "Converse gives none.", REFUSED, "logprobs"),
+    Note(("several answers",), ("openai", "completions"), ("bedrock",), "Converse gives one.", REFUSED, "n"),
     Note(("logprobs",), _CHAT, ("anthropic",), "Anthropic gives none.", REFUSED, "logprobs"),
     Note(("several answers",), ("openai", "completions"), ("anthropic",), "Anthropic gives one.", REFUSED, "n"),
     Note(
-        ("server tools",), ("openai", "completions"), ("anthropic", "gemini"),
+        ("server tools",), ("openai", "completions"), ("anthropic", "gemini", "bedrock"),
         "The search of Chat Completions is not that of this provider: results, prices and terms differ.",
         REFUSED, "web_search_options",
     ),
     Note(
-        ("server tools",), ("anthropic",), (*_OPENAI_LIKE, "gemini"),
+        ("server tools",), ("anthropic",), (*_OPENAI_LIKE, "gemini", "bedrock"),
         "Only Anthropic runs its tools.", REFUSED, "tools",
     ),
     Note(

@@ -33,7 +33,7 @@ PROFILES = load_profiles()
 SIGNED = [profile for profile in PROFILES.values() if signed_for(profile)]
 OPENAI = INGRESSES["openai"]
 # How a provider of each dialect is heard and scripted; it is asked in Chat Completions, which all of them must serve.
-DRIVERS: dict[str, Upstream] = {each: UPSTREAMS[each] for each in ("openai", "anthropic", "gemini")}
+DRIVERS: dict[str, Upstream] = {each: UPSTREAMS[each] for each in ("openai", "anthropic", "gemini", "bedrock")}
 ORDINARY, ODD = "ordinary", "odd"
 EACH = pytest.mark.parametrize("profile", PROFILES.values(), ids=list(PROFILES))
 QUIRKS = [(slug, name) for slug, profile in PROFILES.items() for name in profile.quirk_reasons]
@@ -61,15 +61,20 @@ def _configuration() -> str:
     for dialect in DRIVERS:
         for kind in (ORDINARY, ODD):
             slug = f"{kind}-{dialect}"
-            base = f"https://{slug}.example/v1"
+            base = f"https://{slug}.example" + ("/v1" if dialect != "bedrock" else "")
             texts.append(toml("[[providers]]", slug=slug, base_url=base, dialect=dialect, api_key=f"key-of-{slug}"))
-            models.append((slug, f"native-{slug}"))
+            models.append((slug, _native(slug)))
         texts += [
             "[providers.quirks]\n",
             *(f"{name} = {_inline(each)}\n" for name, each in ODD_VALUES[dialect].items()),
         ]
     texts += [model_toml(f"profile/{slug}", slug, native) for slug, native in models]
     return "".join(texts)
+
+
+def _native(slug: str) -> str:
+    """A name of a model at a provider without a profile; what Bedrock is told depends on the family."""
+    return "anthropic.claude-native-4-5" if slug.endswith("bedrock") else f"native-{slug}"
 
 
 def _inline(value: Any) -> str:
@@ -260,7 +265,7 @@ def _provider(front: Front, customer: Customer, slug: str) -> Provider:
     profile = PROFILES.get(slug)
     model = f"profile/{slug}"
     if profile is None:
-        return Provider(front, customer, model, f"{slug}.example", f"native-{slug}", slug.partition("-")[2])
+        return Provider(front, customer, model, f"{slug}.example", _native(slug), slug.partition("-")[2])
     host = urlsplit(address(profile, stream=False)).netloc
     return Provider(front, customer, model, host, native_of(profile), profile.dialect)
 

@@ -1,4 +1,4 @@
-"""A fake provider in a process of its own: OpenAI Chat, Anthropic Messages and Gemini, scripted over HTTP.
+"""A fake provider in a process of its own: OpenAI Chat, Anthropic Messages, Gemini and Bedrock, scripted over HTTP.
 
     python tests/fakes/upstream.py --port 0        prints the port, serves until stdin closes or it is killed
 
@@ -7,7 +7,7 @@ persona is "default"); what stands before the endpoint may differ, as it does be
 `{persona, model?, default?, queue?}` (see `behaviour.py`), `GET
 /_journal?persona=` tells what was asked, `POST /_reset` forgets both. Without a script: 200, "Hello from {persona}",
 usage 10/5. Gemini's model and whether to stream stand in the path, `…/models/{model}:generateContent`, and so do Claude's at
-Vertex, `…/publishers/anthropic/models/{model}:rawPredict`; `/token` issues
+Vertex, `…/publishers/anthropic/models/{model}:rawPredict`, and Bedrock's, `…/model/{model}/converse`; `/token` issues
 access tokens for signed claims. A further dialect is a module like `speak_openai.py` and a line in `SPEAKERS`.
 """
 
@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import speak_anthropic
+import speak_bedrock
 import speak_gemini
 import speak_openai
 from behaviour import Behaviour, Scripts
@@ -28,6 +29,7 @@ from feeds import Feeds
 
 SPEAKERS: dict[str, Any] = {"/chat/completions": speak_openai, "/messages": speak_anthropic}  # by the path's end
 JOURNAL_LIMIT = 20_000
+_EVENTS = "text/event-stream; charset=utf-8"
 
 
 class Upstream:
@@ -126,7 +128,8 @@ class Upstream:
             error = speaker.default_error(script.status) if script.error is None else script.error
             await sender.plain(script.status, as_body(error))
         elif _streams(path, request):
-            await sender.stream(_frames(speaker, request, script, entry))
+            frames = _frames(speaker, request, script, entry)
+            await sender.stream(frames, getattr(speaker, "STREAM_TYPE", _EVENTS))
         elif script.error_in_200 is not None:
             await sender.plain(200, as_body(script.error_in_200))
         else:
@@ -192,6 +195,8 @@ def _speaker(path: str) -> Any:
     """Who answers at this address; None for addresses that are no chat."""
     if speak_gemini.model_in(path):
         return speak_gemini
+    if speak_bedrock.model_in(path):
+        return speak_bedrock
     cloud_model = speak_anthropic.model_in(path)
     if cloud_model:
         return None if cloud_model == speak_anthropic.COUNTER else speak_anthropic
@@ -200,7 +205,7 @@ def _speaker(path: str) -> Any:
 
 def _model_of(path: str, request: Any) -> Any:
     """The model that was asked for, in the address or in the body."""
-    named = speak_gemini.model_in(path) or speak_anthropic.model_in(path)
+    named = speak_gemini.model_in(path) or speak_bedrock.model_in(path) or speak_anthropic.model_in(path)
     in_body = request.get("model") if isinstance(request, dict) else None
     return in_body if named in (None, speak_anthropic.COUNTER) else named
 
@@ -208,7 +213,7 @@ def _model_of(path: str, request: Any) -> Any:
 def _streams(path: str, request: dict[str, Any]) -> bool:
     if speak_anthropic.model_in(path):
         return speak_anthropic.streams(path)
-    return request.get("stream") is True or speak_gemini.streams(path)
+    return request.get("stream") is True or speak_gemini.streams(path) or speak_bedrock.streams(path)
 
 
 def _frames(speaker: Any, request: dict[str, Any], script: Behaviour, entry: dict[str, Any]) -> Any:

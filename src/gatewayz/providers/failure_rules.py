@@ -71,6 +71,40 @@ _REFUSED = (400, 413, 422, None)
 _TOO_LONG = (*_REFUSED, 500)
 _K = FailureKind
 
+# Names of exceptions, in a header of a reply or of an event; before all others, because its sentences sound like theirs.
+_AWS = (
+    _say(
+        _K.BUSY, "throttlingexception servicequotaexceededexception toomanyrequestsexception", "AWS: a quota is used up"
+    ),
+    _say(
+        _K.OVERLOADED, "modelnotreadyexception serviceunavailableexception", "AWS: the model is not loaded; no capacity"
+    ),
+    _say(_K.TIMEOUT, "modeltimeoutexception", "AWS: the model took too long"),
+    _say(_K.FAULT, "internalserverexception modelerrorexception modelstreamerrorexception", "AWS: the model failed"),
+    _say(
+        _K.CREDENTIALS,
+        "unrecognizedclientexception invalidsignatureexception expiredtokenexception incompletesignatureexception"
+        " missingauthenticationtokenexception invalidclienttokenid",
+        "AWS: keys that are unknown, expired, or a clock that is wrong",
+    ),
+    _say(_K.MODEL_GONE, "resourcenotfoundexception", "AWS: no such model, or its use was not applied for"),
+    _read(_K.MODEL_GONE, r"^you don't have access to the model", "Bedrock answers 403: not opened for us", (403,)),
+    _read(
+        _K.MODEL_GONE,
+        r"^invocation of model id .{1,200} with on-demand throughput isn.t supported",
+        "Bedrock: this model has no plain name in this region",
+        (400, None),
+    ),
+    _read(
+        _K.MODEL_GONE,
+        r"^this model doesn.t support",
+        "Bedrock: a model without this ability there; another provider's may have it",
+        (400, None),
+    ),
+    _read(_K.CONTEXT_LENGTH, r"^input is too long for requested model", "Bedrock", (400, None)),
+    _say(_K.CREDENTIALS, "accessdeniedexception", "AWS: the keys may not do this"),
+)
+
 _MONEY = (
     _say(_K.BUSY, "resource_exhausted", "Google's quota per minute, worded like an unpaid bill", (429, None)),
     _say(_K.CREDIT, "insufficient_quota", "OpenAI (429) and Perplexity (401): the account's money, no wait helps"),
@@ -242,10 +276,10 @@ _WITHOUT_STATUS = (
     _say(_K.TIMEOUT, "timeout_error timeout deadline_exceeded request_timeout", "error type", (None,)),
     _say(_K.FAULT, "api_error server_error internal_server_error internal internal_error", "error type", (None,)),
     _say(_K.CALLER, "invalid_request_error invalid_argument bad_request request_too_large", "error type", (None,)),
-    _say(_K.CALLER, "badrequesterror unprocessable_entity validation_error", "error type", (None,)),
+    _say(_K.CALLER, "badrequesterror unprocessable_entity validation_error validationexception", "error type", (None,)),
 )
 
-RULES: tuple[Rule, ...] = (*_MONEY, *_CONTENT, *_LENGTH, *_KEYS, *_MODELS, *_OTHERS, *_WITHOUT_STATUS)
+RULES: tuple[Rule, ...] = (*_AWS, *_MONEY, *_CONTENT, *_LENGTH, *_KEYS, *_MODELS, *_OTHERS, *_WITHOUT_STATUS)
 
 STATUS_RULES: dict[int, tuple[FailureKind, str]] = {
     400: (_K.CALLER, "bad request"),

@@ -18,6 +18,45 @@ def _anthropic(kind: str, message: str) -> str:
 
 # (kind, status or None for an error inside a stream, body)
 EXAMPLES: list[tuple[FailureKind, int | None, str]] = [
+    (K.BUSY, None, '{"type":"throttlingException","message":"Too many tokens, please wait before trying again."}'),
+    (
+        K.OVERLOADED,
+        None,
+        '{"type":"serviceUnavailableException","message":"Bedrock is unable to process your request."}',
+    ),
+    (K.FAULT, None, '{"type":"modelStreamErrorException","message":"The system encountered an unexpected error."}'),
+    (K.CALLER, None, '{"type":"validationException","message":"The text field in the ContentBlock object is blank."}'),
+    (K.TIMEOUT, 408, '{"type":"ModelTimeoutException","message":"Model has timed out in processing the request."}'),
+    (
+        K.CREDENTIALS,
+        403,
+        '{"type":"ExpiredTokenException","message":"The security token included in the request is expired"}',
+    ),
+    (
+        K.MODEL_GONE,
+        404,
+        '{"type":"ResourceNotFoundException","message":"Model use case details have not been submitted for this account."}',
+    ),
+    (
+        K.CREDENTIALS,
+        403,
+        '{"type":"AccessDeniedException","message":"User: x is not authorized to perform: bedrock:InvokeModel"}',
+    ),
+    (K.CONTEXT_LENGTH, 400, '{"message":"Input is too long for requested model."}'),
+    (
+        K.CONTEXT_LENGTH,
+        400,
+        '{"message":"The model returned the following errors: prompt is too long: 208310 tokens > 200000 maximum"}',
+    ),
+    (K.MODEL_GONE, 403, '{"message":"You don\'t have access to the model with the specified model ID."}'),
+    (
+        K.MODEL_GONE,
+        400,
+        '{"message":"Invocation of model ID anthropic.claude-sonnet-4-5 with on-demand throughput isn\u2019t supported. Retry'
+        ' your request with the ID or ARN of an inference profile that contains this model."}',
+    ),
+    (K.MODEL_GONE, 400, '{"message":"This model doesn\'t support tool use in streaming mode."}'),
+    (K.CREDENTIALS, 403, '{"message":"The security token included in the request is invalid."}'),
     # recorded
     (K.MODEL_GONE, 404, _anthropic("not_found_error", "model: this-model-does-not-exist-12345")),
     (
