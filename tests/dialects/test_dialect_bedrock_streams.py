@@ -13,14 +13,9 @@ from bedrock_samples import (
     BEDROCK,
     CLAUDE,
     Recording,
-    delta,
-    event,
-    events,
-    frame,
     hear,
     read_all,
     recordings,
-    text_header,
 )
 from dialect_samples import ANTHROPIC, OPENAI, VOICE, hear_anthropic_stream, hear_openai_stream, price, relayed
 from hypothesis import given, settings
@@ -45,6 +40,7 @@ from gatewayz.core.usage import Usage
 from gatewayz.dialects import bridge
 from gatewayz.dialects.base import Dialect
 from gatewayz.dialects.bedrock.event_stream import MOST_PAYLOAD_BYTES, EventStreamParser
+from tests.aws_frames import delta, event, events, frame, text_header
 
 FINISH = {
     "end_turn": "stop",

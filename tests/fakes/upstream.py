@@ -13,6 +13,7 @@ access tokens for signed claims. A further dialect is a module like `speak_opena
 
 import argparse
 import asyncio
+import base64
 import json
 import sys
 import time
@@ -120,10 +121,9 @@ class Upstream:
             )
             entry["status"] = status
             await sender.plain(status, as_body(value))
-        elif script.body is not None:
-            await sender.plain(
-                script.status, script.body.encode(), script.headers.get("Content-Type", "application/json")
-            )
+        elif script.body is not None or script.body_base64 is not None:
+            body = base64.b64decode(script.body_base64) if script.body is None else script.body.encode()
+            await sender.plain(script.status, body, script.headers.get("Content-Type", "application/json"))
         elif script.status != 200:
             error = speaker.default_error(script.status) if script.error is None else script.error
             await sender.plain(script.status, as_body(error))
