@@ -75,6 +75,7 @@ _SPEAKS = {
     "anthropic": "Anthropic Messages",
     "gemini": "Gemini generateContent",
     "bedrock": "Bedrock Converse",
+    "cohere": "Cohere chat",
 }
 
 

@@ -75,7 +75,7 @@ def _part_as(change: Callable[[Part], Part]) -> Callable[[Any, Any], bool]:
 
 _CHAT, _BOTH, _ALL = ("openai",), ("openai", "anthropic"), ("openai", "anthropic", "completions")
 _OLD, _OPENAI_LIKE = ("completions",), ("openai", "openrouter")
-_EVERY = ("openai", "openrouter", "anthropic", "gemini", "bedrock")
+_EVERY = ("openai", "openrouter", "anthropic", "gemini", "bedrock", "cohere")
 _UNMARKED = {"turns": _unmarked, "tools": _unmarked, "system_mark": False}
 
 NOTES: tuple[Note, ...] = (
@@ -83,6 +83,11 @@ NOTES: tuple[Note, ...] = (
         ("seed, penalties, bias",), _ALL, ("anthropic",),
         "Anthropic has none of them; they are left out, and the log names them.",
         named=("seed", "presence_penalty", "frequency_penalty", "logit_bias"), heard={"further": ()},
+    ),
+    Note(
+        ("seed, penalties, bias",), _ALL, ("cohere",),
+        "Cohere has no `logit_bias`; it is left out, and the log names it. The others arrive.",
+        named=("logit_bias",), heard={"further": lambda seen, wanted: seen == wanted[:-1]},
     ),
     Note(
         ("seed, penalties, bias",), _ALL, ("gemini",),
@@ -102,6 +107,11 @@ NOTES: tuple[Note, ...] = (
     Note(
         ("end user",), _ALL, ("gemini",),
         "Gemini takes no name of an end user; it is left out, and the log names it.",
+        named=("user",), heard={"user": None},
+    ),
+    Note(
+        ("end user",), _ALL, ("cohere",),
+        "Cohere takes no name of an end user; it is left out, and the log names it.",
         named=("user",), heard={"user": None},
     ),
     Note(
@@ -151,6 +161,16 @@ NOTES: tuple[Note, ...] = (
         heard={"tools": (), "choice": None},
     ),
     Note(
+        ("one call at a time",), _BOTH, ("cohere",),
+        "Cohere cannot be told to make one call at a time; the wish is left out, and the log names it.",
+        named=("parallel_tool_calls",), heard={"one_at_a_time": False},
+    ),
+    Note(
+        ("this tool must be called",), _BOTH, ("cohere",),
+        "Cohere can be told to call a tool, but not which one: the one that must be called is offered alone.",
+        heard={"tools": lambda seen, wanted: seen == wanted[:1], "choice": "required"},
+    ),
+    Note(
         ("one call at a time",), _BOTH, ("bedrock",),
         "Converse cannot be told to make one call at a time; the wish is left out, and the log names it.",
         named=("parallel_tool_calls",), heard={"one_at_a_time": False},
@@ -166,6 +186,11 @@ NOTES: tuple[Note, ...] = (
         named=("parallel_tool_calls",), heard={"one_at_a_time": False},
     ),
     Note(
+        ("results with images",), _BOTH, ("cohere",),
+        "Results of tools are text there; the image follows the result in the user's turn, under the id of the call.",
+        heard={"turns": _result_of_images},
+    ),
+    Note(
         ("results with images",), ("anthropic",), _OPENAI_LIKE,
         "Results of tools are text there; the image follows the result in the user's turn, under the id of the call.",
         heard={"turns": _result_of_images},
@@ -179,6 +204,11 @@ NOTES: tuple[Note, ...] = (
         ("cache marks, sent",), ("anthropic",), ("openai",),
         "Chat Completions has no marks (most of these providers cache on their own); they are left out, and the log names"
         " them. Providers with the quirk `cache_control` get them.",
+        named=("cache_control",), heard=_UNMARKED,
+    ),
+    Note(
+        ("cache marks, sent",), _BOTH, ("cohere",),
+        "Cohere caches on its own and has no marks; they are left out, and the log names them.",
         named=("cache_control",), heard=_UNMARKED,
     ),
     Note(
@@ -198,6 +228,8 @@ NOTES: tuple[Note, ...] = (
         " that can take an address serves it.",
         REFUSED, "messages[0]",
     ),
+    Note(("PDF", "PDF by address"), _BOTH, ("cohere",), "Cohere reads no files.", REFUSED, "messages[0]"),
+    Note(("audio",), _CHAT, ("cohere",), "Cohere takes no audio.", REFUSED, "messages[0]"),
     Note(
         ("PDF",), _BOTH, ("bedrock",),
         "Names of documents hold letters, digits, blanks, hyphens and brackets only; other signs become blanks, and the log"
@@ -217,7 +249,7 @@ NOTES: tuple[Note, ...] = (
         heard={"turns": _part_as(lambda part: Part("document", (*part.value[:2], None)))},
     ),
     Note(
-        ("text document",), ("anthropic",), (*_OPENAI_LIKE, "gemini"),
+        ("text document",), ("anthropic",), (*_OPENAI_LIKE, "gemini", "cohere"),
         "There are no documents of plain text; it arrives as text, under its name.",
         heard={"turns": _part_as(lambda part: Part("text", f"Document: {part.value[1]}\n\n{part.value[0]}"))},
     ),
@@ -228,17 +260,17 @@ NOTES: tuple[Note, ...] = (
         heard={"turns": _part_as(lambda part: Part("text", f"Document: {part.value[1]}\n\n{part.value[0]}"))},
     ),
     Note(
-        ("picture in the answer",), _CHAT, ("gemini", "bedrock"),
+        ("picture in the answer",), _CHAT, ("gemini", "bedrock", "cohere"),
         "It is set aside in `gateway_raw`, in the provider's own form, and the log tells of it.",
         got={"shown": False, "set aside": True, "logged": True},
     ),
     Note(
-        ("picture in the answer",), ("anthropic",), (*_OPENAI_LIKE, "gemini", "bedrock"),
+        ("picture in the answer",), ("anthropic",), (*_OPENAI_LIKE, "gemini", "bedrock", "cohere"),
         "Messages has no place for it; it is not shown, and the log tells of it.",
         got={"shown": False, "logged": True},
     ),
     Note(
-        ("picture in the answer",), _OLD, (*_OPENAI_LIKE, "gemini", "bedrock"),
+        ("picture in the answer",), _OLD, (*_OPENAI_LIKE, "gemini", "bedrock", "cohere"),
         "It is set aside in `gateway_raw`, in the provider's own form, and the log tells of it.",
         got={"shown": False, "set aside": True, "logged": True},
     ),
@@ -260,16 +292,17 @@ NOTES: tuple[Note, ...] = (
         },
     ),
     Note(("logprobs",), _CHAT, ("bedrock",), "Converse gives none.", REFUSED, "logprobs"),
+    Note(("several answers",), ("openai", "completions"), ("cohere",), "Cohere gives one.", REFUSED, "n"),
     Note(("several answers",), ("openai", "completions"), ("bedrock",), "Converse gives one.", REFUSED, "n"),
     Note(("logprobs",), _CHAT, ("anthropic",), "Anthropic gives none.", REFUSED, "logprobs"),
     Note(("several answers",), ("openai", "completions"), ("anthropic",), "Anthropic gives one.", REFUSED, "n"),
     Note(
-        ("server tools",), ("openai", "completions"), ("anthropic", "gemini", "bedrock"),
+        ("server tools",), ("openai", "completions"), ("anthropic", "gemini", "bedrock", "cohere"),
         "The search of Chat Completions is not that of this provider: results, prices and terms differ.",
         REFUSED, "web_search_options",
     ),
     Note(
-        ("server tools",), ("anthropic",), (*_OPENAI_LIKE, "gemini", "bedrock"),
+        ("server tools",), ("anthropic",), (*_OPENAI_LIKE, "gemini", "bedrock", "cohere"),
         "Only Anthropic runs its tools.", REFUSED, "tools",
     ),
     Note(

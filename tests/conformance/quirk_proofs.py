@@ -45,13 +45,14 @@ ODD_VALUES: dict[str, dict[str, Any]] = {
         "adaptive_thinking": True,
         "system_messages": True,
     },
+    "cohere": {"drop_params": ["k"], "add_params": {"safety_mode": "STRICT"}, "max_temperature": 0.7},
     "gemini": {"drop_params": ["topK"], "add_params": {"cachedContent": "c"}, "max_temperature": 0.7},
 }
 # A harmless value of each parameter that a profile drops: leaving it out changes nothing about the answer.
 HARMLESS: dict[str, Any] = {
     "frequency_penalty": 0.5, "presence_penalty": 0.5, "logit_bias": {"5": 1}, "service_tier": "auto", "n": 1,
     "logprobs": False, "top_logprobs": 0, "seed": 7, "user": "u", "store": True, "reasoning_format": "raw",
-    "verbosity": "low", "top_k": 40, "topK": 40, "topP": 0.9, "output_config": {}, "output_format": {},
+    "verbosity": "low", "top_k": 40, "topK": 40, "topP": 0.9, "k": 40, "output_config": {}, "output_format": {},
 }  # fmt: skip
 # Those that must be refused where they are meant.
 _FORMAT = {"type": "json_schema", "schema": {"type": "object", "additionalProperties": False}}
@@ -158,7 +159,7 @@ def _drop_params(at: Provider, value: Any) -> Any:
 
 
 def _is_dropped(at: Provider, name: str) -> bool:
-    asked = {"topK": "top_k", "topP": "top_p"}.get(name, name)
+    asked = {"topK": "top_k", "topP": "top_p", "k": "top_k"}.get(name, name)
     path = "/v1/messages" if asked in _ANTHROPIC_ONLY else "/v1/chat/completions"
     sent = at.speak(path=path, **{asked: HARMLESS[name]}).body
     if f"'{name}':" in str(sent):

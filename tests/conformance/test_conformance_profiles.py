@@ -19,7 +19,7 @@ from gatewayz.providers.profile import CHAT_PATHS, Profile, load_profiles
 from gatewayz.providers.quirks import QUIRK_NAMES
 from tests.conformance.front import Front, address, fresh_front, key_of, native_of, signed_for, switched_on
 from tests.conformance.hear import Upstream
-from tests.conformance.house import SETTINGS, model_toml, toml
+from tests.conformance.house import SETTINGS, cost_usd, model_toml, toml
 from tests.conformance.ingress import INGRESSES
 from tests.conformance.profile_table import CAPABILITIES
 from tests.conformance.quirk_proofs import HARMLESS, ODD_VALUES, PROOFS, Provider
@@ -33,7 +33,9 @@ PROFILES = load_profiles()
 SIGNED = [profile for profile in PROFILES.values() if signed_for(profile)]
 OPENAI = INGRESSES["openai"]
 # How a provider of each dialect is heard and scripted; it is asked in Chat Completions, which all of them must serve.
-DRIVERS: dict[str, Upstream] = {each: UPSTREAMS[each] for each in ("openai", "anthropic", "gemini", "bedrock")}
+DRIVERS: dict[str, Upstream] = {
+    each: UPSTREAMS[each] for each in ("openai", "anthropic", "gemini", "bedrock", "cohere")
+}
 ORDINARY, ODD = "ordinary", "odd"
 EACH = pytest.mark.parametrize("profile", PROFILES.values(), ids=list(PROFILES))
 QUIRKS = [(slug, name) for slug, profile in PROFILES.items() for name in profile.quirk_reasons]
@@ -212,9 +214,10 @@ def _usage(front: Front, customer: Customer, profile: Profile) -> None:
         payer = front.customer(1)
         front.fake.reset()
         reply = Reply(("Hi.",), usage=Usage(1000, 50, cached=600))
+        used = DRIVERS[profile.dialect].says(reply).usage
         _served(front, payer, profile, Talk((said("Hello!"),)), reply, stream=stream)
         rows = [row["amount_usd"] for row in payer.transactions() if row["type"] == "api_usage"]
-        assert rows == [pytest.approx(-(400 * 3 + 600 * 0.3 + 50 * 15) / 1e6)]
+        assert rows == [pytest.approx(-cost_usd(used))]
 
 
 def _silent_usage(front: Front, customer: Customer, profile: Profile) -> None:

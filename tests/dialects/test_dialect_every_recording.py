@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any
 
 import bedrock_samples
+import cohere_samples
 import gemini_samples
 import pytest
 from dialect_samples import ABSENT, ANTHROPIC, OPENAI, TARGET, VOICE, folder, price, recordings, relayed
@@ -28,13 +29,14 @@ SPOKEN = {
     "gemini-stream": 15,
     "bedrock-converse": 10,
     "bedrock-converse-stream": 9,
+    "cohere-v2": 9,
 }
 NOT_SPOKEN = {
     *("openai-responses", "openai-responses-get", "openai-responses-compact", "openai-responses-input-tokens"),
     *("openai-embeddings", "openai-images", "openai-moderations", "models-list", "rerank"),
     *("anthropic-batch-results", "anthropic-count-tokens", "gemini-embed", "gemini-count-tokens"),
     *("gemini-interactions", "vertex-predict", "bedrock-count-tokens"),
-    *("bedrock-invoke", "bedrock-invoke-stream", "cohere-v1", "cohere-v2", "cohere-embed", "cohere-rerank"),
+    *("bedrock-invoke", "bedrock-invoke-stream", "cohere-v1", "cohere-embed", "cohere-rerank"),
     *("ollama-chat", "ollama-generate", "watsonx-generate", "watsonx-stream", "replicate-predictions", "hf-tgi"),
     *("writer-chat",),
 }
@@ -43,8 +45,8 @@ CLIENTS = pytest.mark.parametrize("client", [OPENAI, ANTHROPIC], ids=["openai", 
 
 def everything(*, stream: bool) -> list[Any]:
     """All good answers of all dialects."""
-    others = [*gemini_samples.recordings(stream=stream), *bedrock_samples.recordings(stream=stream)]
-    return [*recordings(stream=stream), *others]
+    further = (gemini_samples, bedrock_samples, cohere_samples)
+    return [*recordings(stream=stream), *(each for samples in further for each in samples.recordings(stream=stream))]
 
 
 def provider_of(recording: Any) -> Any:
@@ -71,6 +73,7 @@ def test_no_recording_is_left_out() -> None:
     heard = {each.id for each in [*recordings(ok=None), *of_completions()]}
     heard |= {each.id for ok in (True, False) for each in gemini_samples.recordings(ok=ok)}
     heard |= {each.id for ok in (True, False) for each in bedrock_samples.recordings(ok=ok)}
+    heard |= {each.id for ok in (True, False) for each in cohere_samples.recordings(ok=ok)}
     assert heard == {name for name, kind in kinds.items() if kind in SPOKEN}
 
 
@@ -160,7 +163,13 @@ def told_error(body: bytes) -> tuple[str, list[Any], Any]:
 
 
 @pytest.mark.parametrize(
-    "recording", [*recordings(ok=False), *gemini_samples.recordings(ok=False), *bedrock_samples.recordings(ok=False)]
+    "recording",
+    [
+        *recordings(ok=False),
+        *gemini_samples.recordings(ok=False),
+        *bedrock_samples.recordings(ok=False),
+        *cohere_samples.recordings(ok=False),
+    ],
 )
 def test_the_classifier_is_told_what_an_error_body_says(recording: Any) -> None:
     error = provider_of(recording).read_error(recording.body)

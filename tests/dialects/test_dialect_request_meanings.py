@@ -28,7 +28,7 @@ from gatewayz.core.chat import (
 )
 from gatewayz.core.errors import InvalidRequest
 from gatewayz.dialects import PROVIDER_DIALECTS
-from gatewayz.dialects.base import Dialect
+from gatewayz.dialects.base import Dialect, Target
 
 PAIR = pytest.mark.parametrize(
     ("sender", "target"), [(OPENAI, ANTHROPIC), (ANTHROPIC, OPENAI)], ids=["to-anthropic", "to-openai"]
@@ -156,16 +156,26 @@ def test_any_request_is_the_same_after_its_own_dialect(sender: Dialect, target: 
     assert comparable(said(twice)) == comparable(said(once))
 
 
+@pytest.mark.parametrize(
+    ("name", "native_id"),
+    [
+        ("gemini", "native-model"),
+        ("bedrock", "anthropic.claude-sonnet-4-5-20250929-v1:0"),
+        ("bedrock", "meta.llama3-3-70b-instruct-v1:0"),
+        ("cohere", "command-a-reasoning-08-2025"),
+        ("cohere", "command-r"),
+    ],
+)
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_any_request_has_a_form_that_gemini_takes(data: Any) -> None:
+def test_any_request_has_a_form_that_a_provider_takes(name: str, native_id: str, data: Any) -> None:
     request = data.draw(requests(OPENAI) | requests(ANTHROPIC))
     try:
-        body = json.loads(PROVIDER_DIALECTS["gemini"].write_request(request, TARGET))
+        body = json.loads(PROVIDER_DIALECTS[name].write_request(request, Target(native_id)))
     except InvalidRequest as error:
         assert error.param
         return
-    CHECKS["gemini"](body)
+    CHECKS[name](body)
 
 
 @pytest.mark.parametrize("provider", PROVIDER_DIALECTS.values(), ids=PROVIDER_DIALECTS)

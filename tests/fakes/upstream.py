@@ -1,4 +1,4 @@
-"""A fake provider in a process of its own: OpenAI Chat, Anthropic Messages, Gemini and Bedrock, scripted over HTTP.
+"""A fake provider in a process of its own: OpenAI Chat, Anthropic Messages, Gemini, Bedrock and Cohere, scripted over HTTP.
 
     python tests/fakes/upstream.py --port 0        prints the port, serves until stdin closes or it is killed
 
@@ -22,13 +22,18 @@ from urllib.parse import parse_qs, urlsplit
 
 import speak_anthropic
 import speak_bedrock
+import speak_cohere
 import speak_gemini
 import speak_openai
 from behaviour import Behaviour, Scripts
 from delivery import Cut, Gone, Sender, as_body
 from feeds import Feeds
 
-SPEAKERS: dict[str, Any] = {"/chat/completions": speak_openai, "/messages": speak_anthropic}  # by the path's end
+SPEAKERS: dict[str, Any] = {  # by the path's end
+    "/chat/completions": speak_openai,
+    "/messages": speak_anthropic,
+    "/chat": speak_cohere,
+}
 JOURNAL_LIMIT = 20_000
 _EVENTS = "text/event-stream; charset=utf-8"
 

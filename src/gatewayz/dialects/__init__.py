@@ -3,6 +3,7 @@
 from gatewayz.dialects.anthropic import ANTHROPIC
 from gatewayz.dialects.base import Bridge, ClientDialect, Dialect, Price, ProviderDialect, Target, Voice
 from gatewayz.dialects.bedrock import BEDROCK
+from gatewayz.dialects.cohere import COHERE
 from gatewayz.dialects.gemini import GEMINI
 from gatewayz.dialects.openai_chat import OPENAI_CHAT
 from gatewayz.dialects.openai_completions import OPENAI_COMPLETIONS
@@ -11,7 +12,7 @@ from gatewayz.dialects.translate import TranslatingBridge
 # Spoken on both sides: between equal ones bytes are forwarded.
 DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (OPENAI_CHAT, ANTHROPIC)}
 CLIENT_DIALECTS: dict[str, ClientDialect] = {**DIALECTS, OPENAI_COMPLETIONS.name: OPENAI_COMPLETIONS}
-PROVIDER_DIALECTS: dict[str, ProviderDialect] = {**DIALECTS, **{each.name: each for each in (GEMINI, BEDROCK)}}
+PROVIDER_DIALECTS: dict[str, ProviderDialect] = {**DIALECTS, **{each.name: each for each in (GEMINI, BEDROCK, COHERE)}}
 
 
 def shared(client: ClientDialect, provider: ProviderDialect) -> Dialect | None:

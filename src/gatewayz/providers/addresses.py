@@ -11,7 +11,7 @@ from gatewayz.providers.service_accounts import AccountRules
 _VERSIONED = re.compile(r"/v\d+(?:(?:alpha|beta)\d*)?$")
 _NAME = re.compile(r"[\w.-]+")
 _DEFAULT_PATHS: Mapping[str, str] = MappingProxyType(
-    {"openai": "/v1", "anthropic": "/v1", "gemini": "/v1beta", "bedrock": ""}
+    {"openai": "/v1", "anthropic": "/v1", "gemini": "/v1beta", "bedrock": "", "cohere": "/v2"}
 )
 # How the end of an address with a model says whether a stream is wanted: (plain, streamed), and what asks for events.
 _ENDS = (

@@ -133,6 +133,12 @@ _MONEY = (
     ),
     _read(_K.CREDIT, r"^account .{0,120}suspended, possibly due to reaching the monthly spending", "Fireworks: 412"),
     _read(_K.CREDIT, r"^you have exceeded your monthly included credits", "Hugging Face"),
+    _read(
+        _K.CREDIT,
+        r"^you are using a trial key, which is limited to .{1,60} / month",
+        "Cohere answers 429 for a month's trial that is used up",
+        (429,),
+    ),
     _read(_K.CREDIT, r"^inference prohibited, please enter a payment method", "DeepInfra"),
 )
 
@@ -273,7 +279,9 @@ _WITHOUT_STATUS = (
         _K.BUSY, "rate_limit_error rate_limit_exceeded too_many_requests too_many_requests_error", "error type", (None,)
     ),
     _say(_K.BUSY, "throttling throttling_ratequota throttling_allocationquota tokens requests", "error type", (None,)),
-    _say(_K.TIMEOUT, "timeout_error timeout deadline_exceeded request_timeout", "error type", (None,)),
+    _say(
+        _K.TIMEOUT, "timeout_error timeout deadline_exceeded request_timeout generation_timeout", "error type", (None,)
+    ),
     _say(_K.FAULT, "api_error server_error internal_server_error internal internal_error", "error type", (None,)),
     _say(_K.CALLER, "invalid_request_error invalid_argument bad_request request_too_large", "error type", (None,)),
     _say(_K.CALLER, "badrequesterror unprocessable_entity validation_error validationexception", "error type", (None,)),

@@ -23,13 +23,14 @@ from gatewayz.providers.quirks import QUIRK_NAMES, near, quirk_value
 from gatewayz.providers.service_accounts import AccountRules, ServiceAccount
 from gatewayz.providers.ways import NO_WAYS, Way, WayRule, way_to
 
-DialectName = Literal["openai", "anthropic", "gemini", "bedrock"]
+DialectName = Literal["openai", "anthropic", "gemini", "bedrock", "cohere"]
 CHAT_PATHS: Mapping[str, str] = MappingProxyType(
     {
         "openai": "/chat/completions",
         "anthropic": "/messages",
         "gemini": "/models/{model}:generateContent",
         "bedrock": "/model/{model}/converse",
+        "cohere": "/chat",
     }
 )
 SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")

@@ -31,6 +31,7 @@ _AUTH: Mapping[str, tuple[str, str]] = MappingProxyType(
         "anthropic": ("x-api-key", ""),
         "gemini": ("x-goog-api-key", ""),
         "bedrock": ("Authorization", "Bearer"),
+        "cohere": ("Authorization", "Bearer"),
     }
 )
 

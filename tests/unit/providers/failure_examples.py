@@ -26,6 +26,14 @@ EXAMPLES: list[tuple[FailureKind, int | None, str]] = [
     ),
     (K.FAULT, None, '{"type":"modelStreamErrorException","message":"The system encountered an unexpected error."}'),
     (K.CALLER, None, '{"type":"validationException","message":"The text field in the ContentBlock object is blank."}'),
+    (
+        K.CREDIT,
+        429,
+        '{"id":"4b3a","message":"You are using a Trial key, which is limited to 1000 API calls / month. You can continue to use'
+        ' the Trial key for free or upgrade to a Production key."}',
+    ),
+    (K.BUSY, 429, '{"message":"You are using a Trial key, which is limited to 10 API calls / minute."}'),
+    (K.TIMEOUT, None, '{"type":"generation_timeout","message":"the model\'s answer ended with TIMEOUT"}'),
     (K.TIMEOUT, 408, '{"type":"ModelTimeoutException","message":"Model has timed out in processing the request."}'),
     (
         K.CREDENTIALS,

@@ -55,7 +55,8 @@ def _compose(request: ChatRequest, target: Target) -> tuple[dict[str, Any], list
     _thinking(body, further, request, target, family, left_out)
     _sampling(body, further, request, target, family, left_out)
     if request.response_format is not None:
-        _response_format(body, request.response_format, family, system)
+        named = "output_config" if request.dialect == "anthropic" else "response_format"
+        _response_format(body, request.response_format, family, system, named)
     if system:
         body["system"] = system
     if further:
@@ -241,14 +242,14 @@ def _sampling(
 
 
 def _response_format(
-    body: dict[str, Any], wanted: ResponseFormat, family: Family, system: list[dict[str, Any]]
+    body: dict[str, Any], wanted: ResponseFormat, family: Family, system: list[dict[str, Any]], named: str
 ) -> None:
     if wanted.kind == "json_object":
         system.append({"text": JSON_INSTRUCTION})
     if wanted.kind != "json_schema":
         return
     if not family.structured:
-        raise unsupported("response_format", "asks for a schema, which this model does not keep to at this provider")
+        raise unsupported(named, "asks for a schema, which this model does not keep to at this provider")
     schema: dict[str, Any] = {"schema": json_text.dump(wanted.schema or {"type": "object"}).decode()}
     if wanted.name:
         schema["name"] = wanted.name
