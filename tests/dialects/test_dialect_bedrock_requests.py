@@ -196,6 +196,9 @@ def test_thoughts_go_back_to_claude_with_their_signatures_and_to_nobody_else() -
     said[1]["data"] = "aws-bedrock-v1:AP8="
     sealed = to_bedrock(ANTHROPIC, LLAMA, messages=messages)["messages"][1]["content"][0]
     assert sealed == {"reasoningContent": {"redactedContent": "AP8="}}
+    fields = {"model": "m", "max_tokens": 50, "messages": messages}
+    glance = ANTHROPIC.glance(json.dumps(fields).encode())
+    assert b"aws-bedrock" not in ANTHROPIC.forward_request(glance, CLAUDE), "no other family is given it"
 
 
 def test_cache_marks_are_blocks_where_the_model_takes_them() -> None:

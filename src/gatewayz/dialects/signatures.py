@@ -9,6 +9,8 @@ from gatewayz.core.chat import RedactedThinking, Thinking, ToolCall
 
 GEMINI = "google-gemini-v1"
 SEALED_BY_GEMINI = f"{GEMINI}:"  # how every sealed signature begins
+BEDROCK = "aws-bedrock-v1"
+SEALED_BY_BEDROCK = f"{BEDROCK}:"  # before encrypted thoughts that only a model at Bedrock can read
 
 THOUGHT, TEXT, END = "thought", "text", "end"  # places; a call's is `call_place`
 
@@ -25,7 +27,9 @@ def seal(place: str, signature: str) -> str:
 
 def family(sealed: str | None) -> str | None:
     """The family that made a signature, as far as its text tells; None if it does not."""
-    return GEMINI if sealed is not None and sealed.startswith(SEALED_BY_GEMINI) else None
+    if sealed is None:
+        return None
+    return next((name for name in (GEMINI, BEDROCK) if sealed.startswith(f"{name}:")), None)
 
 
 def gemini_signature(part: Thinking | RedactedThinking, calls: list[ToolCall]) -> tuple[str, str] | None:

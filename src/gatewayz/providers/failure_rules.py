@@ -133,6 +133,7 @@ _MONEY = (
     ),
     _read(_K.CREDIT, r"^account .{0,120}suspended, possibly due to reaching the monthly spending", "Fireworks: 412"),
     _read(_K.CREDIT, r"^you have exceeded your monthly included credits", "Hugging Face"),
+    _say(_K.CREDIT, "3036 4006", "Cloudflare answers 429 for a day's allocation that is used up", (429, None)),
     _read(
         _K.CREDIT,
         r"^you are using a trial key, which is limited to .{1,60} / month",
@@ -217,6 +218,7 @@ _MODELS = (
         _K.MODEL_GONE, "model_permission_blocked_org model_permission_blocked_project", "Groq: forbidden to our account"
     ),
     _say(_K.MODEL_GONE, "1211", "Z.ai: unknown model"),
+    _say(_K.MODEL_GONE, "5007 3042 5018 3041 5016", "Cloudflare: no such model, or not for us", (400, 403, 404, None)),
     _read(_K.MODEL_GONE, r"^model not exist", "DeepSeek and Alibaba Cloud answer 400", (400, 403)),
     _read(_K.MODEL_GONE, r"is not a valid model id$|^no endpoints found", "OpenRouter", (400, 404)),
     _read(_K.MODEL_GONE, r"^the provided model identifier is invalid", "Bedrock answers 400", (400,)),
@@ -241,6 +243,7 @@ _OTHERS = (
         "overloaded_error engine_overloaded_error",
         "Anthropic; Moonshot, under 429: its capacity, not our limit",
     ),
+    _say(_K.OVERLOADED, "3040", "Cloudflare answers 429 where no data center has room", (429, None)),
     _say(_K.OVERLOADED, "insufficient_system_resource", "DeepSeek, as the reason for which an answer ended", (None,)),
     _say(_K.OVERLOADED, "service_unavailable_error service_unavailable unavailable", "no capacity", (None,)),
     _say(

@@ -16,6 +16,12 @@ def _anthropic(kind: str, message: str) -> str:
     return json.dumps({"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_011CWb"})
 
 
+def _cloudflare(code: int, message: str) -> str:
+    return json.dumps(
+        {"result": None, "success": False, "errors": [{"code": code, "message": message}], "messages": []}
+    )
+
+
 # (kind, status or None for an error inside a stream, body)
 EXAMPLES: list[tuple[FailureKind, int | None, str]] = [
     (K.BUSY, None, '{"type":"throttlingException","message":"Too many tokens, please wait before trying again."}'),
@@ -33,6 +39,13 @@ EXAMPLES: list[tuple[FailureKind, int | None, str]] = [
         ' the Trial key for free or upgrade to a Production key."}',
     ),
     (K.BUSY, 429, '{"message":"You are using a Trial key, which is limited to 10 API calls / minute."}'),
+    (K.OVERLOADED, 429, _cloudflare(3040, "AiError: No more data centers to forward the request to")),
+    (K.OVERLOADED, None, _cloudflare(3040, "AiError: No more data centers to forward the request to")),
+    (K.CREDIT, 429, _cloudflare(3036, "AiError: You have used up your daily free allocation of 10,000 neurons.")),
+    (K.MODEL_GONE, 400, _cloudflare(5007, "AiError: No such model @cf/acme/none or task")),
+    (K.MODEL_GONE, 403, _cloudflare(5016, "AiError: User has not agreed to Llama3.2 model terms")),
+    (K.CREDENTIALS, 401, _cloudflare(10000, "Authentication error")),
+    (K.CALLER, 400, _cloudflare(5004, "AiError: Invalid data type for base64 input")),
     (K.TIMEOUT, None, '{"type":"generation_timeout","message":"the model\'s answer ended with TIMEOUT"}'),
     (K.TIMEOUT, 408, '{"type":"ModelTimeoutException","message":"Model has timed out in processing the request."}'),
     (

@@ -12,6 +12,7 @@ from gatewayz.dialects.parameters import unsupported
 GATEWAY_FIELDS = frozenset({"provider"})  # the gateway's own; never sent upstream
 _NULL = msgspec.Raw(b"null")
 _SEALED = signatures.SEALED_BY_GEMINI.encode()
+_ENCRYPTED = signatures.SEALED_BY_BEDROCK.encode()
 _UNSIGNED = re.compile(rb'"signature"\s*:\s*""')
 
 
@@ -52,7 +53,7 @@ def has_foreign_thinking(glance: Glance) -> bool:
     Anthropic refuses such blocks, so these conversations are written anew instead of forwarded.
     """
     text = bytes(glance.fields["messages"])
-    return _SEALED in text or _UNSIGNED.search(text) is not None
+    return _SEALED in text or _ENCRYPTED in text or _UNSIGNED.search(text) is not None
 
 
 def dropped(glance: Glance, target: Target) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from gatewayz.core.chat import ChatAnswer, Choice, Opaque, Part, RedactedThinking, Text, Thinking, ToolCall
-from gatewayz.dialects import json_text
+from gatewayz.dialects import json_text, signatures
 from gatewayz.dialects.base import AnswerFacts
 from gatewayz.dialects.bedrock import wire
 from gatewayz.dialects.unknown import noting_opaque
@@ -58,7 +58,8 @@ def _parts(block: dict[str, Any]) -> list[Part]:
 def _thoughts(thought: dict[str, Any], block: dict[str, Any]) -> list[Part]:
     redacted = thought.get("redactedContent")
     if isinstance(redacted, str) and redacted:
-        return [RedactedThinking(wire.open_redacted(redacted))]
+        data = wire.open_redacted(redacted)
+        return [RedactedThinking(data, signatures.family(data))]
     told = thought.get("reasoningText")
     if not isinstance(told, dict):
         return [Opaque(wire.NAME, "reasoningContent", block)]

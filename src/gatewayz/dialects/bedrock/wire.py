@@ -9,10 +9,10 @@ import msgspec
 from gatewayz.core.chat import FinishReason
 from gatewayz.core.usage import Usage
 from gatewayz.dialects import json_text
+from gatewayz.dialects.signatures import SEALED_BY_BEDROCK
 
 NAME = "bedrock"
 _ABSURD = 2**40  # no answer has so many tokens; such a count is a provider's mistake
-_SEALED = "aws-bedrock-v1:"  # before encrypted thoughts that are no text
 
 FINISHES: dict[str, FinishReason] = {
     "end_turn": "stop",
@@ -115,20 +115,20 @@ def open_redacted(blob: str) -> str:
     try:
         text = base64.b64decode(blob, validate=True).decode("ascii")
     except (binascii.Error, ValueError):
-        return _SEALED + blob
-    return text if text.isprintable() and text else _SEALED + blob
+        return SEALED_BY_BEDROCK + blob
+    return text if text.isprintable() and text else SEALED_BY_BEDROCK + blob
 
 
 def close_redacted(data: str) -> str:
     """What `open_redacted` was given."""
-    if data.startswith(_SEALED):
-        return data.removeprefix(_SEALED)
+    if data.startswith(SEALED_BY_BEDROCK):
+        return data.removeprefix(SEALED_BY_BEDROCK)
     return base64.b64encode(data.encode()).decode()
 
 
 def is_sealed(data: str) -> bool:
     """Whether these are encrypted thoughts that only Bedrock can read."""
-    return data.startswith(_SEALED)
+    return data.startswith(SEALED_BY_BEDROCK)
 
 
 _PLACES = {
