@@ -7,7 +7,7 @@ from typing import Any
 from tests.conformance.hear import Upstream, scripted
 from tests.conformance.talk import Part, Reply, Talk, Tool, Turn, merged
 
-_EFFORTS = {2048: "low", 8192: "medium", 16384: "high"}
+_LOW = 2048  # tokens of a low effort
 
 
 def _cohere_script(reply: Reply) -> dict[str, Any]:
@@ -31,7 +31,6 @@ def _cohere_hear(body: dict[str, Any]) -> Talk:
         turns[-1] = Turn(turns[-1].role, (*turns[-1].parts, *cited))
     form = body.get("response_format")
     assert form is None or form["type"] == "json_object"
-    thinking = body.get("thinking")
     names = (
         ("seed", "seed"), ("presence_penalty", "presence_penalty"), ("frequency_penalty", "frequency_penalty"),
         ("top_p", "p"), ("top_k", "k"),
@@ -43,7 +42,7 @@ def _cohere_hear(body: dict[str, Any]) -> Talk:
         system="\n".join(message["content"] for message in messages[:leading]),
         tools=tuple(Tool(each["name"], each["parameters"], each["description"], strict=strict) for each in functions),
         choice={"REQUIRED": "required", "NONE": "none", None: None}[body.get("tool_choice")],
-        effort=_EFFORTS[thinking["token_budget"]] if thinking else None,
+        effort=_effort(body) if "thinking" in body else None,
         form=form.get("json_schema", "json") if form else None,
         stop=tuple(body.get("stop_sequences") or ()),
         logprobs=body.get("logprobs", False),
@@ -51,6 +50,13 @@ def _cohere_hear(body: dict[str, Any]) -> Talk:
         max_tokens=body["max_tokens"],
         further=tuple((name, body[native]) for name, native in names if native in body),
     )
+
+
+def _effort(body: dict[str, Any]) -> str:
+    """A client that named a budget has it told; one that follows from an effort leaves half of the maximum."""
+    budgets = (_LOW, min(_LOW, body["max_tokens"] // 2))
+    assert body["thinking"]["type"] == "enabled" and body["thinking"]["token_budget"] in budgets
+    return "low"
 
 
 def _turn(message: dict[str, Any]) -> Turn:

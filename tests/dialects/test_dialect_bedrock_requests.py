@@ -124,7 +124,7 @@ def test_top_k(target: Target, further: Any, named: set[str]) -> None:
     ("choice", "written"),
     [
         (None, None),
-        ("auto", {"auto": {}}),
+        ("auto", None),  # some models take no word of it
         ("required", {"any": {}}),
         ({"type": "function", "function": {"name": "f"}}, {"tool": {"name": "f"}}),
     ],
@@ -151,6 +151,14 @@ def test_calls_keep_their_arguments_and_results_their_words() -> None:
         {"role": "user", "content": [{"toolResult": {"toolUseId": "c1", "content": [{"text": "done"}]}}]},
     ]
     assert b"1.50" in BEDROCK.write_request(read(OPENAI, {"messages": CALLED}), CLAUDE)
+
+
+def test_results_are_json_objects_to_mistral() -> None:
+    mistral = Target("mistral.mistral-large-2407-v1:0")
+    for text, wanted in (("done", {"output": "done"}), ('{"a": 1.50}', {"a": 1.5})):
+        messages = [*CALLED[:2], {**CALLED[2], "content": text}]
+        block = to_bedrock(OPENAI, mistral, messages=messages)["messages"][2]["content"][0]
+        assert block["toolResult"]["content"] == [{"json": wanted}]
 
 
 def test_ids_of_calls_fit_and_stay_apart() -> None:

@@ -273,6 +273,8 @@ def test_what_has_no_place_is_named() -> None:
 def test_thinking(effort: str, thinking: Any) -> None:
     assert to_cohere(OPENAI, reasoning_effort=effort)["thinking"] == thinking
     assert "thinking" not in to_cohere(OPENAI, PLAIN, reasoning_effort=effort)
+    shared = to_cohere(OPENAI, reasoning_effort=effort, max_tokens=1000)["thinking"]
+    assert shared == ({**thinking, "token_budget": 500} if "token_budget" in thinking else thinking)
     budget = {"thinking": {"type": "enabled", "budget_tokens": 3000}, "max_tokens": 5000}
     assert to_cohere(ANTHROPIC, **budget)["thinking"] == {"type": "enabled", "token_budget": 3000}
 

@@ -57,6 +57,11 @@ class Family:
         return self.claude >= (4, 5)
 
     @property
+    def wants_json_results(self) -> bool:
+        """Whether results of tools must be JSON objects."""
+        return self.name.startswith("mistral.")
+
+    @property
     def tells_failed_results(self) -> bool:
         """Whether a result may be marked as an error."""
         return self.is_claude or self.is_nova

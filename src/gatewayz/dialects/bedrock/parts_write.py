@@ -6,13 +6,16 @@ Rules, where the two ways of speaking differ, are those of `anthropic/parts_writ
 - Thoughts go back to Claude only, with Anthropic's signatures: these are the same at Anthropic and here.
 - A turn that holds documents holds a text, too.
 - Ids of tool calls have 64 letters at most; a longer one is cut and told apart by a digest of the whole.
-- A result that is an error is marked so for Claude and Nova; for others it begins with "Error".
+- A result that is an error is marked so for Claude and Nova; for others it begins with "Error". To Mistral's models results are
+  JSON objects: one that is none stands under `output`.
 """
 
 import hashlib
 import re
 from collections.abc import Sequence
 from typing import Any
+
+import msgspec
 
 from gatewayz.core.chat import (
     Audio,
@@ -164,6 +167,8 @@ class MessageWriter:
                 content += [block for block in self._media(part, param) if "cachePoint" not in block]
         if result.is_error and not marked:
             _call_it_error(content)
+        if self._family.wants_json_results:
+            content = [_as_json(block) for block in content]
         written: Block = {"toolUseId": call_id(result.call_id), "content": content or [{"text": "(empty)"}]}
         if result.is_error and marked:
             written["status"] = "error"
@@ -177,6 +182,13 @@ def call_id(given: str) -> str:
         return plain
     digest = hashlib.sha256(given.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
     return f"{plain[: _LONGEST_ID - _DIGEST - 1]}_{digest}"
+
+
+def _as_json(block: Block) -> Block:
+    if "text" not in block:
+        return block
+    data = json_object(block["text"])
+    return {"json": msgspec.Raw(data) if data is not None else {"output": block["text"]}}
 
 
 def _call_it_error(content: list[Block]) -> None:

@@ -7,7 +7,7 @@ What a model takes depends on its family (`family.py`). Members of a maker's own
 import re
 from typing import Any
 
-from gatewayz.core.chat import ChatRequest, OpaqueTool, ResponseFormat, Tool, ToolCall, ToolChoice, ToolResult
+from gatewayz.core.chat import ChatRequest, OpaqueTool, ResponseFormat, Tool, ToolCall, ToolResult
 from gatewayz.dialects import json_text
 from gatewayz.dialects.anthropic.request_write import JSON_INSTRUCTION, tool_loop_without_thinking
 from gatewayz.dialects.anthropic.thinking import plan_thinking
@@ -128,8 +128,9 @@ def _tools(
     if none or not request.tools:
         system.append({"text": NO_CALLS_INSTRUCTION})
     config: dict[str, Any] = {"tools": tools}
-    if choice is not None and request.tools and not none:
-        config["toolChoice"] = _choice(choice)
+    # "auto" is what holds without a word, and some models take no such word at all.
+    if choice is not None and request.tools and choice.mode in _FORCED:
+        config["toolChoice"] = {"tool": {"name": choice.name}} if choice.mode == "named" else {"any": {}}
     body["toolConfig"] = config
 
 
@@ -149,12 +150,6 @@ def _tool(tool: Tool | OpaqueTool, index: int, family: Family, writer: MessageWr
     elif tool.strict and "tools.strict" not in writer.left_out:
         writer.left_out.append("tools.strict")
     return [{"toolSpec": spec}, *writer.marks(tool.cache, tools=True)]
-
-
-def _choice(choice: ToolChoice) -> dict[str, Any]:
-    if choice.mode == "named":
-        return {"tool": {"name": choice.name}}
-    return {"any": {}} if choice.mode == "required" else {"auto": {}}
 
 
 def _tools_of_history(request: ChatRequest) -> list[dict[str, Any]]:

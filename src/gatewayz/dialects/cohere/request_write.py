@@ -46,7 +46,7 @@ def _compose(request: ChatRequest, target: Target) -> tuple[dict[str, Any], list
     _tools(body, request, left_out)
     _sampling(body, request, target, left_out)
     if request.reasoning is not None:
-        _thinking(body, request.reasoning, thinks, left_out)
+        _thinking(body, request.reasoning, request.max_tokens, thinks, left_out)
     if request.response_format is not None:
         _response_format(body, request.response_format)
     for name in sorted(target.quirks.drop_params & body.keys()):
@@ -153,7 +153,10 @@ def _number(param: str, value: Any) -> float:
     return value
 
 
-def _thinking(body: dict[str, Any], reasoning: Reasoning, thinks: bool, left_out: list[str]) -> None:
+def _thinking(
+    body: dict[str, Any], reasoning: Reasoning, max_tokens: int | None, thinks: bool, left_out: list[str]
+) -> None:
+    """The member `thinking`. A budget that follows from an effort leaves half of the caller's maximum to the answer."""
     off = reasoning.off or reasoning.effort == "none"
     if not thinks:
         if not off:
@@ -165,6 +168,7 @@ def _thinking(body: dict[str, Any], reasoning: Reasoning, thinks: bool, left_out
     budget = reasoning.budget_tokens
     if budget is None and reasoning.effort is not None:
         budget = BUDGETS[reasoning.effort]
+        budget = budget if max_tokens is None else max(1, min(budget, max_tokens // 2))
     body["thinking"] = {"type": "enabled", **({"token_budget": budget} if budget is not None else {})}
 
 
