@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= auto
 
-.PHONY: run test quick soak check bench docs conformance lock clean help
+.PHONY: run test quick soak check bench docs conformance clients lock clean help
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/ -/'
@@ -22,8 +22,8 @@ soak: $(VENV)/.test  ## the journeys of money many times over: hundreds of kills
 	@GATEWAYZ_SOAK=1 $(BIN)/python -m pytest tests/journeys/money tests/store/test_money_machine.py -n $(WORKERS) --dist loadfile --require-servers
 
 check: $(VENV)/.test  ## linters, types, import contract, size limits
-	@$(BIN)/ruff check src tests scripts bench
-	@$(BIN)/ruff format --check src tests scripts bench
+	@$(BIN)/ruff check src tests scripts bench clients
+	@$(BIN)/ruff format --check src tests scripts bench clients
 	@$(BIN)/lint-imports --no-cache
 	@$(BIN)/mypy
 	@$(BIN)/python scripts/check_sizes.py
@@ -36,6 +36,9 @@ docs: $(VENV)/.test  ## write docs/reference from the running code
 
 conformance: $(VENV)/.test  ## try every pairing of client and provider; writes docs/reference/conformance.md
 	@$(BIN)/python scripts/build_conformance.py
+
+clients: $(VENV)/.test  ## drive real clients, installed from their registries; ONLY="aider llm" for some, BEHIND=gemini
+	@$(BIN)/python -m clients.run $(ONLY) $(if $(BEHIND),--behind $(BEHIND))
 
 lock:  ## maintainers: pin requirements/*.in again (needs uv)
 	@for name in run test; do uv pip compile --universal --generate-hashes --no-emit-index-url --no-header \

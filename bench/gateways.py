@@ -13,14 +13,16 @@ from bench.machine import placed
 from bench.targets import CHAT, MESSAGES, ROOT, Absent, Bench, Target
 from bench.trials import Call, Shape
 from tests.live import LiveGateway
-from tests.servers import start_postgres
+from tests.servers import postgres_database, start_postgres, start_redis
 
-CREDIT_USD = "100000"
+CREDIT_USD, _SMALL_CREDIT_USD = "100000", "1000"
+CUSTOMERS = 64
 
 # The limits stay on and are counted; they are only higher than the load. The same goes for the grant.
 _CONFIG = """\
 [settings]
 rpm_free = 100000000
+registrations_per_hour = 1000000
 admin_grant_cap_usd = 1000000
 admin_grant_cap_24h_usd = 1000000
 
@@ -52,6 +54,8 @@ _MODELS = (
     ("chat", "bench-openai", "gpt-4o-mini"),
     ("paced", "bench-openai", "paced"),
     ("messages", "bench-anthropic", "claude-sonnet-4"),
+    ("paced-messages", "bench-anthropic", "paced"),
+    ("idle", "bench-openai", "idle"),
 )
 
 
@@ -108,14 +112,59 @@ def git(*words: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
+def config_text(upstream: int) -> str:
+    """The text of gatewayz.toml for an upstream on this port of loopback."""
+    models = (_MODEL.format(name=model, provider=where, native=native) for model, where, native in _MODELS)
+    return _CONFIG.format(upstream=upstream) + "".join(models)
+
+
+def one_worker(bench: Bench) -> Target:
+    """This working tree on PostgreSQL and Redis, one worker. Raises Absent if either is missing."""
+    return _fleet(bench, "gatewayz-1", 1)
+
+
+def four_workers(bench: Bench) -> Target:
+    """The same with four workers, on the same servers and the same core. Raises Absent if either is missing."""
+    return _fleet(bench, "gatewayz-4", 4)
+
+
+def _fleet(bench: Bench, name: str, workers: int) -> Target:
+    """Workers that share a database and a number of Redis's of their own, on servers that all such rows share."""
+    if not bench.shared:
+        try:
+            with placed(bench.place.rest, bench.place.nice):
+                dsn, postgres_server = start_postgres(own=True, durable=True)
+                bench.stack.callback(postgres_server.close)
+                url, redis_server = start_redis(own=True)
+                bench.stack.callback(redis_server.close)
+        except (RuntimeError, OSError) as error:
+            raise Absent(str(error)) from error
+        bench.shared.update(postgres=dsn, redis=url.rpartition("/")[0])
+    dsn = bench.stack.enter_context(postgres_database(bench.shared["postgres"]))
+    env = {"DATABASE_URL": dsn, "REDIS_URL": f"{bench.shared['redis']}/{workers}"}
+    title = f"gatewayz, PostgreSQL and Redis, {workers} worker{'s' if workers > 1 else ''}"
+    target, gateway = _opened(bench, name, title, env, workers)
+    try:
+        # Those of one customer wait for one another in the ledger, which would hide what workers share.
+        customers = [gateway.customer(_SMALL_CREDIT_USD) for _ in range(CUSTOMERS)]
+    except BaseException:
+        target.stop()
+        raise
+    target.customers = tuple(f"Authorization: Bearer {customer.key}" for customer in customers)
+    target.audit = _audit(target.stop, lambda served, abandoned: audit_postgres(dsn, served, abandoned))
+    return target
+
+
 def _open(bench: Bench, name: str, title: str, env: dict[str, str]) -> Target:
+    return _opened(bench, name, title, env, 1)[0]
+
+
+def _opened(bench: Bench, name: str, title: str, env: dict[str, str], workers: int) -> tuple[Target, LiveGateway]:
     home = bench.work / f"home-{name}"
     shutil.rmtree(home, ignore_errors=True)
     secret = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     production = {"APP_ENV": "production", "GATEWAYZ_SECRET_KEY": secret, **env}
-    config = _CONFIG.format(upstream=bench.upstream)
-    config += "".join(_MODEL.format(name=model, provider=where, native=native) for model, where, native in _MODELS)
-    gateway = LiveGateway(home, config, production)
+    gateway = LiveGateway(home, config_text(bench.upstream), production, workers)
     with placed(bench.place.gateway, bench.place.nice):
         # The first start makes the database; the second is the one that operators wait for.
         gateway.start()
@@ -134,10 +183,12 @@ def _open(bench: Bench, name: str, title: str, env: dict[str, str]) -> Target:
         "paced": Call(CHAT, "bench/paced", key),
         "messages": Call(MESSAGES, "bench/messages", key),
         "translated": Call(CHAT, "bench/messages", key),
+        "translated-paced": Call(CHAT, "bench/paced-messages", key),
+        "idle": Call(CHAT, "bench/idle", key),
     }
     target = Target(name, title, gateway.port, calls, gateway.pid, start_s, stop=gateway.stop)
     target.audit = _audit(gateway.stop, lambda served, abandoned: audit_sqlite(home / "gatewayz.db", served, abandoned))
-    return target
+    return target, gateway
 
 
 def _audit(stop: Callable[[], None], audit: Callable[[int, int], list[str]]) -> Callable[[int, int], list[str]]:

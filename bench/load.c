@@ -1,13 +1,18 @@
 // load.c: an HTTP/1.1 load client for JSON and server-sent events; one thread, epoll, loopback only, Linux only.
 //
 //   load -p PORT -b BODY_FILE [-u PATH] [-H 'Name: value']... [-c CONNECTIONS] [-t SECONDS] [-w WARMUP_SECONDS]
-//        [-r REQUESTS_PER_SECOND] [-e LAST_BYTES] [-d DRAIN_SECONDS]
+//        [-r REQUESTS_PER_SECOND] [-e LAST_BYTES] [-d DRAIN_SECONDS] [-K HEADERS_FILE] [-o]
 //
 // Without -r every connection is always busy (closed loop). With -r requests fall due at even distances and latency counts
 // from that moment, however late a connection was free, so a slow target cannot hide behind its own queue.
 // After WARMUP + SECONDS nothing new is sent and what is under way is read to its end: `served` is everything that ever came
 // back whole, which is what a ledger must show. An answer whose last bytes do not contain LAST_BYTES is `broken`.
-// One JSON line comes out; times are microseconds.
+// One JSON line comes out; times are microseconds. With -K each connection sends one of the file's lines as a header more, so
+// that the load is of many customers.
+//
+// With -o every connection sends one request, RATE a second, and what is answered is read and held, not ended. A line
+// {"begun": N} comes out once N answers have begun and no other can; when standard input ends, so does the program, with the
+// usual line.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,12 +29,12 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HEAD_MAX = 16384, TAIL_MAX = 64, READ_MAX = 1 << 18, BODY_MAX = 1 << 24 };
+enum { HEAD_MAX = 16384, KEYS_MAX = 1024, TAIL_MAX = 64, READ_MAX = 1 << 18, BODY_MAX = 1 << 24 };
 
 typedef enum { IDLE, HEAD, SIZED_BODY, OPEN_BODY, CHUNK_SIZE, CHUNK_DATA, CHUNK_END, TRAILER } State;
 
 typedef struct {
-    int fd;
+    int fd, kind;  // which of the requests it sends
     State state;
     long long due_us, first_byte_us;
     char head[HEAD_MAX];
@@ -47,14 +52,16 @@ static struct {
     int port, connections;
     double seconds, warmup_s, rate, drain_s;
     const char *path, *expected;
-    char *request;
-    size_t request_len;
+    char *requests[KEYS_MAX];
+    size_t lengths[KEYS_MAX];
+    int kinds;
+    bool hold;
 } want = {.port = 8000, .connections = 32, .seconds = 4, .warmup_s = 1, .drain_s = 20, .path = "/v1/chat/completions"};
 
 static struct {
     long long begin_us, end_us;  // the measured window
     long long finished, events;  // inside the window
-    long long served, served_events, errors, refused, broken, late;
+    long long served, served_events, errors, refused, broken, late, begun;
     float *latency_us, *first_us;  // of requests that fell due inside the window
     size_t samples, room;
 } seen;
@@ -104,8 +111,8 @@ static void redial(Connection *c) {
 }
 
 static bool send_all(Connection *c) {
-    for (size_t sent = 0; sent < want.request_len;) {
-        ssize_t wrote = send(c->fd, want.request + sent, want.request_len - sent, MSG_NOSIGNAL);
+    for (size_t sent = 0; sent < want.lengths[c->kind];) {
+        ssize_t wrote = send(c->fd, want.requests[c->kind] + sent, want.lengths[c->kind] - sent, MSG_NOSIGNAL);
         if (wrote < 0) return false;
         sent += (size_t)wrote;
     }
@@ -118,6 +125,7 @@ static void fire(Connection *c, long long due_us) {
     c->head_len = 0;
     c->tail_len = 0;
     c->event_match = 0;
+    if (c->fd < 0) redial(c);
     if (!send_all(c)) {  // the server may have closed an idle connection
         redial(c);
         if (!send_all(c)) {
@@ -169,7 +177,10 @@ static void body(Connection *c, const char *data, long long length) {
     static const char mark[] = "data:";
     long long at_us = now_us(), events = 0;
     if (length <= 0) return;
-    if (!c->first_byte_us) c->first_byte_us = at_us;
+    if (!c->first_byte_us) {
+        c->first_byte_us = at_us;
+        seen.begun += c->status / 100 == 2;
+    }
     for (long long i = 0; i < length; i++) {
         if (data[i] == '\n') {
             c->event_match = 0;
@@ -323,8 +334,50 @@ static int under_way(Connection *all) {
     return busy;
 }
 
-static void run(Connection *all) {
+// Reads what a connection has.
+static void take(Connection *c) {
     static char buffer[READ_MAX];
+    ssize_t got = recv(c->fd, buffer, READ_MAX, MSG_DONTWAIT);
+    if (got > 0) feed(c, buffer, got);
+    else if (got == 0 || errno != EAGAIN) lost(c);
+}
+
+// Opens one answer per connection and holds them until standard input ends.
+static void hold(Connection *all) {
+    struct epoll_event ready[256], input = {.events = EPOLLIN, .data.ptr = NULL};
+    long long start_us = now_us();
+    int sent = 0;
+    bool said = false;
+    if (epoll_ctl(poller, EPOLL_CTL_ADD, 0, &input)) {
+        perror("standard input");  // a file cannot be waited for; a pipe can
+        exit(1);
+    }
+    for (;;) {
+        long long wait_us = 1000000;
+        while (sent < want.connections) {
+            long long due_us = start_us + (long long)(sent * 1e6 / want.rate), now = now_us();
+            wait_us = due_us - now;
+            if (due_us > now) break;
+            fire(&all[sent++], due_us);
+            wait_us = 0;
+            if (sent % 64 == 0) break;  // answers are read in between
+        }
+        if (!said && sent == want.connections && seen.begun + seen.refused + seen.errors >= want.connections) {
+            said = true;
+            printf("{\"begun\": %lld}\n", seen.begun);
+            fflush(stdout);
+        }
+        struct timespec wait = {.tv_sec = wait_us / 1000000, .tv_nsec = wait_us % 1000000 * 1000};
+        int count = epoll_pwait2(poller, ready, 256, &wait, NULL);
+        for (int i = 0; i < count; i++) {
+            char ignored[64];
+            if (ready[i].data.ptr) take(ready[i].data.ptr);
+            else if (read(0, ignored, sizeof ignored) <= 0) return;
+        }
+    }
+}
+
+static void run(Connection *all) {
     struct epoll_event ready[256];
     long long start_us = now_us(), sent = 0;
     seen.begin_us = start_us + (long long)(want.warmup_s * 1e6);
@@ -347,9 +400,7 @@ static void run(Connection *all) {
         int count = epoll_pwait2(poller, ready, 256, &wait, NULL);
         for (int i = 0; i < count; i++) {
             Connection *c = ready[i].data.ptr;
-            ssize_t got = recv(c->fd, buffer, READ_MAX, MSG_DONTWAIT);
-            if (got > 0) feed(c, buffer, got);
-            else if (got == 0 || errno != EAGAIN) lost(c);
+            take(c);
             if (want.rate <= 0 && c->state == IDLE && now_us() < seen.end_us) fire(c, now_us());
         }
     }
@@ -391,9 +442,9 @@ static char *read_file(const char *name, size_t *length) {
 }
 
 static void options(int count, char **words) {
-    char headers[8192] = "", *text = NULL;
-    size_t length = 0;
-    for (int letter; (letter = getopt(count, words, "p:u:H:b:c:t:w:r:e:d:")) > 0;) switch (letter) {
+    char headers[8192] = "", *text = NULL, *keys = NULL;
+    size_t length = 0, keys_len = 0;
+    for (int letter; (letter = getopt(count, words, "p:u:H:b:c:t:w:r:e:d:K:o")) > 0;) switch (letter) {
             case 'p': want.port = atoi(optarg); break;
             case 'u': want.path = optarg; break;
             case 'H': strncat(strncat(headers, optarg, 4000), "\r\n", 3); break;
@@ -404,19 +455,30 @@ static void options(int count, char **words) {
             case 'r': want.rate = atof(optarg); break;
             case 'e': want.expected = optarg; break;
             case 'd': want.drain_s = atof(optarg); break;
+            case 'K': keys = read_file(optarg, &keys_len); break;
+            case 'o': want.hold = true; break;
             default: exit(2);
         }
-    if (!text || want.connections < 1 || want.connections > 4000 || want.seconds <= 0 || strlen(headers) > 6000) {
-        fprintf(stderr, "a body file, 1 to 4000 connections, a time and headers below 6000 bytes are needed\n");
+    if (!text || want.connections < 1 || want.connections > 50000 || want.seconds <= 0 || strlen(headers) > 6000 ||
+        (want.hold && want.rate <= 0)) {
+        fprintf(stderr, "a body file, 1 to 50000 connections, a time, headers below 6000 bytes, and a rate with -o are needed\n");
         exit(2);
     }
-    want.request = must(malloc(length + HEAD_MAX));
-    int head_len = snprintf(want.request, HEAD_MAX,
-                            "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\nAccept: */*\r\n"
-                            "User-Agent: bench-load\r\n%sContent-Length: %zu\r\n\r\n",
-                            want.path, want.port, headers, length);
-    memcpy(want.request + head_len, text, length);
-    want.request_len = (size_t)head_len + length;
+    char *end = keys ? keys + keys_len : NULL;
+    do {  // one request per line of the file, or one without any
+        char *line_end = keys && keys < end ? memchr(keys, '\n', (size_t)(end - keys)) : NULL;
+        int line_len = line_end ? (int)(line_end - keys) : 0;
+        char *request = must(malloc(length + HEAD_MAX));
+        int head_len = snprintf(request, HEAD_MAX,
+                                "POST %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nContent-Type: application/json\r\nAccept: */*\r\n"
+                                "User-Agent: bench-load\r\n%s%.*s%sContent-Length: %zu\r\n\r\n",
+                                want.path, want.port, headers, line_len, keys ? keys : "", line_len ? "\r\n" : "", length);
+        memcpy(request + head_len, text, length);
+        want.requests[want.kinds] = request;
+        want.lengths[want.kinds++] = (size_t)head_len + length;
+        if (line_end) keys = line_end + 1;
+        else keys = end;
+    } while (keys && keys < end && want.kinds < KEYS_MAX);
     free(text);
 }
 
@@ -427,9 +489,11 @@ int main(int count, char **words) {
     Connection *all = must(calloc((size_t)want.connections, sizeof *all));
     for (int i = 0; i < want.connections; i++) {
         all[i].fd = -1;
-        redial(&all[i]);
+        all[i].kind = i % want.kinds;
+        if (!want.hold) redial(&all[i]);
     }
-    run(all);
+    if (want.hold) hold(all);
+    else run(all);
     report(under_way(all));
     return 0;
 }

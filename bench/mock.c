@@ -3,8 +3,8 @@
 //   mock PORT
 //
 // Paths that end in /messages are answered as Anthropic does, all others as OpenAI's chat completions. A body with
-// "stream":true is answered with 64 content events, each a chunk and a write of its own: at once, or 10 ms apart when the
-// body names the model "paced".
+// "stream":true is answered with 64 content events, each a chunk and a write of its own: at once; 10 ms apart when the
+// body names the model "paced"; one at once and the others 20 s apart when it names the model "idle".
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { TOKENS = 64, EVENTS = TOKENS + 4, PACE_US = 10000, BODY_MAX = 64 << 20, FIRST_ROOM = 8192 };
+enum { TOKENS = 64, EVENTS = TOKENS + 4, PACE_US = 10000, IDLE_US = 20000000, BODY_MAX = 64 << 20, FIRST_ROOM = 8192 };
 
 typedef struct {
     int fd;
@@ -30,7 +30,8 @@ typedef struct {
     size_t in_len, in_room;
     char *out;  // what the socket would not take yet
     size_t out_len, out_sent, out_room;
-    bool busy, anthropic, stream, paced, dead;
+    bool busy, anthropic, stream, dead;
+    long long pace_us;  // from one content event to the next; 0: all at once
     int next_event;
     long long due_us;
     int heap_at;  // place in the heap of those who wait; -1: none
@@ -219,11 +220,12 @@ static void speak(Connection *c) {
         c->busy = ++c->next_event < EVENTS;
         size += sprintf(chunk + size, c->busy ? "\r\n" : "\r\n0\r\n\r\n");
         emit(c, chunk, (size_t)size);
+        if (c->pace_us == IDLE_US && c->next_event < 2) continue;
         // What follows the last word goes out at once.
-        if (c->paced && c->next_event <= TOKENS) {
-            long long due_us = c->due_us + PACE_US, now = now_us();
+        if (c->pace_us && c->next_event <= TOKENS) {
+            long long due_us = c->due_us + c->pace_us, now = now_us();
             // After a long stall the pace starts anew, instead of a burst that catches up.
-            wait_for(c, due_us < now - 5 * PACE_US ? now : due_us);
+            wait_for(c, due_us < now - 5 * c->pace_us ? now : due_us);
             return;
         }
     }
@@ -269,7 +271,9 @@ static size_t request(Connection *c) {
     char *line_end = memchr(c->in, '\n', head_len);
     c->anthropic = memmem(c->in, (size_t)(line_end - c->in), "/messages", 9) != NULL;
     c->stream = wants_stream(c->in + head_len, whole - head_len);
-    c->paced = memmem(c->in + head_len, whole - head_len, "\"paced\"", 7) != NULL;
+    c->pace_us = memmem(c->in + head_len, whole - head_len, "\"paced\"", 7)  ? PACE_US
+                 : memmem(c->in + head_len, whole - head_len, "\"idle\"", 6) ? IDLE_US
+                                                                             : 0;
     return whole;
 }
 

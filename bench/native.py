@@ -1,10 +1,11 @@
 """The two C programs: the mock upstream and the load client, built on first use."""
 
 import json
+import select
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from tests.servers import free_port
 _HERE = Path(__file__).resolve().parent
 _DRAIN_S = 20.0
 _START_S = 5.0
+_OPENED_PER_S = 500.0
+_OPEN_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +82,60 @@ class Pressure:
     warmup_s: float
 
 
+@contextmanager
+def idle_streams(
+    programs: Programs, place: Place, work: Path, port: int, call: Call, count: int, told: dict[str, Any]
+) -> Iterator[int]:
+    """How many of `count` streams have begun; all of them stay open, and nearly silent, while the block runs.
+
+    Afterwards the client's report is in `told`. Raises RuntimeError if they cannot be opened.
+    """
+    sent = work / "body-idle.json"
+    sent.write_bytes(body(call, stream=True))
+    command: list[str | Path] = [programs.load, "-p", str(port), "-u", call.path, "-b", sent, "-o"]
+    command += ["-c", str(count), "-r", str(_OPENED_PER_S)]
+    for header in call.headers:
+        command += ["-H", header]
+    with placed(place.rest, place.nice):
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    favour_children(place.nice)
+    try:
+        assert process.stdout is not None
+        ready, _, _ = select.select([process.stdout], [], [], count / _OPENED_PER_S + _OPEN_S)
+        first = process.stdout.readline() if ready else ""
+        if not first:
+            process.kill()
+            raise RuntimeError(f"the idle streams did not open: {process.communicate()[1]}")
+        yield int(json.loads(first)["begun"])
+        last, said = process.communicate(timeout=30)  # ends its standard input
+        told.update({**json.loads(last), "said": said.strip()})
+    finally:
+        process.kill()
+        process.wait()
+
+
 def load(
-    programs: Programs, place: Place, work: Path, port: int, call: Call, trial: Trial, pressure: Pressure
+    programs: Programs,
+    place: Place,
+    work: Path,
+    port: int,
+    call: Call,
+    trial: Trial,
+    pressure: Pressure,
+    customers: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """One load run: the client's report, with its complaint as `said` if there is one. Raises RuntimeError if it fails."""
+    """One load run: the client's report, with its complaint as `said` if there is one. Raises RuntimeError if it fails.
+
+    `customers` are headers; each connection sends one of them in the place of the call's own.
+    """
     sent = work / "body.json"
     sent.write_bytes(body(call, stream=trial.stream, prompt_bytes=trial.prompt_bytes))
     command: list[str | Path] = [
@@ -100,7 +153,11 @@ def load(
     command += ["-d", str(_DRAIN_S)]
     if pressure.rate is not None:
         command += ["-r", str(pressure.rate)]
-    for header in call.headers:
+    if customers:
+        names = work / "customers"
+        names.write_text("".join(f"{header}\n" for header in customers), encoding="ascii")
+        command += ["-K", names]
+    for header in () if customers else call.headers:
         command += ["-H", header]
     limit_s = pressure.seconds + pressure.warmup_s + _DRAIN_S + 30
     with placed(place.rest, place.nice):

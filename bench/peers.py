@@ -23,6 +23,8 @@ model_list:
     litellm_params: {{model: openai/paced, api_base: "http://127.0.0.1:{upstream}/v1", api_key: sk-upstream}}
   - model_name: claude-sonnet-4
     litellm_params: {{model: anthropic/claude-sonnet-4, api_base: "http://127.0.0.1:{upstream}", api_key: sk-upstream}}
+  - model_name: paced-messages
+    litellm_params: {{model: anthropic/paced, api_base: "http://127.0.0.1:{upstream}", api_key: sk-upstream}}
 litellm_settings: {{set_verbose: false, json_logs: true, request_timeout: 600, telemetry: false, num_retries: 0}}
 general_settings: {{master_key: {key}, proxy_batch_write_at: 60}}
 """
@@ -55,6 +57,7 @@ def litellm(bench: Bench) -> Target:
         "paced": Call(CHAT, "paced", key),
         "messages": Call(MESSAGES, "claude-sonnet-4", key),
         "translated": Call(CHAT, "claude-sonnet-4", key),
+        "translated-paced": Call(CHAT, "paced-messages", key),
     }
     title = f"LiteLLM {said.stdout.strip()}, no database"
     return start(bench, "litellm", title, command, port, calls, env=_LITELLM_ENV, gentle=_LITELLM_GENTLE)
@@ -78,6 +81,7 @@ def portkey(bench: Bench) -> Target:
         "paced": Call(CHAT, "paced", openai),
         "messages": Call(MESSAGES, "claude-sonnet-4", anthropic),
         "translated": Call(CHAT, "claude-sonnet-4", anthropic),
+        "translated-paced": Call(CHAT, "paced", anthropic),
     }
     env = {"NODE_ENV": "production", "TRUSTED_CUSTOM_HOSTS": "127.0.0.1,localhost"}
     title = f"Portkey {version}, no keys, no billing"

@@ -1,4 +1,7 @@
-"""The floor: what uvicorn and aiohttp cost when nothing is done between them. `relay.py PORT UPSTREAM_PORT`."""
+"""The floor: what a server and a client cost when nothing is done between them. `relay.py PORT UPSTREAM_PORT [own]`.
+
+uvicorn and aiohttp are the mature stack; with `own` the client is the gateway's own, so that its share can be told.
+"""
 
 import gc
 import sys
@@ -8,7 +11,37 @@ from typing import Any
 import aiohttp
 import uvicorn
 
+from gatewayz.infra.http1 import Http1Transport
+from gatewayz.infra.http_client import Timeouts
+
 Message = dict[str, Any]
+_HEADERS = {"Content-Type": "application/json"}
+_TIMEOUTS = Timeouts(5.0, 60.0, 300.0)
+
+
+def tune_gc() -> None:
+    """As the gateway does, so that the collector is no difference between the two."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+
+
+async def whole_body(receive: Callable[[], Awaitable[Message]]) -> bytes:
+    """The body of a request."""
+    body = b""
+    more = True
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    return body
+
+
+async def answer_whole(send: Callable[[Message], Awaitable[None]], started: Message, kind: bytes, whole: bytes) -> None:
+    """Sends a plain answer."""
+    length = str(len(whole)).encode()
+    await send({**started, "headers": [(b"content-type", kind), (b"content-length", length)]})
+    await send({"type": "http.response.body", "body": whole})
 
 
 class Relay:
@@ -23,24 +56,16 @@ class Relay:
     ) -> None:
         """An ASGI application."""
         if self._session is None:
-            # Client and collector are tuned as in the gateway, so that neither is a difference between the two.
+            # Tuned as in the gateway, so that this is no difference between the two.
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"Accept-Encoding": "identity"},
                 read_bufsize=2**18,
             )
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(50_000, 20, 20)
-        body = b""
-        more = True
-        while more:
-            message = await receive()
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-        headers = {"Content-Type": "application/json"}
-        async with self._session.post(self._base + scope["path"], data=body, headers=headers) as answer:
+            tune_gc()
+        body = await whole_body(receive)
+        async with self._session.post(self._base + scope["path"], data=body, headers=_HEADERS) as answer:
             kind = answer.headers["Content-Type"].encode()
             started = {"type": "http.response.start", "status": answer.status}
             if kind.startswith(b"text/event-stream"):
@@ -49,15 +74,43 @@ class Relay:
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
                 await send({"type": "http.response.body", "body": b""})
             else:
-                whole = await answer.read()
-                length = str(len(whole)).encode()
-                await send({**started, "headers": [(b"content-type", kind), (b"content-length", length)]})
-                await send({"type": "http.response.body", "body": whole})
+                await answer_whole(send, started, kind, await answer.read())
+
+
+class OwnRelay:
+    """The same with the gateway's own client."""
+
+    def __init__(self, upstream: int) -> None:
+        self._base = f"http://127.0.0.1:{upstream}"
+        self._transport: Http1Transport | None = None
+
+    async def __call__(
+        self, scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+    ) -> None:
+        """An ASGI application."""
+        if self._transport is None:
+            self._transport = Http1Transport()
+            tune_gc()
+        body = await whole_body(receive)
+        reply = await self._transport.post(self._base + scope["path"], _HEADERS, body, _TIMEOUTS)
+        try:
+            kind = reply.headers["content-type"].encode()
+            started = {"type": "http.response.start", "status": reply.status}
+            if kind.startswith(b"text/event-stream"):
+                await send({**started, "headers": [(b"content-type", kind)]})
+                while piece := await reply.next_chunk():
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await send({"type": "http.response.body", "body": b""})
+            else:
+                await answer_whole(send, started, kind, await reply.read())
+        finally:
+            reply.close()
 
 
 if __name__ == "__main__":
+    relay = OwnRelay if "own" in sys.argv[3:] else Relay
     uvicorn.run(
-        Relay(int(sys.argv[2])),
+        relay(int(sys.argv[2])),
         host="127.0.0.1",
         port=int(sys.argv[1]),
         loop="uvloop",

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.figures import Sample, noise
+from bench.goals import goals_table
 from bench.machine import Place
 from bench.tables import Standing, summary_table, trial_table
 from bench.trials import Trial
@@ -30,15 +31,20 @@ class Run:
 
 def report(run: Run) -> str:
     """The text between the marks of docs/performance.md."""
-    parts = [_circumstances(run), noise_sentence(run.samples), summary_table(run.samples, run.standings)]
+    parts = [_circumstances(run), noise_sentence(run.samples), goals_table(run.samples, run.standings)]
+    parts.append(summary_table(run.samples, run.standings))
     titles = {name: standing.title for name, standing in run.standings.items()}
-    parts += [trial_table(trial, run.samples, titles) for trial in run.trials]
+    parts += [trial_table(trial, run.samples, titles) for trial in run.trials if _measured(trial, run.samples)]
     parts.append(money_sentence(run))
     if run.notes:
         parts.append(
             "Not measured, or not as planned:\n\n" + "\n".join(f"- {note}" for note in dict.fromkeys(run.notes))
         )
     return "\n\n".join(parts) + "\n"
+
+
+def _measured(trial: Trial, samples: Sequence[Sample]) -> bool:
+    return any(sample.trial == trial.name for sample in samples)
 
 
 def _circumstances(run: Run) -> str:
@@ -75,7 +81,7 @@ def noise_sentence(samples: Sequence[Sample]) -> str:
 def money_sentence(run: Run) -> str:
     """Whether the books of the gateways agreed with what the load client received."""
     keepers = [
-        standing for name, standing in run.standings.items() if name in ("gatewayz", "gatewayz-postgres", "previous")
+        standing for name, standing in run.standings.items() if name.startswith("gatewayz") or name == "previous"
     ]
     if not keepers:
         return "No row kept books."

@@ -4,27 +4,33 @@ import argparse
 import json
 import os
 import platform
+import resource
 import signal
 import sys
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bench import gateways, machine, native, peers, targets
 from bench.figures import Sample, values_of
+from bench.goals import AFTER_ANSWERS
 from bench.report import Run, report
 from bench.tables import BEGIN, END, Standing, replace_between
 from bench.targets import ROOT, Absent, Bench, Target
-from bench.trials import QUICK_TRIALS, TRIALS, Trial
+from bench.trials import QUICK_TRIALS, REFERENCE, TRIALS, WORKER_ROWS, Trial
 
 ROWS: dict[str, Callable[[Bench], Target]] = {
     "direct": targets.direct,
     "nginx": targets.nginx,
     "relay": targets.relay,
+    "relay-own": targets.relay_own,
     "gatewayz": gateways.sqlite,
     "gatewayz-postgres": gateways.postgres,
+    "gatewayz-1": gateways.one_worker,
+    "gatewayz-4": gateways.four_workers,
     "previous": gateways.previous,
     "litellm": peers.litellm,
     "portkey": peers.portkey,
@@ -32,6 +38,12 @@ ROWS: dict[str, Callable[[Bench], Target]] = {
 QUICK_ROWS = ("direct", "relay", "gatewayz", "gatewayz-postgres")
 PAGE = ROOT / "docs" / "performance.md"
 _WARM_S = 1.5
+_FILL_S = 5.0
+_FILLS = 12
+_FILES = 65536
+_SPARE_FILES = 500
+# A gateway holds the client's connection and the provider's.
+_FILES_PER_STREAM = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +56,7 @@ class Plan:
     seconds: float
     json_file: Path | None
     page: Path | None
+    fill: bool = False  # whether memory is taken only after as many answers as its goal speaks of
 
 
 @dataclass(slots=True)
@@ -88,15 +101,67 @@ class Session:
                 order.reverse()
             for trial in self.plan.trials:
                 for target in order:
+                    if trial.beside or not takes_part(target.name, trial):
+                        continue
                     values, faults = self.press(target, trial, self.plan.seconds * trial.longer)
                     if values is not None:
                         self.samples.append(Sample(target.name, trial.name, repetition, values, faults))
                         say(
                             f"{repetition + 1}/{self.plan.repetitions} {trial.name:17} {target.name:18} {_brief(values)}"
                         )
+        if self.plan.fill and REFERENCE in self.rows:
+            self._fill(self.rows[REFERENCE])
         for target in self.rows.values():
             if target.pid is not None:
                 target.memory_mb.append(machine.pss_mb(target.pid))
+
+    def _fill(self, target: Target) -> None:
+        plain = next(trial for trial in TRIALS if trial.name == "plain")
+        for _ in range(_FILLS):
+            if target.served >= AFTER_ANSWERS:
+                return
+            self.press(target, plain, _FILL_S)
+
+    def idle(self) -> None:
+        """Trials beside idle streams: last and once, since memory that was used before does not grow again."""
+        for trial in self.plan.trials:
+            for target in self.rows.values():
+                if (
+                    trial.beside
+                    and target.pid is not None
+                    and "idle" in target.calls
+                    and takes_part(target.name, trial)
+                ):
+                    self._beside(target, target.pid, trial)
+
+    def _beside(self, target: Target, pid: int, trial: Trial) -> None:
+        """One load alone and again while streams are open, and what the streams take of memory."""
+        allowed = (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _SPARE_FILES) // _FILES_PER_STREAM
+        wanted = min(trial.beside, allowed)
+        if wanted < trial.beside:
+            self.notes.append(f"{target.name}, {trial.name}: {wanted} streams; the limit of open files allows no more")
+        seconds = self.plan.seconds * trial.longer
+        alone, faults = self.press(target, trial, seconds)
+        before_mb, told = machine.pss_mb(pid), dict[str, Any]()
+        place, work = self.bench.place, self.bench.work
+        try:
+            with native.idle_streams(
+                self.programs, place, work, target.port, target.calls["idle"], wanted, told
+            ) as begun:
+                machine.wait_until_idle(pid)
+                grown_mb = machine.pss_mb(pid) - before_mb
+                beside, faults_beside = self.press(target, trial, seconds)
+        except (RuntimeError, ValueError) as error:
+            self.notes.append(f"{target.name}, {trial.name}: {error}")
+            return
+        target.served += told["served"]
+        target.abandoned += told["abandoned"] + told["errors"]
+        lost = wanted - begun + told["errors"] + told["refused"]
+        if lost:
+            self.notes.append(f"{target.name}, {trial.name}: {lost} streams failed. {told['said'][:300]}")
+        values = idle_values(alone, beside, grown_mb, begun)
+        self.samples.append(Sample(target.name, trial.name, 0, values, faults + faults_beside + lost))
+        say(f"{trial.name:17} {target.name:18} {begun} streams, {values.get('kb_stream', 0):.1f} KB each")
 
     def press(self, target: Target, trial: Trial, seconds: float) -> tuple[dict[str, float] | None, int]:
         """Figures and faults of one load run; no figures if the row does not speak this shape."""
@@ -108,7 +173,8 @@ class Session:
         pressure = pressure_on(target, trial, seconds)
         began, used_s = time.monotonic(), machine.cpu_s(target.pid) if target.pid is not None else 0.0
         place, work = self.bench.place, self.bench.work
-        told = native.load(self.programs, place, work, target.port, call, trial, pressure)
+        customers = target.customers if trial.many else ()
+        told = native.load(self.programs, place, work, target.port, call, trial, pressure, customers)
         elapsed_s = time.monotonic() - began
         cpu_s = machine.cpu_s(target.pid) - used_s if target.pid is not None else None
         target.served += told["served"]
@@ -126,6 +192,33 @@ class Session:
             if target.audit is not None:
                 wrong += [f"{target.name}: {each}" for each in target.audit(target.served, target.abandoned)]
         return wrong
+
+
+def takes_part(row: str, trial: Trial) -> bool:
+    """Whether a row is measured in this trial."""
+    return row in trial.rows if trial.rows else row not in WORKER_ROWS
+
+
+def idle_values(
+    alone: Mapping[str, float] | None, beside: Mapping[str, float] | None, grown_mb: float, streams: int
+) -> dict[str, float]:
+    """The figures of a trial beside idle streams: kilobytes a stream, and the median latency without and with them."""
+    values = {"kb_stream": grown_mb * 1000 / streams} if streams else {}
+    if alone is not None and "p50_us" in alone:
+        values["alone_p50_us"] = alone["p50_us"]
+    if beside is not None and "p50_us" in beside:
+        values["p50_us"] = beside["p50_us"]
+    if values.get("alone_p50_us") and "p50_us" in values:
+        values["p50_times"] = values["p50_us"] / values["alone_p50_us"]
+    return values
+
+
+def allow_files() -> None:
+    """Raises the limit of open files for this process and those it starts, as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def pressure_on(target: Target, trial: Trial, seconds: float) -> native.Pressure:
@@ -148,6 +241,7 @@ def main(words: Sequence[str]) -> int:
     plan = read_plan(words)
     # A plain end by signal would leave every started process behind.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    allow_files()
     work = ROOT / "bench" / ".work"
     work.mkdir(exist_ok=True)
     programs, place = native.build(work), machine.find_place()
@@ -155,10 +249,11 @@ def main(words: Sequence[str]) -> int:
     with ExitStack() as stack:
         upstream = stack.enter_context(native.mock_upstream(programs, place))
         os.sched_setaffinity(0, place.rest)
-        session = Session(Bench(work, upstream, place), programs, plan)
+        session = Session(Bench(work, upstream, place, stack), programs, plan)
         session.open_rows(stack)
         session.warm_up()
         session.repeat()
+        session.idle()
         wrong = session.audit()
     stolen, total = (after - before for after, before in zip(machine.steal_and_total(), steal_before, strict=True))
     run = Run(
@@ -177,8 +272,8 @@ def main(words: Sequence[str]) -> int:
         wrong=wrong,
     )
     tell(run, plan)
-    missing = [name for name in plan.rows if name in ("gatewayz", "gatewayz-postgres") and name not in session.rows]
-    return 1 if wrong or missing else 0
+    needed = {REFERENCE, "gatewayz-postgres", *WORKER_ROWS} & set(plan.rows)
+    return 1 if wrong or needed - session.rows.keys() else 0
 
 
 def tell(run: Run, plan: Plan) -> None:
@@ -230,6 +325,7 @@ def read_plan(words: Sequence[str]) -> Plan:
         seconds=seconds,
         json_file=options.json,
         page=page,
+        fill=not partial,
     )
 
 

@@ -7,7 +7,7 @@ from bench.figures import Sample, Series, Spread, added, ratios, series, spread
 from bench.trials import CPU_EVENT, CPU_REQUEST, FIRST_P50, P50, P99, RPS, STREAMS, Figure, Trial
 
 BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
-REFERENCE, BASE = "gatewayz", "direct"
+BASE = "direct"
 _NOTHING = "–"
 
 
@@ -62,11 +62,11 @@ def figure_of(samples: Sequence[Sample], row: str, trial: str, figure: Figure) -
 
 
 def trial_table(trial: Trial, samples: Sequence[Sample], titles: Mapping[str, str]) -> str:
-    """Every figure of one trial, median and reach, with paired ratios to gatewayz; rows that did not run are left out."""
+    """Every figure of one trial, median and reach, with paired ratios; rows that did not run are left out."""
     rows_here = [row for row in titles if any(sample.row == row and sample.trial == trial.name for sample in samples)]
     header = [trial.title]
     for figure in trial.figures:
-        header += [figure.title, f"÷ {REFERENCE}"] if figure.compared else [figure.title]
+        header += [figure.title, f"÷ {trial.reference}"] if figure.compared else [figure.title]
     faults = {
         row: sum(sample.faults for sample in samples if sample.row == row and sample.trial == trial.name)
         for row in rows_here
@@ -81,7 +81,9 @@ def trial_table(trial: Trial, samples: Sequence[Sample], titles: Mapping[str, st
             text = cell(spread(own.values()), figure.digits, figure.scale)
             line.append(f"({text})" if figure.added and row == BASE and own else text)
             if figure.compared:
-                line.append(times(spread(ratios(own, figure_of(samples, REFERENCE, trial.name, figure)).values())))
+                line.append(
+                    times(spread(ratios(own, figure_of(samples, trial.reference, trial.name, figure)).values()))
+                )
         lines.append([*line, number(faults[row])] if any(faults.values()) else line)
     return table(header, lines)
 

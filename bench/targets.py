@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,11 +27,16 @@ class Absent(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What a row needs to start: a directory of its own, the upstream's port, and where to run."""
+    """What a row needs to start: a directory of its own, the upstream's port, where to run, and what rows share.
+
+    What is entered into `stack` ends after all rows have ended.
+    """
 
     work: Path
     upstream: int
     place: Place
+    stack: ExitStack = field(default_factory=ExitStack)
+    shared: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -46,6 +51,7 @@ class Target:
     start_s: float | None = None
     gentle: Mapping[str, float] = field(default_factory=dict)
     stop: Callable[[], None] = lambda: None
+    customers: tuple[str, ...] = ()  # a header of each, for loads of many customers
     audit: Callable[[int, int], list[str]] | None = None  # (served, abandoned) -> what is wrong with the money
     notes: list[str] = field(default_factory=list)
     served: int = 0
@@ -70,7 +76,7 @@ def ask(port: int, call: Call, *, stream: bool = False, timeout_s: float = 30.0)
 def probe(target: Target) -> None:
     """Asks once for every shape, as JSON and as a stream; what does not work is taken from the row and noted."""
     for shape, call in list(target.calls.items()):
-        for stream in (False, True):
+        for stream in (False,) if shape == "idle" else (False, True):  # an idle stream would not end
             try:
                 status, said = ask(target.port, call, stream=stream)
             except (OSError, http.client.HTTPException) as error:
@@ -143,20 +149,30 @@ def direct(bench: Bench) -> Target:
     """The upstream itself: what the load client sees without any gateway."""
     calls: dict[Shape, Call] = {
         "chat": Call(CHAT, "gpt-4o-mini"), "paced": Call(CHAT, "paced"), "messages": Call(MESSAGES, "claude-sonnet-4"),
+        "idle": Call(CHAT, "idle"),
     }  # fmt: skip
     return Target("direct", "direct to the upstream", bench.upstream, calls)
 
 
 def relay(bench: Bench) -> Target:
-    """A relay that does nothing, on the same server and client libraries: the floor for Python."""
+    """A relay that does nothing, on uvicorn and aiohttp: the floor for Python's mature libraries."""
     port = free_port()
     command: list[str | Path] = [sys.executable, ROOT / "bench" / "relay.py", str(port), str(bench.upstream)]
-    return start(bench, "relay", "bare relay (uvicorn, aiohttp)", command, port, direct(bench).calls)
+    title, env = "bare relay (uvicorn, aiohttp)", {"PYTHONPATH": str(ROOT / "src")}
+    return start(bench, "relay", title, command, port, direct(bench).calls, env=env)
+
+
+def relay_own(bench: Bench) -> Target:
+    """The same relay on the gateway's own client: the floor for what is in the gateway between server and client."""
+    port = free_port()
+    command: list[str | Path] = [sys.executable, ROOT / "bench" / "relay.py", str(port), str(bench.upstream), "own"]
+    title, env = "bare relay (uvicorn, own client)", {"PYTHONPATH": str(ROOT / "src")}
+    return start(bench, "relay-own", title, command, port, direct(bench).calls, env=env)
 
 
 _NGINX = """\
 worker_processes 1; daemon off; error_log {work}/nginx.log; pid {work}/nginx.pid;
-events {{ worker_connections 8192; }}
+events {{ worker_connections 32768; }}
 http {{
   access_log off; keepalive_requests 100000000; client_body_buffer_size 256k; client_max_body_size 10m;
   client_body_temp_path {work}/nginx-body; proxy_temp_path {work}/nginx-proxy; fastcgi_temp_path {work}/nginx-fastcgi;

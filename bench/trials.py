@@ -4,7 +4,12 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Shape = Literal["chat", "paced", "messages", "translated"]
+Shape = Literal["chat", "paced", "messages", "translated", "translated-paced", "idle"]
+
+
+REFERENCE = "gatewayz"
+# Rows that exist for one trial, and take part in no other.
+WORKER_ROWS = ("gatewayz-1", "gatewayz-4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +17,7 @@ class Figure:
     """A column: the key of the figure, its title, digits after the point, and how it is told.
 
     `scale` divides the value. `added` tells what a row adds to the direct one in the same repetition; `compared` puts the
-    ratio to gatewayz beside it.
+    ratio to the trial's reference beside it.
     """
 
     key: str
@@ -34,11 +39,19 @@ P50 = Figure("p50_us", "+ p50 ms", 2, 1000, added=True)
 P99 = Figure("p99_us", "+ p99 ms", 2, 1000, added=True)
 FIRST_P50 = Figure("first_p50_us", "+ first byte p50 ms", 2, 1000, added=True)
 FIRST_P99 = Figure("first_p99_us", "+ first byte p99 ms", 2, 1000, added=True)
+KB_STREAM = Figure("kb_stream", "memory KB per stream", 1)
+P50_ALONE = Figure("alone_p50_us", "p50 ms alone", 2, 1000)
+P50_BESIDE = Figure("p50_us", "p50 ms beside them", 2, 1000)
+P50_TIMES = Figure("p50_times", "times", 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One load. `rate` is requests per second (None: every connection always busy); `longer` stretches its time."""
+    """One load. `rate` is requests per second (None: every connection always busy); `longer` stretches its time.
+
+    `rows`: it is for these only (empty: for all that are not kept for such trials). `beside`: so many idle streams are open
+    meanwhile. `many`: the load is of many customers, where a row has them. `reference`: the row to which ratios are told.
+    """
 
     name: str
     title: str
@@ -50,6 +63,10 @@ class Trial:
     prompt_bytes: int = 0
     warmup_s: float = 0.5
     longer: float = 1.0
+    rows: tuple[str, ...] = ()
+    beside: int = 0
+    many: bool = False
+    reference: str = REFERENCE
 
 
 TRIALS = (
@@ -65,8 +82,18 @@ TRIALS = (
     Trial("translated", "OpenAI client, Anthropic upstream, 64 in flight", "translated", (RPS, CPU_REQUEST, BUSY)),
     Trial("translated-burst", "OpenAI client, Anthropic upstream, streams, 32 in flight", "translated",
           (STREAMS, EVENTS, CPU_EVENT, BUSY), stream=True, connections=32),
+    Trial("translated-paced", "OpenAI client, Anthropic upstream, an event every 10 ms, 300 open", "translated-paced",
+          (EVENTS, CPU_EVENT, BUSY), stream=True, connections=300, warmup_s=1.5),
     Trial("large", "Prompts of 100 KB, 16 in flight", "chat", (RPS, CPU_REQUEST, BUSY),
           connections=16, prompt_bytes=100_000),
+    Trial("workers", "PostgreSQL and Redis, 64 customers, plain answers, 64 in flight", "chat",
+          (RPS, CPU_REQUEST, BUSY), rows=WORKER_ROWS, many=True, reference="gatewayz-1"),
+    Trial("workers-one", "PostgreSQL and Redis, one customer, plain answers, 64 in flight", "chat",
+          (RPS, CPU_REQUEST, BUSY), rows=WORKER_ROWS, reference="gatewayz-1"),
+    Trial("workers-deep", "PostgreSQL and Redis, 64 customers, plain answers, 256 in flight", "chat",
+          (RPS, CPU_REQUEST, BUSY), connections=256, rows=WORKER_ROWS, many=True, reference="gatewayz-1"),
+    Trial("idle", "5,000 idle streams, and plain answers, 100 a second", "chat",
+          (KB_STREAM, P50_ALONE, P50_BESIDE, P50_TIMES), rate=100, longer=2, beside=5000),
 )  # fmt: skip
 QUICK_TRIALS = ("plain", "latency", "burst", "translated")
 

@@ -20,6 +20,7 @@ PAGE = ROOT / "docs" / "reference" / "conformance.md"
 _NOTE = "<!-- Written by scripts/build_conformance.py (`make conformance`); edit tests/conformance, not this page. -->"
 _SPEAKS = {
     "openai": "OpenAI Chat Completions",
+    "openai_responses": "OpenAI Responses",
     "anthropic": "Anthropic Messages",
     "gemini": "Gemini generateContent",
     "bedrock": "Bedrock Converse",
@@ -35,7 +36,8 @@ _INTRO = (
     "- **refused**: 400, naming the field of the footnote, before anything is sent or charged.\n"
     "- **n/a**: one of the two dialects has no words for it.",
     "*OpenAI-like* is a provider without quirks; *OpenRouter* stands for those that take cache marks and signed reasoning;"
-    " *Gemini* is of the third generation. What some of the rows try:",
+    " *Responses-only* speaks the"
+    " Responses API and nothing else; *Gemini* is of the third generation. What some of the rows try:",
 )
 
 
@@ -64,13 +66,14 @@ def _cell(finding: Finding, notes: dict[str, int]) -> str:
 def _profiles() -> Iterable[str]:
     yield "## Providers"
     yield (
-        "Every packaged profile passes each of these at its own address, signed with its own credential. Each quirk is proven"
-        " on the wire: a provider that has it is spoken to otherwise than one that has not."
+        "Every packaged profile that answers chats passes each of these at its own address, signed with its own"
+        " credential. Each quirk is proven on the wire: a provider that has it is spoken to otherwise than one that has not."
     )
     yield _table(("tried", "what must be true"), CAPABILITIES.items())
     rows = [
         (f"`{each.slug}`", _SPEAKS[each.dialect], ", ".join(f"`{name}`" for name in each.quirk_reasons))
         for each in load_profiles().values()
+        if each.chats
     ]
     yield _table(("provider", "speaks", "quirks on the wire"), rows)
 

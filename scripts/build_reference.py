@@ -13,12 +13,13 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from gatewayz import cli
 from gatewayz.api import app
-from gatewayz.api.inference.routes import ROUTES
+from gatewayz.api.inference.on_path import METHODS
+from gatewayz.api.inference.routes import ROUTES, Route
 from gatewayz.billing import cashier
 from gatewayz.catalog.records import OfferRecord
 from gatewayz.catalog.seed import packaged_seed, seed_records
 from gatewayz.core.errors import GatewayError, InvalidRequest
-from gatewayz.dialects import DIALECTS
+from gatewayz.dialects import CLIENT_DIALECTS, DIALECTS, OPENROUTER_DIALECTS
 from gatewayz.infra.telemetry import CACHE_RATE, Metrics
 from gatewayz.providers.feed_shapes import NO_FEED
 from gatewayz.providers.profile import Profile, load_profiles, speaker
@@ -72,10 +73,23 @@ _SPECIAL_GUARDS = {"/metrics": "anyone; with the scrape token if `metrics_token`
 _SPEAKS = {
     "openai": "OpenAI Chat Completions",
     "openai_completions": "OpenAI Completions (legacy)",
+    "openai_responses": "OpenAI Responses",
+    "openrouter": "OpenAI Chat Completions as OpenRouter's clients know them",
+    "openrouter_completions": "OpenAI Completions (legacy), with OpenRouter's errors",
     "anthropic": "Anthropic Messages",
     "gemini": "Gemini generateContent",
     "bedrock": "Bedrock Converse",
     "cohere": "Cohere chat",
+    "openai_embeddings": "OpenAI Embeddings",
+    "openai_moderations": "OpenAI Moderations",
+    "rerank": "Rerank, in Cohere's and Jina's form",
+    "openai_images": "OpenAI Images: generations",
+    "openai_image_edits": "OpenAI Images: edits (a form)",
+    "openai_image_variations": "OpenAI Images: variations (a form)",
+    "openai_transcriptions": "OpenAI Audio: transcriptions (a form)",
+    "openai_translations": "OpenAI Audio: translations (a form)",
+    "transcriptions_base64": "Transcriptions of a file in JSON",
+    "openai_speech": "OpenAI Audio: speech",
 }
 
 
@@ -140,7 +154,7 @@ def errors_page() -> str:
     )
     shown = [
         f"{name}:\n\n```json\n{dialect.render_error(example, 'the-request-id').decode()}\n```"
-        for name, dialect in DIALECTS.items()
+        for name, dialect in (*DIALECTS.items(), ("openrouter", OPENROUTER_DIALECTS["openrouter"]))
     ]
     return _page(
         "Errors",
@@ -152,7 +166,8 @@ def errors_page() -> str:
         _table(("code", "status", "raised in"), codes),
         "## Shape",
         "An error is told in the dialect of the path (`/v1/messages`, or any path called with an `anthropic-version` header,"
-        " speaks Anthropic's; everything else OpenAI's). Further members may stand in the error object, for instance"
+        " speaks Anthropic's; `/v1beta` and Gemini's methods Google's; paths under `/api/v1` OpenRouter's; everything else"
+        " OpenAI's). Further members may stand in the error object, for instance"
         " `balance_usd`, `required_usd` and `shortfall_usd` in a 402.",
         *shown,
     )
@@ -166,7 +181,7 @@ def providers_page() -> str:
         (
             f"`{profile.slug}`",
             profile.name,
-            _SPEAKS[profile.dialect],
+            _SPEAKS[profile.dialect] if profile.chats else "no chats",
             f"`{profile.base_url}`",
             _keys_of(profile),
             _names(
@@ -207,6 +222,17 @@ def providers_page() -> str:
                 if profile.feed is not None
             ],
         ),
+        "## Services beside chats",
+        "What else is asked for there, in which form and where. A provider of the dialect `openai` without a packaged profile"
+        " is taken to offer all of them at OpenAI's own paths; `services` in `[[providers]]` narrows that.",
+        _table(
+            ("slug", "service", "form", "path", "source"),
+            [
+                (f"`{profile.slug}`", f"`{service}`", f"`{rule.dialect}`", f"`{rule.path}`", rule.source)
+                for profile in profiles.values()
+                for service, rule in profile.ways.items()
+            ],
+        ),
         "## Quirks",
         "How a provider departs from its dialect. Each can be changed per provider under `[providers.quirks]`.",
         *(_quirks(profile) for profile in profiles.values() if profile.quirk_reasons),
@@ -229,16 +255,23 @@ def _places_of(profile: Profile) -> tuple[str, ...]:
     return (*profile.account.project, *profile.account.location) if profile.account is not None else ()
 
 
+def _is_for_strangers(route: Route) -> bool:
+    return (
+        not (route.counts or route.estimates)
+        and (CLIENT_DIALECTS | OPENROUTER_DIALECTS)[route.dialect].service == "chat"
+    )
+
+
 def endpoints_page() -> str:
     """Every route with who may call it."""
     inference = [
         (
             "POST",
             f"`{path}`",
-            "a key with the scope `inference`" + ("" if route.counts else "; anyone for free models"),
-            _SPEAKS[route.dialect] + (": how many tokens a request has" if route.counts else ""),
+            "a key with the scope `inference`" + ("; anyone for free models" if _is_for_strangers(route) else ""),
+            _speaks(route),
         )
-        for path, route in ROUTES.items()
+        for path, route in (*ROUTES.items(), *((route.endpoint, route) for route in METHODS.values()))
     ]
     groups: dict[str, list[tuple[str, ...]]] = {"public": [], "account": [], "admin": []}
     for module in app._ROUTERS:
@@ -255,11 +288,17 @@ def endpoints_page() -> str:
     return _page(
         "Endpoints",
         "`GET /openapi.json` describes fields and answers in full. Keys travel as `Authorization: Bearer gw_…` or"
-        " `x-api-key: gw_…`.",
+        " `x-api-key: gw_…`, and to Gemini's paths as `x-goog-api-key: gw_…` or `?key=gw_…`, too.",
         "## Inference",
         _table(("method", "path", "who", "speaks"), inference),
         *sections,
     )
+
+
+def _speaks(route: Route) -> str:
+    if route.estimates:
+        return "what a request of any dialect would cost"
+    return _SPEAKS[route.dialect] + (": how many tokens a request has" if route.counts else "")
 
 
 def metrics_page() -> str:

@@ -78,9 +78,9 @@ def measure(models: int, offers: int) -> dict[str, float]:
     start = time.thread_time()
     catalog = large_catalog(models, offers)
     figures = {"catalog_build_ms": (time.thread_time() - start) * 1000}
-    slugs = frozenset(f"provider-{number}" for number in range(33))
-    shelf = Shelf(catalog, slugs, Standing())
-    figures["shelf_ms"] = cpu_ms(lambda: Shelf(catalog, slugs, Standing()))
+    reach = frozenset((f"provider-{number}", "chat") for number in range(33))
+    shelf = Shelf(catalog, reach, Standing())
+    figures["shelf_ms"] = cpu_ms(lambda: Shelf(catalog, reach, Standing()))
 
     def whole(own: Shelf) -> bytes:
         rows = narrowed(own.rows, Filters())

@@ -11,6 +11,7 @@ import sys
 import time
 import zlib
 
+from gatewayz.core.services import CHATS
 from gatewayz.core.usage import Usage
 from gatewayz.dialects import CLIENT_DIALECTS, PROVIDER_DIALECTS, bridge
 from gatewayz.dialects.base import ClientDialect, ProviderDialect, Target, Voice
@@ -76,6 +77,41 @@ def gemini_stream() -> list[bytes]:
     return [chunk(number) for number in range(EVENTS)]
 
 
+def responses_stream() -> list[bytes]:
+    """A response with one message of one text."""
+    pieces: list[bytes] = []
+
+    def event(kind: str, **members: object) -> None:
+        body = json.dumps({"type": kind, "sequence_number": len(pieces), **members}, separators=(",", ":"))
+        pieces.append(f"event: {kind}\ndata: {body}\n\n".encode())
+
+    def response(status: str, output: list[object], usage: dict[str, int] | None) -> dict[str, object]:
+        frame = {"id": "resp_1", "object": "response", "created_at": 1_700_000_000, "model": "native"}
+        return {**frame, "status": status, "output": output, "usage": usage}
+
+    def part(text: str) -> dict[str, object]:
+        return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+    def message(status: str, content: list[object]) -> dict[str, object]:
+        return {"id": "msg_1", "type": "message", "status": status, "role": "assistant", "content": content}
+
+    words = [WORDS[n % 10] for n in range(EVENTS - 8)]
+    whole = message("completed", [part("".join(words))])
+    at = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    for kind in ("response.created", "response.in_progress"):
+        event(kind, response=response("in_progress", [], None))
+    event("response.output_item.added", output_index=0, item=message("in_progress", []))
+    event("response.content_part.added", **at, part=part(""))
+    for word in words:
+        event("response.output_text.delta", **at, delta=word, logprobs=[])
+    event("response.output_text.done", **at, text="".join(words), logprobs=[])
+    event("response.content_part.done", **at, part=part("".join(words)))
+    event("response.output_item.done", output_index=0, item=whole)
+    usage = {"input_tokens": 20, "output_tokens": 62, "total_tokens": 82}
+    event("response.completed", response=response("completed", [whole], usage))
+    return pieces
+
+
 def bedrock_stream() -> list[bytes]:
     """Frames of AWS's binary framing: one block of text, the reason, usage."""
 
@@ -130,6 +166,7 @@ STREAMS = {
     "openai": openai_stream,
     "anthropic": anthropic_stream,
     "gemini": gemini_stream,
+    "openai_responses": responses_stream,
     "bedrock": bedrock_stream,
     "cohere": cohere_stream,
 }
@@ -166,8 +203,8 @@ def microseconds(client: ClientDialect, provider: ProviderDialect, rounds: int, 
 def main(rounds: int, repeats: int) -> None:
     """Prints one line for each pairing."""
     print("| provider | client | way | µs per event |\n|---|---|---|---|")
-    for provider in PROVIDER_DIALECTS.values():
-        for client in CLIENT_DIALECTS.values():
+    for provider in (each for each in PROVIDER_DIALECTS.values() if each.service in CHATS):
+        for client in (each for each in CLIENT_DIALECTS.values() if each.service in CHATS):
             way = "forward" if client.name == provider.name else "translate"
             cost = microseconds(client, provider, rounds, repeats)
             print(f"| {provider.name} | {client.name} | {way} | {cost:.2f} |")

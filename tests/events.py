@@ -19,7 +19,7 @@ def events(text: str) -> list[Event]:
     assert text.endswith("\n\n"), text[-200:]
     found = []
     for block in text[:-2].split("\n\n"):
-        shape = re.fullmatch(r"(?:event: (\w+)\n)?data: (.*)", block)
+        shape = re.fullmatch(r"(?:event: ([\w.]+)\n)?data: (.*)", block)
         assert shape, f"not an event: {block!r}"
         found.append(Event(shape[1] or "", shape[2] if shape[2] == "[DONE]" else json.loads(shape[2])))
     return found

@@ -150,7 +150,8 @@ class LiveGateway:
                     return
             except httpx.TransportError:
                 time.sleep(0.05)
-        self.kill()
+        if self._process is not None and self._process.poll() is None:
+            self.kill()
         raise RuntimeError(f"the gateway did not start:\n{self.log_path.read_text()[-4000:]}")
 
     def _end(self, how: signal.Signals) -> None:

@@ -92,6 +92,7 @@ class Settings:
     registrations_per_hour: int = _setting(3, "registrations per hour and IP address", low=1)
     disposable_domains: tuple[str, ...] = _setting((), "mail domains refused besides the built-in list")
     body_limit_mb: float = _setting(10.0, "largest request body in megabytes (10^6 bytes)", low=0.001)
+    audio_limit_mb: float = _setting(25.0, "largest sound or image file of a form in megabytes", low=0.001)
     # money
     hold_expiry_s: float = _setting(0.0, "life of a credit hold; 0: request_deadline_s + 900", low=0)
     trial_days: int = _setting(14, "length of the trial in days", low=0)

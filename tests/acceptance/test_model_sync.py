@@ -273,6 +273,7 @@ def test_a_list_in_another_unit_never_becomes_a_bill(
 def test_one_price_far_from_all_others_is_not_used(gateway: LiveGateway, upstream: FakeUpstream) -> None:
     upstream.feed("alpha", {"data": others()})
     sync(gateway, "alpha")
+    until(gateway, "acme/known-0", (2, 8), "alpha")
     wrong = [*others()[1:], listed("acme/known-0", 2000, 8000)]
     upstream.feed("alpha", {"data": wrong})
     sync(gateway, "alpha")

@@ -232,7 +232,9 @@ def test_every_listed_model_is_complete_and_priced(gateway: LiveGateway) -> None
         assert model["id"] and model["name"] and model["owned_by"], model
         assert model["provider_slug"] in SLUGS
         assert model["context_length"] is None or model["context_length"] > 0
-        prices = [float(model["pricing"].get(kind) or 0) for kind in ("prompt", "completion")]
+        # Only chats are always priced by the token.
+        kinds = ("prompt", "completion") if model["kind"] == "chat" else model["pricing"]
+        prices = [float(model["pricing"].get(kind) or 0) for kind in kinds]
         assert all(price >= 0 for price in prices)
         if not any(prices):
             assert model["is_free"] and model["id"].endswith(":free"), model

@@ -248,3 +248,12 @@ def test_what_was_begun_and_is_not_active_fails_the_check(command: Command, conf
     alone = command("check", config="")
     assert alone.returncode == 1 and "No provider can be called" in alone.stdout
     assert command("check", "sim", config="").returncode == 0
+
+
+def test_a_provider_without_chats_is_only_looked_at(command: Command, upstream: FakeUpstream) -> None:
+    upstream.reset()
+    config = f'[[providers]]\nslug = "voyage"\nbase_url = "{upstream.base_url("voyage")}"\napi_key = "{KEY}"\n'
+    ran = command("check", config=config)
+    assert ran.returncode == 0, ran.stdout
+    assert "not tried: it is not asked for chats, but for embeddings, rerank" in ran.stdout
+    assert {entry["method"] for entry in upstream.journal("voyage")} == {"GET"}

@@ -1,5 +1,6 @@
 """The simulated provider through the official SDKs: everything can be tried without any provider's key."""
 
+import base64
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -113,3 +114,47 @@ def test_it_leaves_when_a_real_provider_is_there() -> None:
     house = spine.shared().gateway
     assert house.call("GET", f"/v1/models/{MODEL}").status_code == 404
     assert house.customer(1).chat(MODEL).status_code in (404, 503)
+
+
+@pytest.mark.ac("AC-9.1.6", "AC-CC.6.1", "AC-CC.7.1")
+def test_every_service_beside_chats_can_be_tried_without_a_key(customer: Customer) -> None:
+    client = openai_client(customer)
+    near, same, far = (
+        each.embedding
+        for each in client.embeddings.create(model="sim/embedding", input=["red cat", "cat red", "blue dog"]).data
+    )
+    assert near == same != far
+    found = client.moderations.create(model="sim/moderation", input=["please flag me", "hello"]).results
+    assert [each.flagged for each in found] == [True, False]
+    pictures = client.images.generate(model="sim/image", prompt="a cat", n=2, size="128x64").data or []
+    assert len({each.b64_json for each in pictures}) == 2
+    assert base64.b64decode(pictures[0].b64_json or "").startswith(b"\x89PNG")
+    edited = client.images.edit(model="sim/image", image=("a.png", b"png"), prompt="a hat").data or []
+    assert (edited[0].revised_prompt or "").startswith("Simulated image")
+    kinds = [each.type for each in client.images.generate(model="sim/image", prompt="x", stream=True, partial_images=1)]
+    assert kinds == ["image_generation.partial_image", "image_generation.completed"]
+    ranked = customer.call("POST", "/v1/rerank", {"model": "sim/rerank", "query": "ruby", "documents": ["tea", "ruby"]})
+    assert ranked.json()["results"][0]["index"] == 1
+
+
+@pytest.mark.ac("AC-CC.7.2")
+def test_sound_goes_in_and_comes_out(customer: Customer) -> None:
+    client = openai_client(customer)
+    spoken = client.audio.speech.create(
+        model="sim/speech", input="hello " * 20, voice="any", response_format="wav"
+    ).content
+    heard = client.audio.transcriptions.create(model="sim/transcription", file=("a.wav", spoken))
+    assert heard.text == "Simulated transcription of 8.0 seconds of wav sound."
+    mp3 = client.audio.speech.create(model="sim/speech", input="hello", voice="any").content
+    body = {"model": "sim/transcription", "audio": base64.b64encode(mp3).decode(), "response_format": "vtt"}
+    answer = customer.call("POST", "/v1/audio/transcriptions/base64", body)
+    assert answer.text.startswith("WEBVTT") and "of mp3 sound" in answer.text
+    told = list(client.audio.transcriptions.create(model="sim/transcription", file=("a.mp3", mp3), stream=True))
+    assert told[-1].type == "transcript.text.done"
+
+
+def test_what_the_simulated_provider_cannot_do_it_refuses(customer: Customer) -> None:
+    body = {"model": "sim/speech", "input": "hello", "voice": "any", "response_format": "flac"}
+    answer = customer.call("POST", "/v1/audio/speech", body)
+    assert answer.status_code == 400
+    assert "mp3, wav and pcm" in spine.error_of(answer)["message"]

@@ -18,7 +18,8 @@ class Ingress:
 
     `write` gives the body; `message` the answer's members, of a stream joined as official clients do it; `read` what they
     say; `next_body` the client's next request, with that answer as it is in the conversation, None where there is no
-    next; `check_failure` how a stream ends that failed.
+    next; `check_failure` how a stream ends that failed. `address` gives the path, and what is sent there, of a body whose
+    model and form stand in the path.
     """
 
     name: str
@@ -31,6 +32,11 @@ class Ingress:
     read: Callable[[dict[str, Any]], Reply]
     next_body: Callable[[dict[str, Any], dict[str, Any], Turn], dict[str, Any]] | None
     check_failure: Callable[[str], dict[str, Any]]
+    address: Callable[[dict[str, Any]], tuple[str, dict[str, Any]]] | None = None
+
+    def put(self, body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """The path for a body, and what is sent there."""
+        return self.address(body) if self.address is not None else (self.path, body)
 
 
 def streamed(answer: httpx.Response) -> bool:

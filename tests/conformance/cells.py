@@ -17,7 +17,7 @@ from tests.conformance.upstreams import UPSTREAMS
 
 Kind = Literal["faithful", "forwarded", "downgraded", "refused", "n/a"]
 # What the gateway writes anew even where it forwards bytes: the model's name, and what it must know for the bill.
-_REWRITTEN = {"model", "stream_options", "max_tokens"}
+_REWRITTEN = {"model", "stream_options", "max_tokens", "max_output_tokens"}
 _UNKNOWN = {"x_unknown_member": {"kept": [1.50, "as it is"]}}
 
 
@@ -36,7 +36,7 @@ CELLS: tuple[Cell, ...] = tuple((row, way, to) for way in INGRESSES for row in R
 def find(house: House, cell: Cell) -> Finding:
     """Tries a cell in each of its forms. Fails where something is lost, bent or refused that `notes.py` does not tell."""
     row, ingress, upstream = ROWS[cell[0]], INGRESSES[cell[1]], UPSTREAMS[cell[2]]
-    never = ingress.cannot_ask(row.talk) or upstream.never.get(row.name)
+    never = ingress.cannot_ask(row.talk) or upstream.takes_no(ingress.name, row.name)
     if never is not None:
         return Finding("n/a", never)
     note = note_for(*cell)
@@ -78,7 +78,7 @@ def _in_form(house: House, row: Row, ingress: Ingress, upstream: Upstream, note:
     assert message["usage"]["cost"] == pytest.approx(cost_usd(upstream.says(row.reply).usage)), (
         "each token is paid once"
     )
-    forwarded = same and _bytes_kept(house, upstream, body)
+    forwarded = same and _bytes_kept(house, upstream, ingress.put(body)[1])
     if row.again is not None and ingress.next_body is not None:
         house.ask(ingress, ingress.next_body(body, message, row.again))
         later = replace(

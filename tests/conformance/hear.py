@@ -16,7 +16,8 @@ class Upstream:
     a client must get; `remembers` is what the provider must hear of it when the client sends it back; `script` is that reply
     for the fake. `never` gives for rows of the matrix the reason why no provider
     of this dialect could take part. `broken` is an error object as it sends one with status 200, `picture` a
-    picture as it stands in an answer.
+    picture as it stands in an answer. `otherwise` are the ways in whose clients this provider answers in their own
+    dialect, which is another column.
     """
 
     name: str
@@ -31,6 +32,13 @@ class Upstream:
     broken: dict[str, Any]
     picture: dict[str, Any]
     never: dict[str, str]
+    otherwise: frozenset[str] = frozenset()
+
+    def takes_no(self, ingress: str, row: str) -> str | None:
+        """Why there is no such cell, None if there is."""
+        if ingress in self.otherwise:
+            return f"{self.title} itself speaks the dialect of these clients, so that what they send is forwarded to it"
+        return self.never.get(row)
 
 
 def _usage(reply: Reply) -> dict[str, int]:

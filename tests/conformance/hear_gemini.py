@@ -29,7 +29,7 @@ def _gemini_hear(body: dict[str, Any]) -> Talk:
     config = body.get("generationConfig") or {}
     calling = (body.get("toolConfig") or {}).get("functionCallingConfig") or {}
     mode = {"ANY": "required", "NONE": "none", "AUTO": None, None: None}[calling.get("mode")]
-    declared = [each for tool in body.get("tools") or () for each in tool["functionDeclarations"]]
+    declared = [each for tool in body.get("tools") or () for each in tool.get("functionDeclarations") or ()]
     thinking = config.get("thinkingConfig")
     assert thinking is None or thinking["includeThoughts"] is True
     form = config.get("responseJsonSchema", "json") if config.get("responseMimeType") == "application/json" else None
@@ -43,9 +43,10 @@ def _gemini_hear(body: dict[str, Any]) -> Talk:
     return Talk(
         turns=merged([_gemini_turn(content) for content in body["contents"]]),
         system="\n".join(part["text"] for part in (body.get("systemInstruction") or {"parts": []})["parts"]),
-        tools=tuple(Tool(each["name"], each["parameters"], each["description"]) for each in declared),
+        tools=tuple(Tool(each["name"], _lower(each["parameters"]), each["description"]) for each in declared),
+        server_tool=any("googleSearch" in tool for tool in body.get("tools") or ()),
         choice=calling.get("allowedFunctionNames", [mode])[0],
-        effort=thinking["thinkingLevel"] if thinking else None,
+        effort=thinking["thinkingLevel"].lower() if thinking else None,
         form=form,
         stop=tuple(config.get("stopSequences") or ()),
         n=config.get("candidateCount", 1),
@@ -54,6 +55,12 @@ def _gemini_hear(body: dict[str, Any]) -> Talk:
         max_tokens=config["maxOutputTokens"],
         further=tuple((name, config[native]) for name, native in names.items() if native in config),
     )
+
+
+def _lower(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema with its types as others spell them, which Gemini takes, too."""
+    lowered = {name: _lower(each) if isinstance(each, dict) else each for name, each in schema.items()}
+    return {**lowered, "type": schema["type"].lower()} if isinstance(schema.get("type"), str) else lowered
 
 
 def _gemini_turn(content: dict[str, Any]) -> Turn:
@@ -78,16 +85,25 @@ def _gemini_part(part: dict[str, Any]) -> Part:
         answer = part["functionResponse"]
         (kind, text), *more = answer["response"].items()
         assert not more and kind in ("output", "error")
-        return Part("result", (answer["id"], (Part("text", text),), kind == "error"))
+        others = tuple(_gemini_part(each) for each in answer.get("parts") or ())
+        return Part("result", (answer["id"], (Part("text", text), *others), kind == "error"))
     if "fileData" in part:
         where, media = part["fileData"]["fileUri"], part["fileData"]["mimeType"]
-        return Part("image", where) if media.startswith("image/") else Part("document", (None, where, None))
+        return (
+            Part("image", where)
+            if media.startswith("image/")
+            else Part("document", (None, where, part["fileData"].get("displayName")))
+        )
     if "inlineData" in part:
         media, data = part["inlineData"]["mimeType"], part["inlineData"]["data"]
         kind, _, form = media.partition("/")
         if kind == "image":
             return Part("image", (media, data))
-        return Part("audio", (form, data)) if kind == "audio" else Part("document", (media, data, None))
+        return (
+            Part("audio", (form, data))
+            if kind == "audio"
+            else Part("document", (media, data, part["inlineData"].get("displayName")))
+        )
     return Part("text", part["text"])
 
 

@@ -137,4 +137,5 @@ OPENAI = Upstream(
 OPENROUTER = Upstream(
     "openrouter", "OpenRouter", "openai", "openrouter", "native-openrouter",
     _openai_hear, _openrouter_says, _openrouter_says, _openrouter_script, _OPENAI_ERROR, _PICTURE, _OPENAI_NEVER,
+    frozenset({"responses"}),
 )  # fmt: skip

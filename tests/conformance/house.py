@@ -77,7 +77,8 @@ class House:
 
     def ask(self, ingress: Ingress, body: dict[str, Any]) -> httpx.Response:
         """One request, with blanks where few would put them, so that forwarded bytes can be told from written ones."""
-        return self.customer.call("POST", ingress.path, self.text_of(body))
+        path, sent = ingress.put(body)
+        return self.customer.call("POST", path, self.text_of(sent))
 
     @staticmethod
     def text_of(body: dict[str, Any]) -> str:

@@ -38,6 +38,13 @@ ODD_VALUES: dict[str, dict[str, Any]] = {
         "max_temperature": 0.7,
         "model_in_body": False,
     },
+    "openai_responses": {
+        "namespaces": True,
+        "drop_params": ["service_tier", "user"],
+        "strip_answer_fields": ["odd_member"],
+        "add_params": {"truncation": "auto"},
+        "max_temperature": 0.7,
+    },
     "bedrock": {
         "drop_params": ["topP"],
         "add_params": {"requestMetadata": {"team": "a"}},
@@ -86,7 +93,9 @@ class Provider:
         before = len(self.front.chats())
         if script is not None:
             fake.script(self.persona, script, model=self.native_id)
-        body = {"model": self.model, "messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 50, **more}
+        said = {"messages": [{"role": "user", "content": "Hello!"}], "max_tokens": 50}
+        said = {"input": "Hello!"} if path == "/v1/responses" else said
+        body = {"model": self.model, **said, **more}
         answer = self.customer.call("POST", path, body)
         seen = self.front.chats()[before:]
         assert len(seen) <= 1
@@ -170,9 +179,12 @@ def _is_dropped(at: Provider, name: str) -> bool:
     return refused.body is None and refused.answer.json()["error"]["param"] == name
 
 
+_OWN_PATH = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages", "openai_responses": "/v1/responses"}
+
+
 def _strip_answer_fields(at: Provider, value: Any) -> Any:
     """Plain and streamed, for a client of the provider's own dialect: any other never saw them."""
-    path = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}[at.dialect]
+    path = _OWN_PATH[at.dialect]
     script = {"members": dict.fromkeys(value, "tell-tale")}
     told = [at.speak(path=path, script=script, stream=stream).answer for stream in (False, True)]
     assert all(answer.status_code == 200 and "Hello from" in answer.text.replace('"}', "") for answer in told[:1])
@@ -216,6 +228,14 @@ def _model_in_body(at: Provider, value: Any) -> Any:
     return all(("model" in body) is value for body in bodies)
 
 
+def _namespaces(at: Provider, value: Any) -> Any:
+    """Tools of a namespace stay in it, or stand beside the others under a name that tells of it."""
+    tool = {"type": "function", "name": "get", "parameters": {"type": "object", "properties": {}}, "strict": False}
+    group = {"type": "namespace", "name": "crm", "description": "Customers.", "tools": [tool]}
+    sent = at.speak(path="/v1/responses", tools=[group]).body["tools"]
+    return (sent == [group]) is value and (sent[0]["name"] == "crm__get") is not value
+
+
 # Whether a provider behaves as this value of the quirk says. All are asked of one that has it, and of one that has not.
 PROOFS: dict[str, Proof] = {
     "max_tokens_field": _max_tokens_field,
@@ -233,4 +253,5 @@ PROOFS: dict[str, Proof] = {
     "max_temperature": _max_temperature,
     "tool_choice": _tool_choice,
     "model_in_body": _model_in_body,
+    "namespaces": _namespaces,
 }

@@ -4,7 +4,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from gatewayz.api.inference.on_path import METHODS
 from gatewayz.api.inference.routes import ROUTES
+from gatewayz.core.services import CHATS
+from gatewayz.dialects import CLIENT_DIALECTS
 from gatewayz.providers.profile import CHAT_PATHS
 from scripts.build_conformance import PAGE, page
 from tests.conformance.cells import CELLS, Cell, Finding, find
@@ -48,7 +51,9 @@ def test_the_page_tells_what_is_found(found: Callable[[Cell], Finding]) -> None:
 
 
 def test_every_dialect_has_its_driver() -> None:
-    assert {route.dialect for route in ROUTES.values()} == {ingress.dialect for ingress in INGRESSES.values()}
+    chats = {name for name, dialect in CLIENT_DIALECTS.items() if dialect.service in CHATS}
+    routes = (*ROUTES.values(), *METHODS.values())
+    assert {route.dialect for route in routes} & chats == {ingress.dialect for ingress in INGRESSES.values()}
     assert set(CHAT_PATHS) == {upstream.dialect for upstream in UPSTREAMS.values()}
 
 
@@ -62,7 +67,7 @@ def test_every_note_names_what_exists_and_is_needed() -> None:
 
 
 def _applies(row: str, ingress: str, upstream: str) -> bool:
-    cannot = INGRESSES[ingress].cannot_ask(ROWS[row].talk) or UPSTREAMS[upstream].never.get(row)
+    cannot = INGRESSES[ingress].cannot_ask(ROWS[row].talk) or UPSTREAMS[upstream].takes_no(ingress, row)
     return cannot is None
 
 

@@ -52,6 +52,9 @@ def _told(ingress: "Ingress", answer: httpx.Response) -> dict[str, Any]:
         assert ingress.dialect != "anthropic" or body["type"] == "error"
         error = body["error"]
     assert error["message"] and error["type"]
+    if ingress.dialect == "gemini":  # whose `code` is the status
+        assert error["code"] in (answer.status_code, 502) and error["status"]
+        return {**error, "code": error["details"][0]["reason"]}
     return error
 
 
@@ -136,7 +139,8 @@ def client_leaves(house: "House", ingress: "Ingress", upstream: "Upstream", stre
     """A client that hangs up: the provider is stopped, and what was made until then is charged."""
     house.fake.script(upstream.slug, {**upstream.script(Reply((WORDS * 20,))), "chunk_delay_s": 0.03})
     body = _body(ingress, upstream, stream=True)
-    address = house.gateway.base_url + ingress.path
+    path, body = ingress.put(body)
+    address = house.gateway.base_url + path
     headers = {"Authorization": f"Bearer {house.customer.key}"}
     with httpx.stream("POST", address, json=body, headers=headers, timeout=30, verify=False) as answer:
         next(answer.iter_bytes())

@@ -10,5 +10,8 @@ from tests.conformance.hear_bedrock import BEDROCK
 from tests.conformance.hear_cohere import COHERE
 from tests.conformance.hear_gemini import GEMINI
 from tests.conformance.hear_openai import OPENAI, OPENROUTER
+from tests.conformance.hear_responses import RESPONSES
 
-UPSTREAMS: dict[str, Upstream] = {each.name: each for each in (OPENAI, OPENROUTER, ANTHROPIC, GEMINI, BEDROCK, COHERE)}
+UPSTREAMS: dict[str, Upstream] = {
+    each.name: each for each in (OPENAI, OPENROUTER, RESPONSES, ANTHROPIC, GEMINI, BEDROCK, COHERE)
+}

@@ -8,12 +8,18 @@ from typing import Any
 
 import pytest
 
+from gatewayz.core.services import CHATS
 from gatewayz.core.usage import Usage
-from gatewayz.dialects import DIALECTS
+from gatewayz.dialects import CLIENT_DIALECTS, DIALECTS, PROVIDER_DIALECTS
 from gatewayz.dialects.base import Dialect, Target, Voice
+
+# What is said in chats; the services beside them have tests of their own.
+CHAT_CLIENTS = {name: each for name, each in CLIENT_DIALECTS.items() if each.service in CHATS}
+CHAT_PROVIDERS = {name: each for name, each in PROVIDER_DIALECTS.items() if each.service in CHATS}
 
 OPENAI = DIALECTS["openai"]
 ANTHROPIC = DIALECTS["anthropic"]
+RESPONSES = DIALECTS["openai_responses"]
 VOICE = Voice("org/model", "req_7", 1_700_000_000, include_usage=True)
 QUIET = Voice("org/model", "req_7", 1_700_000_000, include_usage=False)
 TARGET = Target("native-model")

@@ -133,6 +133,55 @@ def check_gemini(body: dict[str, Any]) -> None:
     assert not waiting
 
 
+def check_responses(body: dict[str, Any]) -> None:
+    """A Responses body: items of known kinds, every call is answered exactly once, and nothing is left with the provider."""
+    assert body["model"] and body["input"] and body["store"] is False and "previous_response_id" not in body
+    waiting: list[str] = []
+    for item in body["input"]:
+        kind = item["type"]
+        assert "id" not in item, "no item refers to what another request left"
+        if kind in ("function_call_output", "custom_tool_call_output"):
+            waiting.remove(item["call_id"])
+            said = item["output"]
+            for part in said if isinstance(said, list) else ():
+                _responses_part(part, "user")
+            continue
+        if kind in ("function_call", "custom_tool_call"):
+            assert item["name"] and item["call_id"] not in waiting
+            assert isinstance(item["arguments" if kind == "function_call" else "input"], str)
+            waiting.append(item["call_id"])
+        elif kind == "reasoning":
+            assert item["encrypted_content"] and isinstance(item["summary"], list)
+        elif kind == "message":
+            assert item["role"] in ("system", "developer", "user", "assistant") and item["content"]
+            assert item["role"] == "assistant" or not waiting, "results come right after their calls"
+            for part in item["content"]:
+                _responses_part(part, item["role"])
+    assert not waiting, "every call is answered"
+    tools = body.get("tools") or []
+    for tool in tools:
+        assert tool["type"] != "function" or (tool["name"] and isinstance(tool["parameters"], dict))
+        assert tool["type"] != "function" or isinstance(tool["strict"], bool), "silence would mean strict"
+    if body.get("tool_choice") not in (None, "none"):
+        assert tools, "a choice needs tools"
+    form = (body.get("text") or {}).get("format") or {"type": "text"}
+    assert form["type"] != "json_schema" or (form["name"] and isinstance(form["schema"], dict))
+
+
+def _responses_part(part: dict[str, Any], role: str) -> None:
+    kind = part["type"]
+    if role == "assistant":
+        assert (kind == "output_text" and part["text"]) or (kind == "refusal" and part["refusal"])
+    elif kind == "input_text":
+        assert part["text"]
+    elif kind == "input_image":
+        assert part["image_url"] and part["detail"]
+    elif kind == "input_file":
+        assert part.get("file_id") or part.get("file_url") or (part["filename"] and part["file_data"])
+    elif kind == "input_audio":
+        assert part["input_audio"].keys() == {"data", "format"}
+
+
 def check_bedrock(body: dict[str, Any]) -> None:
     """A Converse body: as Messages, in its own words; unions have one member, names of documents differ."""
     turns = body["messages"]
@@ -192,6 +241,7 @@ CHECKS = {
     "openai": check_openai,
     "anthropic": check_anthropic,
     "gemini": check_gemini,
+    "openai_responses": check_responses,
     "bedrock": check_bedrock,
     "cohere": check_cohere,
 }

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from dialect_samples import ANTHROPIC, OPENAI, VOICE, price
+from dialect_samples import ANTHROPIC, CHAT_PROVIDERS, OPENAI, RESPONSES, VOICE, price
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from meanings import of_answer, of_events
@@ -26,7 +26,6 @@ from gatewayz.core.stream import (
     UsageReport,
 )
 from gatewayz.core.usage import Usage
-from gatewayz.dialects import PROVIDER_DIALECTS
 from gatewayz.dialects.anthropic.wire import UsageSoFar
 from gatewayz.dialects.base import Dialect
 from gatewayz.dialects.gemini.wire import usage_of as gemini_usage
@@ -225,9 +224,9 @@ def test_gemini_counts_fit_into_each_other(flat: dict[str, Any], prompt: Any, ca
     assert_each_token_is_counted_once(gemini_usage({**flat, **details}))
 
 
-@pytest.mark.parametrize("provider", PROVIDER_DIALECTS.values(), ids=PROVIDER_DIALECTS)
+@pytest.mark.parametrize("provider", CHAT_PROVIDERS.values(), ids=CHAT_PROVIDERS)
 def test_usage_that_is_repeated_is_replaced_and_never_summed(provider: Any) -> None:
-    """xAI and Perplexity tell the usage so far with every chunk, Gemini too, Anthropic at the start and at the end."""
+    """xAI and Perplexity tell the usage so far with every chunk, Gemini too; Anthropic and others at the start and end."""
     chunks: list[dict[str, Any]]
     if provider is OPENAI:
         chunks = [
@@ -271,6 +270,14 @@ def test_usage_that_is_repeated_is_replaced_and_never_summed(provider: Any) -> N
             {"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": "x"}}}},
             *({"type": "message-end", "delta": end} for _ in range(2)),
         ]
+    elif provider is RESPONSES:
+        frame = {"id": "resp_1", "object": "response", "output": []}
+        chunks = [{"type": "response.created", "response": {**frame, "status": "in_progress", "usage": None}}]
+        for kind, count in (("in_progress", 1), ("in_progress", 2), ("completed", 3)):
+            told = {"input_tokens": 9, "output_tokens": count}
+            chunks.append({"type": f"response.{kind}", "response": {**frame, "status": kind, "usage": told}})
+        place = {"output_index": 0, "content_index": 0}
+        chunks.insert(2, {"type": "response.output_text.delta", **place, "delta": "x"})
     else:
         chunks = [
             {

@@ -13,7 +13,7 @@ from gatewayz.core.errors import InvalidRequest
 from gatewayz.dialects.base import Dialect, Quirks, Target
 from gatewayz.dialects.conversation import NO_RESULT, OPENING
 from gatewayz.dialects.gemini.generation import thinker, version_of
-from gatewayz.dialects.gemini.parts_write import EXCUSED
+from gatewayz.dialects.gemini.signed import EXCUSED
 from gatewayz.dialects.signatures import seal
 
 PNG = "iVBORw0KGgo="

@@ -10,14 +10,26 @@ from typing import Any
 
 import pytest
 from bedrock_samples import frames_of
-from dialect_samples import ABSENT, ANTHROPIC, OPENAI, QUIET, TARGET, VOICE, folder, price, relayed
+from dialect_samples import (
+    ABSENT,
+    ANTHROPIC,
+    CHAT_CLIENTS,
+    CHAT_PROVIDERS,
+    OPENAI,
+    QUIET,
+    TARGET,
+    VOICE,
+    folder,
+    price,
+    relayed,
+)
 from msgspec import structs
 from mutations import mutations
 
 from gatewayz.core.errors import InvalidRequest, ProviderTrouble
 from gatewayz.core.stream import StreamError
 from gatewayz.core.usage import NOTHING
-from gatewayz.dialects import CLIENT_DIALECTS, DIALECTS, PROVIDER_DIALECTS, bridge, json_text
+from gatewayz.dialects import DIALECTS, bridge, json_text
 from gatewayz.dialects.base import Quirks
 from gatewayz.dialects.sse import SseParser
 from tests.aws_frames import event
@@ -29,11 +41,13 @@ APIS = {
     "bedrock": ("bedrock-converse", "bedrock-converse-stream"),
     "cohere": ("cohere-v2",),
     "openai_completions": ("openai-completions",),
+    "openai_responses": ("openai-responses", "openai-responses-get", "openai-responses-compact"),
 }
-PROVIDERS = pytest.mark.parametrize("name", PROVIDER_DIALECTS)
+
+PROVIDERS = pytest.mark.parametrize("name", CHAT_PROVIDERS)
 _PRELUDE = struct.pack(">II", 2**31, 8)
 ENDLESS_FRAME = _PRELUDE + struct.pack(">I", zlib.crc32(_PRELUDE))
-CLIENTS = pytest.mark.parametrize("name", CLIENT_DIALECTS)
+CLIENTS = pytest.mark.parametrize("name", CHAT_CLIENTS)
 
 
 def cases(name: str) -> list[dict[str, Any]]:
@@ -62,7 +76,7 @@ def is_strict_json(text: bytes) -> None:
 
 def check_plain(name: str, body: bytes) -> None:
     """All that may be done with the bytes of a plain answer."""
-    provider = PROVIDER_DIALECTS[name]
+    provider = CHAT_PROVIDERS[name]
     assert isinstance(provider.read_error(body), StreamError)
     facts = None
     if name in DIALECTS:
@@ -85,20 +99,25 @@ def check_plain(name: str, body: bytes) -> None:
         return
     # Parts of unknown kinds are counted where the answer is read, not where it is forwarded.
     assert facts is None or facts == structs.replace(again, unknown_events=0, unknown_excerpt=None)
-    for client in CLIENT_DIALECTS.values():
+    for client in CHAT_CLIENTS.values():
         is_strict_json(client.write_answer(answer, VOICE, again.usage or NOTHING, 1))
 
 
 def check_stream(name: str, body: bytes) -> None:
     """All that may be done with the bytes of a stream."""
-    for client in CLIENT_DIALECTS.values():
-        shown = relayed(bridge(client, PROVIDER_DIALECTS[name], VOICE, TARGET, price), [body])
-        for line in shown.split(b"\n"):
-            if line.startswith(b"data: ") and line != b"data: [DONE]":
-                is_strict_json(line[6:])
-        broken = bridge(client, PROVIDER_DIALECTS[name], QUIET, TARGET, price)
+    for client in CHAT_CLIENTS.values():
+        are_strict_events(relayed(bridge(client, CHAT_PROVIDERS[name], VOICE, TARGET, price), [body]))
+        broken = bridge(client, CHAT_PROVIDERS[name], QUIET, TARGET, price)
         relayed(broken, [body], finish=False)
-        is_strict_json(broken.fail(ProviderTrouble("x"), "r").split(b"data: ")[-1 - (client is not ANTHROPIC)])
+        assert are_strict_events(broken.fail(ProviderTrouble("x"), "r")), "a failure is told"
+
+
+def are_strict_events(shown: bytes) -> int:
+    """How many events are in a stream; fails if a client could not read one."""
+    found = [line for line in shown.split(b"\n") if line.startswith(b"data: ") and line != b"data: [DONE]"]
+    for line in found:
+        is_strict_json(line[6:])
+    return len(found)
 
 
 @pytest.mark.slow
@@ -166,7 +185,7 @@ def bodies(name: str) -> Iterator[bytes]:
 
 @CLIENTS
 def test_requests_with_one_mistake_are_understood_or_refused_by_name(name: str) -> None:
-    client = CLIENT_DIALECTS[name]
+    client = CHAT_CLIENTS[name]
     for body in bodies(name):
         try:
             glance = client.glance(body)
@@ -184,7 +203,7 @@ def test_requests_with_one_mistake_are_understood_or_refused_by_name(name: str) 
         except InvalidRequest as error:
             assert error.param
             continue
-        for provider in PROVIDER_DIALECTS.values():
+        for provider in CHAT_PROVIDERS.values():
             try:
                 is_strict_json(provider.write_request(request, TARGET))
                 provider.dropped(request, TARGET)
@@ -239,7 +258,7 @@ def test_absurd_nesting_never_ends_in_a_recursion_error(depth: int) -> None:
         f'{{"type":"message_start","message":{{"id":"a","z":{deep}}}}}',
         f'{{"candidates":[{{"content":{{"parts":[{{"text":"x"}},{{"z":{deep}}}]}},"groundingMetadata":{objects}}}]}}',
     ]
-    for name in PROVIDER_DIALECTS:
+    for name in CHAT_PROVIDERS:
         for text in plain:
             check_plain_loosely(name, text.encode())
         for text in events:
@@ -251,29 +270,29 @@ def test_absurd_nesting_never_ends_in_a_recursion_error(depth: int) -> None:
 
 def check_plain_loosely(name: str, body: bytes) -> None:
     """As `check_plain`, without reading what was written, for which the standard library has no depth either."""
-    provider = PROVIDER_DIALECTS[name]
+    provider = CHAT_PROVIDERS[name]
     provider.read_error(body)
     try:
         answer, facts = provider.read_answer(body)
     except ValueError:
         return
-    for client in CLIENT_DIALECTS.values():
+    for client in CHAT_CLIENTS.values():
         assert client.write_answer(answer, VOICE, facts.usage or NOTHING, 1)
     if name in DIALECTS:
         assert DIALECTS[name].forward_answer(body, VOICE, NOTHING, 1, Quirks())
 
 
 def stream_of(name: str, body: bytes) -> None:
-    for client in CLIENT_DIALECTS.values():
-        relayed(bridge(client, PROVIDER_DIALECTS[name], VOICE, TARGET, price), [body])
+    for client in CHAT_CLIENTS.values():
+        relayed(bridge(client, CHAT_PROVIDERS[name], VOICE, TARGET, price), [body])
 
 
 @PROVIDERS
 def test_an_endless_line_is_cut_off_at_the_limit_and_told(name: str) -> None:
     """Memory stays bounded: the parser holds no more than its limit, and the relay tells of an error."""
     piece = b"x" * 1_000_000
-    for client in CLIENT_DIALECTS.values():
-        relay = bridge(client, PROVIDER_DIALECTS[name], VOICE, TARGET, price)
+    for client in CHAT_CLIENTS.values():
+        relay = bridge(client, CHAT_PROVIDERS[name], VOICE, TARGET, price)
         relay.feed(b"data: " if name != "bedrock" else ENDLESS_FRAME)
         for _ in range(40):
             assert relay.feed(piece) == b""
@@ -314,7 +333,7 @@ def test_words_that_are_no_json_become_null_for_every_client(word: str) -> None:
         {"role": "tool", "tool_call_id": "t", "content": "\n" + arguments},
     ]
     glance = OPENAI.glance(json.dumps({"model": "m", "messages": messages}).encode())
-    for provider in PROVIDER_DIALECTS.values():
+    for provider in CHAT_PROVIDERS.values():
         is_strict_json(provider.write_request(OPENAI.read_request(glance), TARGET))
 
 

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from dialect_samples import ANTHROPIC, OPENAI, TARGET, Recording, recordings
+from dialect_samples import ANTHROPIC, CHAT_PROVIDERS, OPENAI, TARGET, Recording, recordings
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from request_meanings import comparable, downgraded, said
@@ -27,8 +27,10 @@ from gatewayz.core.chat import (
     ToolResult,
 )
 from gatewayz.core.errors import InvalidRequest
-from gatewayz.dialects import PROVIDER_DIALECTS
 from gatewayz.dialects.base import Dialect, Target
+from gatewayz.dialects.gemini import GeminiGenerateContent
+
+GEMINI_3 = Target("gemini-3-flash-preview")
 
 PAIR = pytest.mark.parametrize(
     ("sender", "target"), [(OPENAI, ANTHROPIC), (ANTHROPIC, OPENAI)], ids=["to-anthropic", "to-openai"]
@@ -171,14 +173,34 @@ def test_any_request_is_the_same_after_its_own_dialect(sender: Dialect, target: 
 def test_any_request_has_a_form_that_a_provider_takes(name: str, native_id: str, data: Any) -> None:
     request = data.draw(requests(OPENAI) | requests(ANTHROPIC))
     try:
-        body = json.loads(PROVIDER_DIALECTS[name].write_request(request, Target(native_id)))
+        body = json.loads(CHAT_PROVIDERS[name].write_request(request, Target(native_id)))
     except InvalidRequest as error:
         assert error.param
         return
     CHECKS[name](body)
 
 
-@pytest.mark.parametrize("provider", PROVIDER_DIALECTS.values(), ids=PROVIDER_DIALECTS)
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_what_a_gemini_client_says_is_the_same_for_every_provider(data: Any) -> None:
+    """Any request that has a form there: read and written again it is the same, and so it is after another dialect."""
+    request = data.draw(requests(OPENAI) | requests(ANTHROPIC))
+    client = GeminiGenerateContent("org/model", stream=request.stream)
+    try:
+        body = client.write_request(request, GEMINI_3)
+    except InvalidRequest:
+        return
+    first = client.read_request(client.glance(body))
+    assert said(client.read_request(client.glance(client.write_request(first, GEMINI_3)))) == said(first)
+    for target in (OPENAI, ANTHROPIC):
+        back = comparable(said(target.read_request(target.glance(target.write_request(first, LENIENT)))))
+        expected = downgraded(said(first), target.name, caller_set_max=first.max_tokens is not None)
+        for name in ("system", "turns", "stop", *(("choice",) if first.tools else ())):
+            assert back[name] == expected[name], name
+        assert [tool[0] for tool in back["tools"]] == [tool[0] for tool in expected["tools"]] or not expected["tools"]
+
+
+@pytest.mark.parametrize("provider", CHAT_PROVIDERS.values(), ids=CHAT_PROVIDERS)
 @pytest.mark.parametrize("recording", recordings(ok=None))
 def test_recorded_requests_are_said_to_every_provider_or_refused_by_name(recording: Recording, provider: Any) -> None:
     body = {"model": "org/model", **recording.request}
@@ -207,7 +229,7 @@ def test_a_refused_part_is_named_as_its_sender_counts() -> None:
         request = ANTHROPIC.read_request(ANTHROPIC.glance(json.dumps({**fields, **more}).encode()))
         for name in ("openai", "gemini"):
             with pytest.raises(InvalidRequest) as caught:
-                PROVIDER_DIALECTS[name].write_request(request, TARGET)
+                CHAT_PROVIDERS[name].write_request(request, TARGET)
             assert caught.value.param == param
     image = {"type": "document", "source": {"type": "file", "file_id": "f"}}
     result = {"type": "tool_result", "tool_use_id": "t", "content": [image]}

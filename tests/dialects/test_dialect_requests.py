@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from dialect_samples import ANTHROPIC, OPENAI, TARGET
+from dialect_samples import ANTHROPIC, OPENAI, RESPONSES, TARGET
 from request_samples import (
     ANTHROPIC_TOOL,
     CALL,
@@ -22,6 +22,7 @@ from request_samples import (
 )
 
 from gatewayz.core.errors import InvalidRequest
+from gatewayz.dialects import PROVIDER_DIALECTS
 from gatewayz.dialects.anthropic.parts_write import OPENING
 from gatewayz.dialects.anthropic.request_write import JSON_INSTRUCTION
 from gatewayz.dialects.base import Quirks, Target
@@ -272,7 +273,24 @@ def test_what_does_not_is_dropped_and_told() -> None:
     assert left_out(**fields) == {*(fields.keys() - {"messages"}), "messages.name"}
     theirs = read(ANTHROPIC, {"model": "m", "max_tokens": 5, "messages": [USER], "top_k": 3, "speed": "fast"})
     assert set(OPENAI.dropped(theirs, TARGET)) == {"top_k", "speed"}
-    assert refused(to_openai, context_management={"edits": []}).param == "context_management"
+
+
+CLEARING = [{"type": "clear_thinking_20251015", "keep": "all"}, {"type": "clear_tool_uses_20250919"}]
+
+
+@pytest.mark.parametrize(
+    "writer", [OPENAI, RESPONSES, *(PROVIDER_DIALECTS[name] for name in ("gemini", "bedrock", "cohere"))]
+)
+def test_only_clearing_old_turns_is_left_out_for_other_providers(writer: Any) -> None:
+    def asked(*edits: dict[str, Any]) -> Any:
+        body = {"model": "m", "max_tokens": 5, "messages": [USER], "context_management": {"edits": edits}}
+        return read(ANTHROPIC, body)
+
+    assert "context_management" not in json.loads(writer.write_request(asked(*CLEARING), TARGET))
+    assert writer.dropped(asked(*CLEARING), TARGET) == ("context_management",)
+    with pytest.raises(InvalidRequest) as raised:
+        writer.write_request(asked(*CLEARING, {"type": "compact_20260112"}), TARGET)
+    assert raised.value.param == "context_management"
 
 
 def test_quirks_hold_for_translated_requests_too() -> None:

@@ -4,17 +4,16 @@ import runpy
 from pathlib import Path
 
 import pytest
-
-from gatewayz.dialects import CLIENT_DIALECTS, PROVIDER_DIALECTS
+from dialect_samples import CHAT_CLIENTS, CHAT_PROVIDERS
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "measure_events.py"
 
 
 def test_every_pairing_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     measure = runpy.run_path(str(SCRIPT))
-    assert {name: len(stream()) for name, stream in measure["STREAMS"].items()} == dict.fromkeys(PROVIDER_DIALECTS, 70)
+    assert {name: len(stream()) for name, stream in measure["STREAMS"].items()} == dict.fromkeys(CHAT_PROVIDERS, 70)
     measure["main"](1, 1)
     rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines()[2:]]
     pairs = [(provider.strip(), client.strip()) for provider, client, _, _ in rows]
-    assert pairs == [(provider, client) for provider in PROVIDER_DIALECTS for client in CLIENT_DIALECTS]
+    assert pairs == [(provider, client) for provider in CHAT_PROVIDERS for client in CHAT_CLIENTS]
     assert all(float(cost) > 0 for *_, cost in rows)

@@ -1,11 +1,16 @@
 """Usage as nearly everybody tells it is read in one step, and as the careful way would read it."""
 
+import json
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gatewayz.dialects.openai_chat import wire
+from gatewayz.core.usage import Usage
+from gatewayz.dialects.base import Quirks, Voice
+from gatewayz.dialects.openai_chat import OPENAI_CHAT, wire
+
+VOICE = Voice("shown/model", "r-1", 1_700_000_000, True)
 
 counts = st.integers(0, 500) | st.integers(2**39, 2**41) | st.none()
 odd = counts | st.sampled_from([-1, 7.0, 7.5, True, "7", [], {}])
@@ -50,3 +55,34 @@ usual = st.builds(
 @given(usages | usual)
 def test_both_ways_read_the_same(raw: dict[str, Any]) -> None:
     assert wire.usage_of(raw) == wire._odd_usage(raw)
+
+
+answers = st.builds(
+    lambda raw, finish, message, names: (
+        {"id": "a", "object": "chat.completion", "created": 1, "model": "m", **names}
+        | {"choices": [{"index": 0, "message": message, "finish_reason": finish}], "usage": raw}
+    ),
+    usages | usual,
+    st.sampled_from(["stop", "eos", None, "tool_calls"]),
+    st.sampled_from(
+        [
+            {"role": "assistant", "content": "Hi"},
+            {"role": "assistant", "content": "Hi", "reasoning": "hm"},
+            {"role": "assistant", "content": [{"type": "text", "text": "Hi"}]},
+            {"role": "assistant", "content": None, "tool_calls": [{"function": {"name": "f", "arguments": {"a": 1}}}]},
+        ]
+    ),
+    st.sampled_from([{}, {"id": None}, {"id": ""}, {"object": "x"}, {"model": "other"}, {"extra": [1.50]}]),
+)
+
+
+@settings(max_examples=600)
+@given(answers)
+def test_a_usual_answer_is_forwarded_as_the_careful_way_would(answer: dict[str, Any]) -> None:
+    body = json.dumps(answer, indent=1).encode()
+    facts = OPENAI_CHAT.glance_answer(body)
+    charged = facts.usage or Usage(1, 1, estimated=True)
+    careful = OPENAI_CHAT.forward_answer(body, VOICE, charged, 4_200_000, Quirks())
+    quick = OPENAI_CHAT.forward_answer(body, VOICE, charged, 4_200_000, Quirks(), usual=facts.usual)
+    assert json.loads(quick) == json.loads(careful)
+    assert list(json.loads(quick)) == list(json.loads(careful))

@@ -13,7 +13,8 @@ class Behaviour:
     `chunk_chars` by length, `fragment_chars` the arguments; `interleave` sends the fragments of parallel calls in
     turns. `details`: reasoning goes into `reasoning_details`, signed and encrypted, as OpenRouter sends it. `citations`
     (`[{url, title}]`) are sources of the text, `logprobs` gives one probability for each piece of it, `stop_sequence` is
-    the stop text that ended it, `blocks` are raw blocks before it (of OpenAI: the images beside it), `members` further top-level members of every body.
+    the stop text that ended it, `blocks` are raw blocks before it (of OpenAI: the images beside it;
+    of Responses: items), `members` further top-level members of every body.
     Usage: `usage` `{prompt, completion, cached, cache_write, reasoning}`, None to say nothing; `usage_when` is "end",
     "every" chunk, or "own" (its own chunk although nobody asked).
     Trouble by status: `status` (0: reset without any reply), `error` (the body, a value or text), `headers`.

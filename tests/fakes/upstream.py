@@ -1,14 +1,15 @@
-"""A fake provider in a process of its own: OpenAI Chat, Anthropic Messages, Gemini, Bedrock and Cohere, scripted over HTTP.
+"""A fake provider in a process of its own: the dialects of chats and of the services beside them, scripted over HTTP.
 
     python tests/fakes/upstream.py --port 0        prints the port, serves until stdin closes or it is killed
 
-One process plays many providers: `/p/{persona}/v1/chat/completions`, `/p/{persona}/v1/messages` (without `/p/…` the
+One process plays many providers: `/p/{persona}/v1/chat/completions`, `…/v1/responses`, `…/v1/messages` (without `/p/…` the
 persona is "default"); what stands before the endpoint may differ, as it does between providers. `POST /_script` takes
 `{persona, model?, default?, queue?}` (see `behaviour.py`), `GET
 /_journal?persona=` tells what was asked, `POST /_reset` forgets both. Without a script: 200, "Hello from {persona}",
 usage 10/5. Gemini's model and whether to stream stand in the path, `…/models/{model}:generateContent`, and so do Claude's at
 Vertex, `…/publishers/anthropic/models/{model}:rawPredict`, and Bedrock's, `…/model/{model}/converse`; `/token` issues
-access tokens for signed claims. A further dialect is a module like `speak_openai.py` and a line in `SPEAKERS`.
+access tokens for signed claims. The services beside chats are those of `speak_media.py`. A further dialect is a module like
+`speak_openai.py` and a line in `SPEAKERS`.
 """
 
 import argparse
@@ -24,7 +25,9 @@ import speak_anthropic
 import speak_bedrock
 import speak_cohere
 import speak_gemini
+import speak_media
 import speak_openai
+import speak_responses
 from behaviour import Behaviour, Scripts
 from delivery import Cut, Gone, Sender, as_body
 from feeds import Feeds
@@ -32,6 +35,7 @@ from feeds import Feeds
 SPEAKERS: dict[str, Any] = {  # by the path's end
     "/chat/completions": speak_openai,
     "/messages": speak_anthropic,
+    "/responses": speak_responses,
     "/chat": speak_cohere,
 }
 JOURNAL_LIMIT = 20_000
@@ -94,7 +98,7 @@ class Upstream:
             await Sender(reader, writer, Behaviour()).plain(listed.status, listed.body)
             entry["done"] = True
             return
-        request = entry["body"] if isinstance(entry["body"], dict) else {}
+        request = entry["form"] or (entry["body"] if isinstance(entry["body"], dict) else {})
         model = _model_of(path, request)
         script = self.scripts.next(entry["persona"], model if isinstance(model, str) else None)
         if script.keep_body:
@@ -120,6 +124,8 @@ class Upstream:
         if speaker is None and path == "/token" and script.status == 200:
             entry["claims"] = speak_gemini.claims_of(entry["body"])
             await sender.plain(200, as_body(script.body or speak_gemini.token(entry["number"])))
+        elif speaker is speak_media and script.status == 200 and script.error_in_200 is None and script.body is None:
+            await self._media(sender, script, path, request, entry)
         elif speaker is None:
             status, value = (
                 _other(path, entry["persona"], request) if script.status == 200 else (script.status, script.error)
@@ -141,10 +147,21 @@ class Upstream:
             body = as_body(speaker.plain(request, script, entry["persona"], entry["number"]))
             await sender.plain(200, body[: len(body) // 2] if script.malformed else body)
 
+    async def _media(
+        self, sender: Sender, script: Behaviour, path: str, request: dict[str, Any], entry: dict[str, Any]
+    ) -> None:
+        if speak_media.streams(path, request):
+            await sender.stream(_frames(speak_media, request, script, entry, path))
+            return
+        body, content_type = speak_media.answer(path, request, script, entry["persona"])
+        await sender.plain(200, body[: len(body) // 2] if script.malformed else body, content_type)
+
     def _entry(self, persona: str, method: str, target: str, headers: dict[str, str], body: bytes) -> dict[str, Any]:
         self._number += 1
+        content_type = headers.get("content-type", "")
+        form = speak_media.form_of(body, content_type) if content_type.startswith("multipart/") else None
         try:
-            read: Any = json.loads(body) if body else None
+            read: Any = json.loads(body) if body and form is None else form
         except ValueError:
             read = body.decode("utf-8", "replace")
         entry = {
@@ -154,6 +171,7 @@ class Upstream:
             "path": target,
             "headers": headers,
             "body": read,
+            "form": form,
             "body_bytes": len(body),
             "model": _model_of(urlsplit(target).path, read),
             "at_s": time.time(),
@@ -199,12 +217,14 @@ def _persona(path: str) -> tuple[str, str]:
 def _speaker(path: str) -> Any:
     """Who answers at this address; None for addresses that are no chat."""
     if speak_gemini.model_in(path):
-        return speak_gemini
+        return speak_media if speak_media.service_in(path) else speak_gemini
     if speak_bedrock.model_in(path):
         return speak_bedrock
     cloud_model = speak_anthropic.model_in(path)
     if cloud_model:
         return None if cloud_model == speak_anthropic.COUNTER else speak_anthropic
+    if speak_media.service_in(path):
+        return speak_media
     return next((speaker for end, speaker in SPEAKERS.items() if path.endswith(end)), None)
 
 
@@ -221,7 +241,9 @@ def _streams(path: str, request: dict[str, Any]) -> bool:
     return request.get("stream") is True or speak_gemini.streams(path) or speak_bedrock.streams(path)
 
 
-def _frames(speaker: Any, request: dict[str, Any], script: Behaviour, entry: dict[str, Any]) -> Any:
+def _frames(
+    speaker: Any, request: dict[str, Any], script: Behaviour, entry: dict[str, Any], path: str | None = None
+) -> Any:
     """The stream that the script wants: given frames, an error at its place, or the regular one."""
     if script.frames is not None:
         for frame in script.frames:
@@ -231,7 +253,11 @@ def _frames(speaker: Any, request: dict[str, Any], script: Behaviour, entry: dic
         yield speaker.error_frame(script.error_in_200), False
         return
     content = 0
-    for frame, is_content in speaker.frames(request, script, entry["persona"], entry["number"]):
+    if path is not None:
+        regular = speaker.frames(path, request, script, entry["persona"])
+    else:
+        regular = speaker.frames(request, script, entry["persona"], entry["number"])
+    for frame, is_content in regular:
         if script.error_after is not None and is_content:
             if content == script.error_after:
                 break
@@ -246,6 +272,8 @@ def _other(path: str, persona: str, request: dict[str, Any]) -> tuple[int, Any]:
         return 200, speak_openai.models(persona)
     if path == "/v1/messages/count_tokens" or speak_anthropic.model_in(path) == speak_anthropic.COUNTER:
         return 200, speak_anthropic.count_tokens(request)
+    if path.endswith(speak_gemini.COUNTER):
+        return 200, speak_gemini.count_tokens(request)
     return 404, {"error": {"message": f"Invalid URL (POST {path})", "type": "invalid_request_error", "code": None}}
 
 

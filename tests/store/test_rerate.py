@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,11 +14,12 @@ from msgspec import structs
 from gatewayz.accounts import audit
 from gatewayz.billing import grants
 from gatewayz.billing.account import Split
+from gatewayz.billing.basis import billed_by
 from gatewayz.billing.ops import Charge
 from gatewayz.billing.pricebooks import CurrentPrices, PinnedPrices, StatedPrices, read_prices
 from gatewayz.billing.pricing import cost, price_json, usage_json
 from gatewayz.billing.reconcile_store import offers_of_prices
-from gatewayz.billing.rerate import CHUNK, Outcome, Stretch, apply, rerate
+from gatewayz.billing.rerate import CHUNK, Outcome, Stretch, apply, judge, rerate
 from gatewayz.catalog import CatalogKeeper, ModelRecord, OfferRecord, PriceRecord, PriceSnapshot, apply_config
 from gatewayz.core.usage import Usage
 from gatewayz.infra.changes import ChangeFeed
@@ -368,3 +370,29 @@ def test_mistakes_of_a_price_file_are_all_named(tmp_path: Path, text: str, mista
     told = [str(mistake) for mistake in refused.value.mistakes]
     assert len(told) == len(mistakes)
     assert all(one.startswith(start) for one, start in zip(told, mistakes, strict=True)), told
+
+
+def test_what_was_charged_by_the_piece_is_judged_by_the_piece() -> None:
+    stated = replace(PRICE, prompt=0, completion=0, units={"image": 4 * CENT, "image:hd": 8 * CENT})
+    pinned = billed_by(stated, "image_generations", "hd/1024x1024")
+    assert pinned is not None
+    row = SimpleNamespace(
+        request_id="7:r", model="acme/image", provider="p", usage=usage_json(Usage(images=2)), price=price_json(pinned),
+        trial_nano_usd=0, allowance_nano_usd=0, purchased_nano_usd=-16 * CENT,
+    )  # fmt: skip
+
+    def owed(price: PriceSnapshot) -> tuple[int, str | None]:
+        (found,) = judge([row], [], StatedPrices({("acme/image", None): price}))
+        return found.owed, found.left_alone
+
+    assert judge([row], [], PinnedPrices())[0].owed == 0
+    assert owed(replace(stated, units={"image": CENT, "image:hd": 5 * CENT})) == (6 * CENT, None)
+    assert owed(replace(stated, units={"image": 9 * CENT})) == (-2 * CENT, None)
+    assert owed(PRICE) == (0, "no_price")  # tokens were not counted: they must not make it free
+
+
+def test_a_price_file_may_price_pieces(tmp_path: Path) -> None:
+    path = tmp_path / "prices.toml"
+    path.write_text('[[prices]]\nmodel = "acme/image"\nprice_image_usd = 0.05\n', encoding="utf-8")
+    price = read_prices(path).price_of("acme/image", "p", PRICE)
+    assert price is not None and (dict(price.units), price.prompt) == ({"image": 5 * CENT}, 0)

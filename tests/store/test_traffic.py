@@ -53,6 +53,22 @@ async def test_records_are_added_up_by_window(database: Database, clock: ManualC
     assert traffic.current.of("week", "acme/older", "p") is None
 
 
+async def test_how_fast_streams_write_is_measured_after_their_first_token(
+    database: Database, clock: ManualClock
+) -> None:
+    now = clock.now_us()
+    await note(database, now, completion_tokens=30, stream=True)  # in 1.5 s
+    await note(database, now, completion_tokens=60, stream=True, latency_us=2_000_000)  # in 1.5 s
+    await note(database, now, completion_tokens=900)  # a plain answer comes at once
+    await note(database, now, completion_tokens=900, stream=True, status=502)
+    await note(database, now, "acme/plain")
+    traffic = Traffic(database, clock)
+    await traffic.tick()
+    figures, plain = traffic.current.of("hour", "acme/m", "p"), traffic.current.of("hour", "acme/plain", "p")
+    assert figures is not None and plain is not None
+    assert (figures.tokens_per_s, plain.tokens_per_s) == (30.0, None)
+
+
 async def test_each_record_counts_once_however_often_it_is_looked_at(database: Database, clock: ManualClock) -> None:
     traffic, other = Traffic(database, clock), Traffic(database, clock)
     for number in range(1, 4):

@@ -1,24 +1,32 @@
 """The benchmark's own arithmetic: statistics, tables, and the audit of the books, which must notice what it is there for."""
 
+import http.server
 import json
+import os
+import shutil
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bench import native
 from bench.figures import Sample, Spread, added, noise, ratios, series, spread, values_of
+from bench.goals import AFTER_ANSWERS, GOALS, Goal, goals_table
 from bench.ledger import audit_sqlite, complaints
 from bench.machine import Place
 from bench.report import Run, report
-from bench.session import PAGE, TRIALS, pressure_on, read_plan
+from bench.session import PAGE, ROWS, TRIALS, Session, idle_values, pressure_on, read_plan, takes_part
 from bench.tables import BEGIN, END, Standing, cell, replace_between, summary_table, table, times, trial_table
-from bench.targets import Target
-from bench.trials import Call, body, last_bytes
+from bench.targets import Bench, Target
+from bench.trials import WORKER_ROWS, Call, Trial, body, last_bytes
 
 TITLES = {"direct": "direct", "gatewayz": "gatewayz", "slow": "a slow one"}
 BY_NAME = {trial.name: trial for trial in TRIALS}
+EVERYWHERE = Place(os.sched_getaffinity(0), os.sched_getaffinity(0), os.getpriority(os.PRIO_PROCESS, 0))
 
 
 def plain(row: str, repetition: int, cpu_us: float, rps: float = 100.0, faults: int = 0) -> Sample:
@@ -184,7 +192,122 @@ def test_wrong_money_stands_in_the_report() -> None:
     assert "exactly once" not in text
 
 
+# Goals.
+
+
+def met(samples: list[Sample], standings: dict[str, Standing], title: str) -> list[str]:
+    """Must, aim, measured and verdict of one goal."""
+    lines = goals_table(samples, standings).splitlines()[2:]
+    assert len(lines) == len(GOALS)
+    return next(cells(line)[1:] for line in lines if cells(line)[0] == title)
+
+
+def test_every_goal_names_a_trial_and_rows_that_exist() -> None:
+    """A goal that reads a figure nobody measures would stay "not measured" for ever."""
+    standings = {row: Standing(row, 0.5, (40.0, 50.0), 200_000) for row in ROWS}
+    samples = [
+        Sample(row, trial.name, 0, {figure.key: 1000.0 for figure in trial.figures}, 0)
+        for trial in TRIALS
+        for row in ROWS
+        if takes_part(row, trial)
+    ]
+    for goal in GOALS:
+        assert met(samples, standings, goal.title)[2] != "not measured", goal.title
+    assert all(goal.must <= goal.aim if goal.at_least else goal.must >= goal.aim for goal in GOALS)
+
+
+def test_a_goal_is_met_at_its_bound_and_not_beyond() -> None:
+    less = Goal("", 250, 150, "", 0, lambda _run: None)
+    assert [less.verdict(value) for value in (150, 151, 250, 251)] == ["aim", "must", "must", "**no**"]
+    more = Goal("", 0.6, 0.8, "", 0, lambda _run: None, at_least=True)
+    assert [more.verdict(value) for value in (0.8, 0.79, 0.6, 0.59)] == ["aim", "must", "must", "**no**"]
+
+
+def test_goals_take_ratios_within_a_repetition() -> None:
+    fast = [plain("gatewayz", at, 100, rps=rps) for at, rps in ((0, 600), (1, 1200))]
+    slow = [plain("relay", at, 100, rps=rps) for at, rps in ((0, 1000), (1, 2000))]
+    title = "plain requests/s ÷ bare relay (aiohttp)"
+    assert met(fast + slow, {}, title) == ["≥ 0.6 x", "≥ 0.8 x", "0.60 x", "must"]
+    assert met(fast, {}, title)[2:] == ["not measured", "–"]
+
+
+def test_workers_are_compared_with_one() -> None:
+    figures = (("gatewayz-1", 100.0), ("gatewayz-4", 121.0))
+    samples = [Sample(row, "workers", 0, {"cpu_us_request": cpu}, 0) for row, cpu in figures]
+    assert met(samples, {}, "CPU per request, 4 workers ÷ 1 worker, 64 customers")[2:] == ["1.21 x", "**no**"]
+
+
+def test_memory_counts_only_after_enough_answers() -> None:
+    title = "memory of a worker after 100,000 requests"
+    early = {"gatewayz": Standing("", 0.4, (40.0, 45.0), 99_999)}
+    late_enough = {"gatewayz": Standing("", 0.4, (40.0, 65.0), 100_000)}
+    assert met([], early, title)[2] == "not measured"
+    assert met([], late_enough, title)[2:] == ["65 MB", "aim"]
+    assert met([], early, "start-up, until the first answer")[2:] == ["0.4 s", "aim"]
+
+
+def test_idle_streams_are_told_by_what_they_add() -> None:
+    found = idle_values({"p50_us": 800.0}, {"p50_us": 1200.0}, grown_mb=150.0, streams=5000)
+    assert found == {"kb_stream": 30.0, "alone_p50_us": 800.0, "p50_us": 1200.0, "p50_times": 1.5}
+    assert idle_values(None, {}, 1.0, 0) == {}
+
+
 # Plans and loads.
+
+
+class Pressed(Session):
+    """A session whose loads only note who was pressed with what."""
+
+    def press(self, target: Target, trial: Trial, seconds: float) -> tuple[dict[str, float] | None, int]:
+        target.served += 30_000
+        self.notes.append(f"{target.name} {trial.name}")
+        return {"rps": 1.0}, 0
+
+
+def pressed(words: list[str], rows: tuple[str, ...], tmp_path: Path) -> Pressed:
+    """The session of this plan after its repetitions."""
+    plan = read_plan(words)
+    session = Pressed(Bench(tmp_path, 9, EVERYWHERE), native.Programs(tmp_path, tmp_path), plan)
+    session.rows = {row: Target(row, row, 1, {"chat": Call("/v1/chat/completions", "m")}) for row in rows}
+    session.repeat()
+    session.idle()
+    return session
+
+
+def test_a_repetition_presses_each_row_with_its_own_trials(tmp_path: Path) -> None:
+    words = ["--tests", "plain,workers,idle", "--reps", "2"]
+    session = pressed(words, ("direct", "gatewayz", "gatewayz-1", "gatewayz-4"), tmp_path)
+    once = ["direct plain", "gatewayz plain", "gatewayz-1 workers", "gatewayz-4 workers"]
+    again = ["gatewayz plain", "direct plain", "gatewayz-4 workers", "gatewayz-1 workers"]
+    # None of these rows has a process or an idle model, so none is asked to hold streams.
+    assert session.notes == once + again
+    assert {sample.repetition for sample in session.samples} == {0, 1}
+
+
+def test_a_whole_run_goes_on_until_there_are_answers_enough(tmp_path: Path) -> None:
+    whole = pressed(["--reps", "1"], ("gatewayz",), tmp_path)
+    own = [trial for trial in TRIALS if takes_part("gatewayz", trial) and not trial.beside]
+    assert whole.notes[: len(own)] == [f"gatewayz {trial.name}" for trial in own]
+    few = pressed(["--reps", "1", "--tests", "plain"], ("gatewayz",), tmp_path)
+    assert few.notes == ["gatewayz plain"]
+    needed = read_plan(["--reps", "1"])
+    short = Pressed(Bench(tmp_path, 9, EVERYWHERE), native.Programs(tmp_path, tmp_path), replace(needed, trials=()))
+    short.rows = {"gatewayz": Target("gatewayz", "", 1, {})}
+    short.repeat()
+    assert short.notes == ["gatewayz plain"] * 4
+    assert short.rows["gatewayz"].served >= AFTER_ANSWERS
+
+
+def test_rows_made_for_one_trial_are_in_no_other() -> None:
+    for trial in TRIALS:
+        assert takes_part("gatewayz", trial) is not trial.name.startswith("workers")
+        for row in WORKER_ROWS:
+            assert takes_part(row, trial) is trial.name.startswith("workers")
+
+
+def test_only_a_whole_run_waits_for_the_answers_that_memory_is_told_after() -> None:
+    assert read_plan([]).fill
+    assert not read_plan(["--quick"]).fill
 
 
 def test_only_a_whole_run_writes_the_page() -> None:
@@ -197,6 +320,65 @@ def test_only_a_whole_run_writes_the_page() -> None:
 def test_the_page_of_this_repository_can_be_written() -> None:
     assert PAGE.exists()
     replace_between(PAGE.read_text(encoding="utf-8"), "x")
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> native.Programs:
+    if not any(shutil.which(name) for name in ("cc", "gcc", "clang")):
+        pytest.skip("NO C COMPILER: the load client and the mock upstream are not tested")
+    return native.build(tmp_path_factory.mktemp("programs"))
+
+
+@pytest.mark.slow
+def test_idle_streams_are_held_until_the_block_ends(programs: native.Programs, tmp_path: Path) -> None:
+    told: dict[str, float] = {}
+    call = Call("/v1/chat/completions", "idle")
+    with native.mock_upstream(programs, EVERYWHERE) as port:
+        with native.idle_streams(programs, EVERYWHERE, tmp_path, port, call, 150, told) as begun:
+            assert begun == 150
+            pressure = native.Pressure(4, 100.0, 0.3, 0.1)
+            beside = native.load(
+                programs, EVERYWHERE, tmp_path, port, Call(call.path, "m"), BY_NAME["latency"], pressure
+            )
+        assert beside["served"] > 0 and beside["errors"] == beside["refused"] == beside["broken"] == 0
+    assert told["abandoned"] == 150
+    assert told["served"] == told["errors"] == told["refused"] == 0
+    assert told["served_events"] >= 300  # the role and one word of each came at once
+
+
+@pytest.mark.slow
+def test_each_connection_is_a_customer_of_its_own(programs: native.Programs, tmp_path: Path) -> None:
+    asked: list[tuple[str, str]] = []
+
+    class Ear(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            asked.append((self.headers["Authorization"], self.headers["Content-Type"]))
+            self.send_response(200)
+            self.send_header("Content-Length", "2")
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            """Silent."""
+
+    keys = [f"Authorization: Bearer k{number}" for number in range(3)]
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ear) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            call = Call("/v1/chat/completions", "m", ("Authorization: Bearer not-this",))
+            pressure = native.Pressure(6, None, 0.3, 0.0)
+            told = native.load(
+                programs, EVERYWHERE, tmp_path, server.server_port, call, BY_NAME["workers"], pressure, keys
+            )
+        finally:
+            server.shutdown()
+            thread.join()
+    assert told["served"] == len(asked) > 0
+    assert set(asked) == {(f"Bearer k{number}", "application/json") for number in range(3)}
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ import gatewayz.infra.tables
 import gatewayz.operations.tables  # noqa: F401  (tables register themselves)
 from gatewayz import cli
 from gatewayz.api import app
+from gatewayz.api.inference.on_path import METHODS
 from gatewayz.api.inference.routes import ROUTES
 from gatewayz.catalog import config as models
 from gatewayz.core import errors
@@ -117,7 +118,8 @@ def test_every_provider_and_quirk_is_listed() -> None:
 
 def test_every_route_is_listed() -> None:
     page = reference("endpoints")
-    routes = [(method, path) for path in ROUTES for method in ("POST",)]
+    paths = [*ROUTES, *(route.endpoint for route in METHODS.values())]
+    routes = [(method, path) for path in paths for method in ("POST",)]
     for module in app._ROUTERS:
         routes += [(method, route.path) for route in module.router().routes for method in route.methods]
     assert len(routes) > 40
@@ -294,6 +296,7 @@ def test_gatewayz_commands_are_understood() -> None:
 def test_curl_lines_call_routes_that_exist() -> None:
     templates = [*ROUTES, *(route.path for module in app._ROUTERS for route in module.router().routes)]
     patterns = [re.compile(re.sub(r"\\\{\w+(?::path)?\\\}", r"[^/]+", re.escape(template))) for template in templates]
+    patterns += [re.compile(re.escape(each.endpoint).replace(r"\{model\}", ".+")) for each in METHODS.values()]
     called = []
     for page, words in commands():
         if words[0] == "curl":

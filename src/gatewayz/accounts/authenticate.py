@@ -97,6 +97,19 @@ class Authenticator:
         self.uses.note(caller.key_id, caller.user_id, now_us, client_ip)
         return caller
 
+    async def knows(self, api_key: str) -> bool:
+        """Whether there is such a key, before anything is done for its holder; nothing is noted or refused.
+
+        Raises Unavailable as `authenticate`.
+        """
+        if KEY_PATTERN.fullmatch(api_key) is None:
+            return False
+        key_hash = self._ring.lookup_hash(api_key)
+        remembered = self._known.get(key_hash)
+        if remembered is not None and self._clock.monotonic_s() < remembered[1]:
+            return True
+        return await self._miss(key_hash) is not None
+
     async def flush_last_used(self) -> int:
         """Writes the uses noted since the last call; returns how many rows. Raises database errors, losing nothing."""
         return await self.uses.flush()

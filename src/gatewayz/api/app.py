@@ -8,7 +8,7 @@ from starlette.routing import Route
 
 from gatewayz import __version__
 from gatewayz.api import errors
-from gatewayz.api.account import activity, balance, keys, rate_limits
+from gatewayz.api.account import activity, balance, keys, openrouter, rate_limits, responses
 from gatewayz.api.admin import (
     audit,
     caches,
@@ -22,22 +22,27 @@ from gatewayz.api.admin import (
 )
 from gatewayz.api.dispatch import Dispatcher
 from gatewayz.api.inference.describe import inference_paths
+from gatewayz.api.inference.on_path import METHODS
 from gatewayz.api.inference.routes import ROUTES, Inference
 from gatewayz.api.public import (
     breakers,
     gateways,
+    gemini_models,
     health,
     metrics,
     model_detail,
     model_views,
     models,
     models_db,
+    openrouter_models,
     velocity,
 )
 
+# In this order: what matches any path below its own comes last.
 _ROUTERS = (
-    activity, audit, balance, breakers, caches, credits, gateways, health, ip_allowlist, keys, metrics, model_detail,
-    model_sync, model_views, models, models_db, rate_limits, reconciliation, registration, roles, users, velocity,
+    openrouter, openrouter_models, activity, audit, balance, breakers, caches, credits, gateways, gemini_models, health,
+    ip_allowlist, keys, metrics, model_detail, model_sync, model_views, models, models_db, rate_limits, reconciliation,
+    registration, responses, roles, users, velocity,
 )  # fmt: skip
 
 
@@ -65,8 +70,13 @@ def build_app(house: Any) -> Dispatcher:
         return JSONResponse(_description(pages))
 
     errors.install(pages)
-    pages.state.paths = [*templates, *ROUTES]
-    inference = Inference(house.gateway, round(house.settings.body_limit_mb * 1_000_000), house.alarms)
+    pages.state.paths = [*templates, *ROUTES, *(route.endpoint for route in METHODS.values())]
+    inference = Inference(
+        house.gateway,
+        round(house.settings.body_limit_mb * 1_000_000),
+        round(house.settings.audio_limit_mb * 1_000_000),
+        house.alarms,
+    )
     return Dispatcher(house, inference, pages, templates)
 
 
@@ -78,6 +88,7 @@ def _description(pages: FastAPI) -> dict[str, Any]:
         document.setdefault("components", {})["securitySchemes"] = {
             "bearer": {"type": "http", "scheme": "bearer", "description": "An API key: gw_live_…"},
             "x-api-key": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+            "x-goog-api-key": {"type": "apiKey", "in": "header", "name": "x-goog-api-key"},
         }
         document["security"] = [{"bearer": []}, {"x-api-key": []}]
         pages.openapi_schema = document

@@ -12,8 +12,9 @@ import structlog
 
 from gatewayz.accounts.authenticate import Authenticator
 from gatewayz.api.errors import dialect_for, wrong_method
+from gatewayz.api.inference.on_path import is_googles, keys_in_query, route_on_path
 from gatewayz.api.inference.responder import AsgiResponder, Receive, Scope, Send, limited, refuse_long_body
-from gatewayz.api.inference.routes import ROUTES, Inference, Visit, bad_request_id
+from gatewayz.api.inference.routes import ROUTES, Inference, Visit, bad_request_id, goog_keys
 from gatewayz.core.errors import Forbidden, GatewayError, Unauthenticated, Unavailable
 from gatewayz.core.ids import REQUEST_ID_PATTERN, new_request_id, new_trace_id
 from gatewayz.gateway.ports import HeaderPairs
@@ -61,6 +62,8 @@ class Dispatcher:
         visit, origin = self._visit(scope)
         path: str = scope["path"]
         route = ROUTES.get(path)
+        if route is None and ":" in path:
+            route = route_on_path(path, scope["query_string"])
         method: str = scope["method"]
         if method == "OPTIONS" and origin is not None:
             status, endpoint = await self._preflight(visit, receive, send), "preflight"
@@ -150,6 +153,8 @@ class Dispatcher:
             for name, value in scope["headers"]
             if name == b"x-api-key" or (name == b"authorization" and value[:7].lower() == b"bearer ")
         } - {""}
+        if is_googles(path := scope["path"]) or path.startswith("/v1/models"):
+            keys.update(goog_keys(scope["headers"]), keys_in_query(scope["query_string"]))
         if len(keys) == 1:
             state = scope["state"]
             try:

@@ -9,6 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from gatewayz.api.inference.on_path import METHODS, is_googles
 from gatewayz.core.errors import (
     Conflict,
     Forbidden,
@@ -24,7 +25,7 @@ from gatewayz.core.errors import (
     Unavailable,
     UnsupportedFormat,
 )
-from gatewayz.dialects import DIALECTS
+from gatewayz.dialects import DIALECTS, OPENROUTER_DIALECTS
 from gatewayz.dialects.base import ClientDialect
 
 log = structlog.get_logger(__name__)
@@ -46,11 +47,16 @@ _BY_STATUS: dict[int, type[GatewayError]] = {
 
 def dialect_for(path: str, headers: Iterable[tuple[bytes, bytes]]) -> ClientDialect:
     """The dialect in which a caller of this path wants to be told of an error."""
-    if path.endswith("/completions"):
+    if is_googles(path) or (path.startswith("/v1/models") and any(name == b"x-goog-api-key" for name, _ in headers)):
+        return DIALECTS["gemini"]
+    openai = OPENROUTER_DIALECTS["openrouter"] if path.startswith("/api/v1/") else DIALECTS["openai"]
+    if path.endswith("/responses") or "/responses/" in path:
         return DIALECTS["openai"]
+    if path.endswith("/completions"):
+        return openai
     if "/messages" in path or any(name == b"anthropic-version" for name, _ in headers):
         return DIALECTS["anthropic"]
-    return DIALECTS["openai"]
+    return openai
 
 
 def unknown_path(path: str, known: Iterable[str]) -> NotFound:
@@ -58,6 +64,12 @@ def unknown_path(path: str, known: Iterable[str]) -> NotFound:
     shown = path[:200]
     near = difflib.get_close_matches(shown, list(known), n=3, cutoff=0.75)
     return NotFound(f"There is no route {shown} here. /openapi.json lists all routes.", suggestions=near)
+
+
+def _unknown_google_method(path: str) -> NotFound:
+    """The answer to a method behind the colon that models do not have here."""
+    known = ", ".join(METHODS)
+    return NotFound(f"There is no method {path.rpartition(':')[2][:100]} of models here; there are {known}.")
 
 
 def wrong_method(method: str, path: str, allowed: str) -> MethodNotAllowed:
@@ -127,6 +139,8 @@ def _plain(item: Any) -> str:
 def _http_error(request: Request, error: HTTPException) -> GatewayError:
     if error.status_code == 404:
         return unknown_path(request.url.path, request.app.state.paths)
+    if error.status_code == 405 and request.method == "POST" and is_googles(request.url.path):
+        return _unknown_google_method(request.url.path)
     if error.status_code == 405:
         return wrong_method(request.method, request.url.path, (error.headers or {}).get("Allow", "another method"))
     kind = _BY_STATUS.get(error.status_code, InternalError)

@@ -29,6 +29,7 @@ from gatewayz.billing.ops import (
     TakeLease,
     Void,
 )
+from gatewayz.operations.kept import KeptAnswer
 from gatewayz.operations.records import RequestRecord
 
 US_PER_DAY = 86_400_000_000
@@ -139,6 +140,7 @@ class Books:
     key_uses: list[KeyUse] = field(default_factory=list)
     ledger: list[LedgerRow] = field(default_factory=list)
     records: list[RequestRecord] = field(default_factory=list)
+    kept: list[KeptAnswer] = field(default_factory=list)
 
     def balance(self, user_id: int) -> Balance:
         """The account's row, counted as changed. Raises LookupError if the account was never opened."""
@@ -243,6 +245,8 @@ def _capture(books: Books, op: Capture) -> Receipt:
     held, held_requests = (-metered.amount, -1) if metered else (0, 0)
     _use_key(books, KeyUse(op.hold.key_id, op.hold.user_id, 1, tokens, charge.amount, held, held_requests))
     books.records.append(op.record)
+    if op.kept is not None:
+        books.kept.append(op.kept)
     if op.claim and op.partial:
         _fail_claim(books, op.claim)
     elif op.claim:

@@ -36,6 +36,7 @@ from gatewayz.core.caller import Caller
 from gatewayz.core.errors import PaymentRequired, Unavailable
 from gatewayz.core.money import nano_from_usd
 from gatewayz.infra.clock import US_PER_S, Clock
+from gatewayz.operations.kept import KeptAnswer
 from gatewayz.operations.records import RequestRecord
 from gatewayz.settings import Settings
 
@@ -140,10 +141,11 @@ class Cashier:
         answer: StoredAnswer | None = None,
         *,
         partial: bool = False,
+        kept: KeptAnswer | None = None,
     ) -> Receipt:
         """Charges the actual and releases the rest; returns after the commit. Never lost: waits while the database is away."""
         _close(hold)
-        op = Capture(ledger_id, hold.ref, charge, record, claim, answer, partial)
+        op = Capture(ledger_id, hold.ref, charge, record, claim, answer, partial, kept)
         # Whoever stops waiting only gives up the future; the writer posts what was submitted.
         receipt: Receipt = await self._writer.submit(op, lambda result: self._settled(hold.ref, charge.amount, result))
         return receipt

@@ -1,5 +1,6 @@
 """Reading money: the balance of an account, and its ledger a page at a time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gatewayz.billing.account import Balance, allowance_left, day_spent, standing, trial_left
-from gatewayz.billing.tables import balances, credit_transactions
+from gatewayz.billing.tables import balances, credit_transactions, key_usage
 from gatewayz.core.errors import NotFound
 
 TYPES = (
@@ -95,6 +96,31 @@ async def page(
     rows = (await connection.execute(query)).mappings().all()
     total = await connection.scalar(sa.select(sa.func.count()).select_from(credit_transactions).where(*conditions))
     return [dict(row) for row in rows], int(total or 0)
+
+
+async def charged_at_us(connection: AsyncConnection, user_id: int, request_ids: Sequence[str]) -> int | None:
+    """When the account was charged, or refunded, for one of these requests; None if it never was."""
+    ids = [f"{user_id}:{each}{mark}" for each in request_ids for mark in ("", ":hold")]
+    query = sa.select(sa.func.max(credit_transactions.c.created_at_us)).where(credit_transactions.c.request_id.in_(ids))
+    found = await connection.scalar(query)
+    return None if found is None else int(found)
+
+
+async def spent_by_account(connection: AsyncConnection, user_id: int) -> int:
+    """Nano-USD that all keys of the account have ever spent."""
+    query = sa.select(sa.func.coalesce(sa.func.sum(key_usage.c.spent_nano_usd), 0)).where(
+        key_usage.c.user_id == user_id
+    )
+    return int(await connection.scalar(query) or 0)
+
+
+async def spent_by_key(connection: AsyncConnection, key_id: int, day: int) -> tuple[int, int]:
+    """Nano-USD that a key has ever spent, and on this UTC day (days since the epoch)."""
+    columns = key_usage.c.spent_nano_usd, key_usage.c.day, key_usage.c.day_spent_nano_usd
+    row = (await connection.execute(sa.select(*columns).where(key_usage.c.key_id == key_id))).one_or_none()
+    if row is None:
+        return 0, 0
+    return row.spent_nano_usd, row.day_spent_nano_usd if row.day == day else 0
 
 
 def _status(balance: Balance, now_us: int) -> str:

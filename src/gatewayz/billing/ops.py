@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from gatewayz.operations.kept import KeptAnswer
 from gatewayz.operations.records import RequestRecord
 
 
@@ -110,7 +111,8 @@ class HoldRef(msgspec.Struct, frozen=True, gc=False):
 class Capture(msgspec.Struct, frozen=True, gc=False):
     """The answer was produced: charge the actual, release the rest, keep the record.
 
-    A `partial` answer does not fulfil its claim: the same request id may be tried again, as a further attempt.
+    A `partial` answer does not fulfil its claim: the same request id may be tried again, as a further attempt. `kept` is
+    the answer as its client wants it kept.
     """
 
     ledger_id: str
@@ -120,6 +122,7 @@ class Capture(msgspec.Struct, frozen=True, gc=False):
     claim: Claim | None = None
     answer: StoredAnswer | None = None
     partial: bool = False
+    kept: KeptAnswer | None = None
 
 
 @dataclass(frozen=True, slots=True)

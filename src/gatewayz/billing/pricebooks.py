@@ -7,17 +7,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from gatewayz.catalog import Offer, PriceSnapshot, PriceTier
-from gatewayz.catalog.config import REQUEST_PRICE, TOKEN_PRICES
+from gatewayz.catalog.config import REQUEST_PRICE, TOKEN_PRICES, UNIT_PRICES
 from gatewayz.core.money import nano_from_usd, price_per_mtok
 from gatewayz.infra.toml_file import TomlMistake, read_toml
 from gatewayz.settings import ConfigurationError, Mistake
 
-# Members of a price in a file, and the kind of token that each prices; as in gatewayz.toml, and audio besides.
-_KINDS: Mapping[str, str] = {
-    **TOKEN_PRICES,
-    "price_audio_input_usd_per_mtok": "audio_input",
-    "price_audio_output_usd_per_mtok": "audio_output",
-}
+# Members of a price in a file, and the kind of token that each prices; as in gatewayz.toml.
+_KINDS: Mapping[str, str] = TOKEN_PRICES
 _TIER_KINDS = {name: kind for name, kind in _KINDS.items() if kind in PriceTier.__dataclass_fields__}
 _ABOVE = "above_prompt_tokens"
 
@@ -109,7 +105,7 @@ def read_prices(path: Path) -> StatedPrices:
 def _entry(entry: Any, source: str) -> tuple[tuple[str, str | None], PriceSnapshot]:
     if not isinstance(entry, dict):
         raise ValueError("must be a table")
-    _only(entry, {"model", "provider", "tiers", REQUEST_PRICE, *_KINDS})
+    _only(entry, {"model", "provider", "tiers", REQUEST_PRICE, *_KINDS, *UNIT_PRICES})
     model, provider = entry.get("model"), entry.get("provider")
     if not isinstance(model, str) or not model:
         raise ValueError("model is missing")
@@ -118,13 +114,15 @@ def _entry(entry: Any, source: str) -> tuple[tuple[str, str | None], PriceSnapsh
     tiers = entry.get("tiers", [])
     if not isinstance(tiers, list):
         raise ValueError("tiers must be a list of tables")
+    units = {unit: _amount(name, entry[name], nano_from_usd) for name, unit in UNIT_PRICES.items() if name in entry}
     price = PriceSnapshot(
         id=0,
         source=f"file {source}",
         effective_from_us=0,
         request_nano_usd=_amount(REQUEST_PRICE, entry[REQUEST_PRICE], nano_from_usd) if REQUEST_PRICE in entry else 0,
         tiers=tuple(sorted((_tier(tier) for tier in tiers), key=lambda tier: tier.above_prompt_tokens)),
-        **_figures(entry, _KINDS),
+        units=units,
+        **_figures(entry, _KINDS, optional=bool(units)),
     )
     return (model, provider), price
 
@@ -139,8 +137,10 @@ def _tier(tier: Any) -> PriceTier:
     return PriceTier(above_prompt_tokens=above, **_figures(tier, _TIER_KINDS))
 
 
-def _figures(table: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, Any]:
+def _figures(table: Mapping[str, Any], kinds: Mapping[str, str], *, optional: bool = False) -> dict[str, Any]:
     figures = {kind: _amount(name, table[name], price_per_mtok) for name, kind in kinds.items() if name in table}
+    if optional and not figures:
+        return {"prompt": 0, "completion": 0}
     if "prompt" not in figures or "completion" not in figures:
         raise ValueError("give both price_prompt_usd_per_mtok and price_completion_usd_per_mtok")
     return figures

@@ -1,8 +1,9 @@
 """What does an answer cost? Pure arithmetic over a pinned price: exact integers, rounded half to even once, at the end.
 
-Every token is charged in exactly one kind. Cached and cache-written tokens are part of the prompt count, reasoning and
-audio tokens part of their side's count; what is left over is charged at the base price. The sum is kept in
-nano-USD x 10^6 (tokens x nano-USD per million tokens) until the single rounding.
+Every token is charged in exactly one kind. Cached and cache-written tokens are part of the prompt count, reasoning, audio
+and image tokens part of their side's count; what is left over is charged at the base price. Pieces (images, seconds,
+characters, searches) are charged where the price states one for them. The sum is kept in nano-USD x 10^6 (tokens x
+nano-USD per million tokens) until the single rounding.
 """
 
 import json
@@ -26,15 +27,21 @@ class _Rates:
     reasoning: int
     audio_input: int
     audio_output: int
+    image_input: int
+    image_output: int
 
 
 def cost(price: PriceSnapshot, usage: Usage) -> int:
     """Nano-USD of an answer with this usage at this price, request fee included. Never negative."""
     rates = _rates(price, usage.prompt_tokens)
     special_in = (
-        usage.cached_tokens + usage.cache_write_5m_tokens + usage.cache_write_1h_tokens + usage.audio_input_tokens
+        usage.cached_tokens
+        + usage.cache_write_5m_tokens
+        + usage.cache_write_1h_tokens
+        + usage.audio_input_tokens
+        + usage.image_input_tokens
     )
-    special_out = usage.reasoning_tokens + usage.audio_output_tokens
+    special_out = usage.reasoning_tokens + usage.audio_output_tokens + usage.image_output_tokens
     micro = (
         max(0, usage.prompt_tokens - special_in) * rates.prompt
         + usage.cached_tokens * rates.cache_read
@@ -44,8 +51,24 @@ def cost(price: PriceSnapshot, usage: Usage) -> int:
         + max(0, usage.completion_tokens - special_out) * rates.completion
         + usage.reasoning_tokens * rates.reasoning
         + usage.audio_output_tokens * rates.audio_output
+        + usage.image_input_tokens * rates.image_input
+        + usage.image_output_tokens * rates.image_output
     )
+    if price.units:
+        micro += _pieces(price, usage)
     return divide_half_even(micro, TOKENS_PER_PRICE_UNIT) + price.request_nano_usd
+
+
+def _pieces(price: PriceSnapshot, usage: Usage) -> int:
+    """Nano-USD x 10^6 of what is priced by the piece."""
+    unit = price.units.get
+    return (
+        usage.images * unit("image", 0) * 1_000_000
+        + usage.audio_input_ms * unit("second_input", 0) * 1_000
+        + usage.audio_output_ms * unit("second_output", 0) * 1_000
+        + usage.characters * unit("million_characters", 0)
+        + usage.searches * unit("query", 0) * 1_000_000
+    )
 
 
 def ceiling(price: PriceSnapshot, prompt_tokens: int, max_output_tokens: int, choices: int = 1) -> int:
@@ -62,7 +85,7 @@ def ceiling(price: PriceSnapshot, prompt_tokens: int, max_output_tokens: int, ch
 
 
 def price_json(price: PriceSnapshot) -> str:
-    """The pinned price as it is kept with the ledger row: nano-USD per million tokens, source and version."""
+    """The pinned price as it is kept with the ledger row: nano-USD per million tokens or piece, source and version."""
     fields = {
         "id": price.id,
         "source": price.source,
@@ -75,6 +98,11 @@ def price_json(price: PriceSnapshot) -> str:
         "reasoning": price.reasoning,
         "audio_input": price.audio_input,
         "audio_output": price.audio_output,
+        "image_input": price.image_input,
+        "image_output": price.image_output,
+        "basis": price.basis or None,
+        # Of a price as it was stated, nothing is charged by the piece.
+        "units": dict(price.units) if price.basis and price.units else None,
         "request_nano_usd": price.request_nano_usd or None,
         "tiers": [
             {
@@ -103,6 +131,13 @@ def usage_json(usage: Usage) -> str:
         usage.reasoning_tokens,
         usage.audio_input_tokens,
         usage.audio_output_tokens,
+        usage.image_input_tokens,
+        usage.image_output_tokens,
+        usage.images,
+        usage.audio_input_ms,
+        usage.audio_output_ms,
+        usage.characters,
+        usage.searches,
         usage.estimated,
     )
     return _encode(kept).decode()
@@ -126,6 +161,13 @@ def usage_from_json(text: str) -> Usage:
         reasoning_tokens=kept.reasoning,
         audio_input_tokens=kept.audio_input,
         audio_output_tokens=kept.audio_output,
+        image_input_tokens=kept.image_input,
+        image_output_tokens=kept.image_output,
+        images=kept.images,
+        audio_input_ms=kept.audio_input_ms,
+        audio_output_ms=kept.audio_output_ms,
+        characters=kept.characters,
+        searches=kept.searches,
         estimated=kept.estimated,
     )
 
@@ -140,6 +182,13 @@ class _KeptUsage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     reasoning: int = 0
     audio_input: int = 0
     audio_output: int = 0
+    image_input: int = 0
+    image_output: int = 0
+    images: int = 0
+    audio_input_ms: int = 0
+    audio_output_ms: int = 0
+    characters: int = 0
+    searches: int = 0
     estimated: bool = False
 
 
@@ -177,6 +226,8 @@ def _rates_in(price: PriceSnapshot, tier: PriceTier | None) -> _Rates:
             reasoning=_or(price.reasoning, price.completion),
             audio_input=_or(price.audio_input, price.prompt),
             audio_output=_or(price.audio_output, price.completion),
+            image_input=_or(price.image_input, price.prompt),
+            image_output=_or(price.image_output, price.completion),
         )
     write_5m = _or(tier.cache_write_5m, tier.prompt)
     return _Rates(
@@ -188,6 +239,8 @@ def _rates_in(price: PriceSnapshot, tier: PriceTier | None) -> _Rates:
         reasoning=tier.completion,
         audio_input=max(tier.prompt, _or(price.audio_input, tier.prompt)),
         audio_output=max(tier.completion, _or(price.audio_output, tier.completion)),
+        image_input=max(tier.prompt, _or(price.image_input, tier.prompt)),
+        image_output=max(tier.completion, _or(price.image_output, tier.completion)),
     )
 
 

@@ -18,6 +18,7 @@ from gatewayz.accounts import audit
 from gatewayz.billing import grants
 from gatewayz.billing import reconcile_store as store
 from gatewayz.billing.account import Split
+from gatewayz.billing.basis import like
 from gatewayz.billing.pricebooks import PriceBook
 from gatewayz.billing.pricing import cost, price_from_json, price_json, usage_from_json
 from gatewayz.billing.reconcile import RERATE_PREFIX
@@ -116,6 +117,7 @@ def _judge(row: Any, earlier: Sequence[Any], book: PriceBook) -> Judged:
     except ValueError:
         return Judged(row, left_alone="unreadable")
     price = book.price_of(row.model or "", row.provider or "", pinned)
+    price = like(price, pinned) if price is not None else None
     if price is None:
         return Judged(row, left_alone="no_price")
     corrections = [other for other in earlier if other.request_id.startswith(RERATE_PREFIX)]

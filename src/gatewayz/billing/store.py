@@ -11,6 +11,8 @@ from typing import Any, Protocol
 from gatewayz.billing.account import Balance
 from gatewayz.billing.books import Books, ClaimRow, HoldRow, KeyRow, KeyUse, LeaseRow, LedgerRow
 from gatewayz.billing.ops import Operation, Result
+from gatewayz.operations.kept import KEPT_COLUMNS
+from gatewayz.operations.kept import row as kept_row
 from gatewayz.operations.records import RECORD_COLUMNS
 from gatewayz.operations.records import row as record_row
 
@@ -63,6 +65,7 @@ UPDATE idempotency SET body_hash = ?3, state = ?4, attempt = ?5, content_type = 
 INSERT_CLAIM = f"INSERT INTO idempotency ({CLAIM_COLUMNS}) VALUES ({_values(9)})"  # noqa: S608
 INSERT_LEDGER = f"INSERT INTO credit_transactions ({LEDGER_COLUMNS}) VALUES ({_values(18)})"  # noqa: S608
 INSERT_RECORD = f"INSERT INTO activity_log ({', '.join(RECORD_COLUMNS)}) VALUES ({_values(len(RECORD_COLUMNS))})"  # noqa: S608
+INSERT_KEPT = f"INSERT INTO kept_answers ({', '.join(KEPT_COLUMNS)}) VALUES ({_values(len(KEPT_COLUMNS))})"  # noqa: S608
 INSERT_BATCH = "INSERT INTO ledger_batches (id, created_at_us) VALUES (?1, ?2)"
 FIND_BATCH = "SELECT 1 FROM ledger_batches WHERE id = ?1"
 
@@ -229,5 +232,6 @@ def writes(books: Books) -> list[tuple[str, list[tuple[Any, ...]]]]:
         (UPDATE_CLAIM, [_claim(books.claims[key]) for key in sorted(books.touched_claims - books.new_claims)]),
         (INSERT_LEDGER, [_ledger(row) for row in books.ledger]),
         (INSERT_RECORD, [record_row(record) for record in books.records]),
+        (INSERT_KEPT, [kept_row(kept) for kept in books.kept]),
     ]
     return [(statement, rows) for statement, rows in plan if rows]

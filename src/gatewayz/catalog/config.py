@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gatewayz.catalog.merge import may_be_free
-from gatewayz.catalog.models import CAPABILITIES, media_of, modality_of
+from gatewayz.catalog.models import CAPABILITIES, MODALITY_OF, SERVED_KINDS, media_of, modality_of
 from gatewayz.catalog.records import ModelRecord, OfferRecord, PriceRecord
-from gatewayz.catalog.resolve import FAST, FREE
+from gatewayz.catalog.resolve import FREE, ONLINE, SORTING
 from gatewayz.catalog.seed import TOPIC
 from gatewayz.catalog.store import write_source
 from gatewayz.catalog.transforms import native_id
@@ -37,21 +37,32 @@ TOKEN_PRICES: dict[str, str] = {
     "price_cache_write_usd_per_mtok": "cache_write_5m",
     "price_cache_write_1h_usd_per_mtok": "cache_write_1h",
     "price_reasoning_usd_per_mtok": "reasoning",
+    "price_audio_input_usd_per_mtok": "audio_input",
+    "price_audio_output_usd_per_mtok": "audio_output",
+    "price_image_input_usd_per_mtok": "image_input",
+    "price_image_output_usd_per_mtok": "image_output",
 }
 # Field of an offer, unit. All in USD per piece.
-UNIT_PRICES: dict[str, str] = {"price_image_usd": "image", "price_audio_usd_per_second": "second_input"}
+UNIT_PRICES: dict[str, str] = {
+    "price_image_usd": "image",
+    "price_audio_usd_per_second": "second_input",
+    "price_speech_usd_per_second": "second_output",
+    "price_usd_per_million_characters": "million_characters",
+    "price_search_usd": "query",
+}
+IMAGE_VARIANTS = "price_image_variants_usd"
 REQUEST_PRICE = "price_request_usd"
 # The owner of a model whose id names no organisation.
 _NO_ORGANISATION = "local"
 _LONGEST_ID = 200
 
 _MODEL_FIELDS = frozenset(
-    {"id", "name", "context_length", "max_output_tokens", "modality", "huggingface_id", "offers", *FLAGS}
+    {"id", "name", "kind", "context_length", "max_output_tokens", "modality", "huggingface_id", "offers", *FLAGS}
 )
 _OFFER_FIELDS = frozenset(
     {
         "provider", "native_id", "regions", "context_length", "max_output_tokens", REQUEST_PRICE,
-        *TOKEN_PRICES, *UNIT_PRICES, *FLAGS,
+        IMAGE_VARIANTS, *TOKEN_PRICES, *UNIT_PRICES, *FLAGS,
     }
 )  # fmt: skip
 
@@ -132,22 +143,24 @@ class _Reader:
             offers = []
         vendor = model_id.partition("/")[0] if model_id and "/" in model_id else _NO_ORGANISATION
         name, huggingface_id = self._text(table, path, "name", label), self._text(table, path, "huggingface_id", label)
-        modality = self._modality(table, path, label)
+        kind = self._kind(table, path, label)
+        modality = self._modality(table, path, label) or MODALITY_OF.get(kind)
         limits = self._limits(table, path, label)
         flags = self._flags(table, path, label)
         read = [
-            self.offer(offer, (*path, "offers", index), model_id or "", label) for index, offer in enumerate(offers)
+            self.offer(offer, (*path, "offers", index), model_id or "", label, kind)
+            for index, offer in enumerate(offers)
         ]
         kept = tuple(offer for offer in read if offer is not None)
         self._unique(kept, path, label)
         if model_id is None:
             return None
         return ModelRecord(
-            id=model_id, name=name, vendor=vendor, kind="chat", modality=modality, huggingface_id=huggingface_id,
+            id=model_id, name=name, vendor=vendor, kind=kind, modality=modality, huggingface_id=huggingface_id,
             capabilities=flags, offers=kept, **limits,
         )  # fmt: skip
 
-    def offer(self, table: Any, path: Path, model_id: str, label: str) -> OfferRecord | None:
+    def offer(self, table: Any, path: Path, model_id: str, label: str, kind: str = "chat") -> OfferRecord | None:
         """One `[[models.offers]]` table; None if it names no provider."""
         if not isinstance(table, Mapping):
             self.wrong(path, f"{label}: [[models.offers]] must be a table")
@@ -167,7 +180,7 @@ class _Reader:
         return OfferRecord(
             provider=provider,
             native_id=native if native is not None else native_id(provider, model_id),
-            price=self._price(table, path, model_id, label),
+            price=self._price(table, path, model_id, label, kind),
             regions=self._regions(table, path, label),
             capabilities=self._flags(table, path, label),
             stated_by="config",
@@ -181,24 +194,35 @@ class _Reader:
         if not all(model_id.split("/")) or any(letter.isspace() for letter in model_id) or len(model_id) > _LONGEST_ID:
             self.wrong((*path, "id"), f"model id {model_id!r} must read organisation/name, without blanks")
             return None
-        if model_id.lower().endswith(FAST):
+        suffix = next((each for each in (*SORTING, ONLINE) if model_id.lower().endswith(each)), None)
+        if suffix is not None:
             self.wrong(
-                (*path, "id"), f"model id {model_id!r}: the suffix {FAST} is what callers add to prefer low latency"
+                (*path, "id"), f"model id {model_id!r}: the suffix {suffix} is what callers add to say what they prefer"
             )
             return None
         return model_id
 
-    def _price(self, table: Mapping[str, Any], path: Path, model_id: str, label: str) -> PriceRecord | None:
+    def _kind(self, table: Mapping[str, Any], path: Path, label: str) -> str:
+        kind = table.get("kind", "chat")
+        if kind not in SERVED_KINDS:
+            self.wrong((*path, "kind"), f"{label}: kind must be one of {', '.join(sorted(SERVED_KINDS))}, not {kind!r}")
+            return "chat"
+        return str(kind)
+
+    def _price(self, table: Mapping[str, Any], path: Path, model_id: str, label: str, kind: str) -> PriceRecord | None:
         before = len(self.mistakes)
         tokens = {kind: self._money(table, path, name, label, price_per_mtok) for name, kind in TOKEN_PRICES.items()}
         units = {unit: self._money(table, path, name, label, nano_from_usd) for name, unit in UNIT_PRICES.items()}
         request = self._money(table, path, REQUEST_PRICE, label, nano_from_usd)
+        variants = self._image_variants(table, path, label)
         if len(self.mistakes) > before:
             return None
         figures: dict[str, Any] = {kind: value for kind, value in tokens.items() if value is not None}
-        pieces = {unit: value for unit, value in units.items() if value is not None}
+        pieces = {unit: value for unit, value in units.items() if value is not None} | variants
         if not figures and not pieces and request is None:
             return None
+        if kind != "chat" and "prompt" in figures:
+            figures.setdefault("completion", 0)  # most of these answers are no tokens
         if ("prompt" in figures) != ("completion" in figures) or (figures and "prompt" not in figures):
             self.wrong(
                 path, f"{label}: give both price_prompt_usd_per_mtok and price_completion_usd_per_mtok, or neither"
@@ -210,6 +234,17 @@ class _Reader:
         )  # fmt: skip
         self._free_or_paid(price, path, model_id, label)
         return price
+
+    def _image_variants(self, table: Mapping[str, Any], path: Path, label: str) -> dict[str, int]:
+        """`{"hd/1024x1024" = 0.08}`: prices by quality, size, or both."""
+        stated = table.get(IMAGE_VARIANTS, {})
+        if not isinstance(stated, Mapping):
+            self.wrong((*path, IMAGE_VARIANTS), f"{label}: {IMAGE_VARIANTS} must be a table of quality/size and price")
+            return {}
+        found = {
+            f"image:{name}": self._money(stated, (*path, IMAGE_VARIANTS), name, label, nano_from_usd) for name in stated
+        }
+        return {name: amount for name, amount in found.items() if amount is not None}
 
     def _free_or_paid(self, price: PriceRecord, path: Path, model_id: str, label: str) -> None:
         costs = any(getattr(price, name) for name in (*TOKEN_PRICES.values(), "request_nano_usd")) or any(

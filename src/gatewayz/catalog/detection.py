@@ -68,6 +68,29 @@ PROVIDER_SPELLINGS: dict[str, str] = {
 }
 
 
+# How OpenRouter spells providers in its `provider` object, where that is not how it is done here.
+OPENROUTER_SPELLINGS: dict[str, str] = {
+    "alibaba": "alibaba-cloud",
+    "google": "google-vertex",
+    "mistralai": "mistral",
+    "moonshot-ai": "moonshot",
+    "moonshotai": "moonshot",
+    "novitaai": "novita",
+    "x-ai": "xai",
+    "z-ai": "zai",
+    "z.ai": "zai",
+}
+
+
+def provider_preferred(word: str) -> str:
+    """The slug that a word in a `provider` object stands for: OpenRouter's slug or display name, or one of ours.
+
+    What follows a slash (a variant, a region, a precision) is OpenRouter's own and not looked at.
+    """
+    name = word.partition("/")[0].strip().lower().replace(" ", "-")
+    return OPENROUTER_SPELLINGS.get(name) or PROVIDER_SPELLINGS.get(name, name)
+
+
 def provider_of_format(name: str) -> str | None:
     """The provider whose own way of writing ids this is, or None."""
     for pattern, provider in FORMAT_RULES:

@@ -7,7 +7,7 @@ from typing import Any
 
 from gatewayz.catalog.models import SERVED_KINDS, Model, media_of, modality_of
 from gatewayz.catalog.offers import Offer
-from gatewayz.catalog.snapshot import Catalog
+from gatewayz.catalog.snapshot import Catalog, Reach
 
 # Other words for abilities that people filter by.
 _ABILITY_WORDS = {
@@ -46,13 +46,13 @@ class Filters:
     health: str | None = None
 
 
-def served(catalog: Catalog, providers: frozenset[str] | None) -> tuple[Served, ...]:
-    """All models of the kinds that are served with an offer at these providers (None: at any), by id."""
+def served(catalog: Catalog, reach: Reach | None) -> tuple[Served, ...]:
+    """All models of the kinds that are served with an offer within reach (None: anywhere), by id."""
     found = []
     for key, model in catalog.models.items():
         if model.kind in SERVED_KINDS:
             offers = catalog.offers[key]
-            usable = tuple(o for o in offers if o.usable and (providers is None or o.provider in providers))
+            usable = tuple(o for o in offers if o.usable and (reach is None or (o.provider, model.kind) in reach))
             if usable:
                 found.append(Served(model, usable))
     return tuple(found)

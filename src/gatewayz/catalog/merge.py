@@ -115,7 +115,7 @@ def _model(rows: Sequence[Row]) -> Model:
         context_length=fact("context_length"),
         max_output_tokens=fact("max_output_tokens"),
         modality=modality,
-        capabilities=_capabilities(rows, modality),
+        capabilities=_capabilities(rows, modality, fact("kind") or "chat"),
         created_at_us=min(row.created_at_us for row in rows) if released is None else released,
         premium=is_premium(model_id),
         huggingface_id=fact("huggingface_id"),
@@ -124,8 +124,8 @@ def _model(rows: Sequence[Row]) -> Model:
     )
 
 
-def _capabilities(rows: Sequence[Row], modality: str) -> frozenset[str]:
-    if all(is_operators(row.source) for row in rows):
+def _capabilities(rows: Sequence[Row], modality: str, kind: str) -> frozenset[str]:
+    if kind == "chat" and all(is_operators(row.source) for row in rows):
         stated = dict.fromkeys(_UNSTATED, True)
     else:
         stated = {}

@@ -1,7 +1,9 @@
 """What is on offer? A model: its name, its limits and what it can do."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, get_args
 
 Capability = Literal[
     "streaming", "tools", "vision", "reasoning", "json_object", "json_schema", "logprobs", "audio", "documents"
@@ -22,8 +24,22 @@ Kind = Literal[
     "chat", "completion", "embedding", "image", "video", "audio_speech", "audio_transcription", "realtime", "rerank",
     "ocr", "moderation",
 ]  # fmt: skip
+KINDS: tuple[Kind, ...] = get_args(Kind)
 # Models of other kinds are known, so that a request for one is refused by its real name, but nothing here serves them.
-SERVED_KINDS: frozenset[str] = frozenset({"chat"})
+SERVED_KINDS: frozenset[str] = frozenset(
+    {"chat", "embedding", "moderation", "rerank", "image", "audio_transcription", "audio_speech"}
+)
+# What goes in and comes out where nobody states it.
+MODALITY_OF: Mapping[str, str] = MappingProxyType(
+    {
+        "embedding": "text->embedding",
+        "moderation": "text+image->score",
+        "rerank": "text->score",
+        "image": "text->image",
+        "audio_transcription": "audio->text",
+        "audio_speech": "text->audio",
+    }
+)
 
 # The capabilities that follow from what may stand in a prompt.
 INPUT_CAPABILITIES: dict[str, Capability] = {"image": "vision", "audio": "audio", "file": "documents"}

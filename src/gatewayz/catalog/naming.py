@@ -3,7 +3,7 @@
 import re
 
 from gatewayz.catalog.detection import ORGANISATION_PROVIDERS, organisation_of_name
-from gatewayz.catalog.resolve import FAST
+from gatewayz.catalog.resolve import SORTING
 from gatewayz.catalog.snapshot import Catalog
 
 _ID = re.compile(r"[a-z0-9][a-z0-9._:@+-]*(?:/[a-z0-9._:@+-]+)+")
@@ -38,6 +38,6 @@ def canonical_id(catalog: Catalog, provider: str, native_id: str) -> str | None:
     found = catalog.exact.get(name)
     if found is not None:
         return None if found.redirected_from is not None else found.model.id
-    if len(name) > _LONGEST or not _ID.fullmatch(name) or name.endswith(FAST):
+    if len(name) > _LONGEST or not _ID.fullmatch(name) or name.endswith(tuple(SORTING)):
         return None
     return name

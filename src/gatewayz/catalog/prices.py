@@ -11,7 +11,7 @@ NO_UNITS: Mapping[str, int] = MappingProxyType({})
 
 # Names of prices that are not per token, in nano-USD per one: kept and shown, whatever is billed by them.
 UNIT_NAMES = (
-    "image",  # one generated image
+    "image",  # one generated image; `image:hd/1024x1024` where quality, size or both decide
     "image_input",  # one image in the prompt
     "second_input",  # one second of audio or video in
     "second_output",  # one second of audio or video out
@@ -47,6 +47,8 @@ class PriceSnapshot:
     The base of `cache_read`, `cache_write_5m`, `audio_input` and `image_input` is `prompt`; of `cache_write_1h` it is
     `cache_write_5m`; of `reasoning`, `audio_output` and `image_output` it is `completion`. `request_nano_usd` is added
     once per request. `tiers` are sorted by `above_prompt_tokens`. `units` holds prices per piece (see `UNIT_NAMES`).
+    `basis` is "" for a price as it was stated; else it names the service (and the variant, after a blank) whose requests
+    are charged by what is left of it, see `billing/basis.py`.
     `id` is the row in `price_history`, `source` who stated the price, `effective_from_us` since when it applies here.
     """
 
@@ -68,6 +70,7 @@ class PriceSnapshot:
     request_nano_usd: int = 0
     tiers: tuple[PriceTier, ...] = ()
     units: Mapping[str, int] = field(default_factory=lambda: NO_UNITS)
+    basis: str = ""
 
     @property
     def is_zero(self) -> bool:

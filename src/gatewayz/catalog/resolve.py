@@ -1,14 +1,19 @@
 """Which model is meant? From what the caller typed to a model, its offers, and what the name says about providers."""
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from gatewayz.catalog.detection import organisation_of_name, provider_of_format
-from gatewayz.catalog.snapshot import Catalog, Resolved
+from gatewayz.catalog.snapshot import Catalog, Resolved, SuffixSort
 from gatewayz.core.errors import InvalidRequest, NotFound
 
-FAST = ":fast"
 FREE = ":free"
+ONLINE = ":online"
+# Suffixes that say by what the providers of the same model are sorted.
+SORTING: Mapping[str, SuffixSort] = MappingProxyType(
+    {":fast": "latency", ":nitro": "throughput", ":floor": "price", ":exacto": "exacto"}
+)
 _LONGEST_NAME = 256
 
 
@@ -21,6 +26,13 @@ def resolve(catalog: Catalog, typed: str, *, kind: str = "chat", providers: Cont
     not of this `kind`.
     """
     found = find(catalog, typed)
+    if found is None and typed.strip().lower().endswith(ONLINE):
+        raise InvalidRequest(
+            f"The suffix {ONLINE} of {typed.strip()[:200]} asks for a web search plugin, which is not served here."
+            " Leave it out.",
+            code="unsupported_suffix",
+            param="model",
+        )
     if found is None:
         raise not_found(catalog, typed, providers)
     if found.model.kind != kind:
@@ -68,9 +80,10 @@ def _with_suffix(catalog: Catalog, name: str) -> Resolved | None:
     base, colon, suffix = name.rpartition(":")
     if not colon:
         return None
-    if colon + suffix == FAST:
+    sort = SORTING.get(colon + suffix)
+    if sort is not None:
         found = catalog.exact.get(base) or _with_suffix(catalog, base) or _looked_up(catalog, base)
-        return replace(found, latency_first=True) if found else None
+        return replace(found, sort=sort) if found else None
     if colon + suffix == FREE:
         # The paid model of that name is never meant: whoever writes :free does not want to be charged.
         found = catalog.exact.get(base) or _looked_up(catalog, base)

@@ -5,6 +5,7 @@ from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from threading import Lock
+from typing import Literal
 
 from gatewayz.catalog.aliases import AliasTables, packaged, usable_aliases
 from gatewayz.catalog.detection import PROVIDER_SPELLINGS, preferred_provider
@@ -13,21 +14,25 @@ from gatewayz.catalog.offers import Offer, is_operators
 from gatewayz.catalog.suggest import NearMatches
 from gatewayz.providers.profile import speaker
 
+# Each provider that can be called with each kind of model that it can be asked for.
+Reach = frozenset[tuple[str, str]]
+SuffixSort = Literal["price", "throughput", "latency", "exacto"]
+
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
     """What a typed name means.
 
     `offers` are all offers of the model that are in use, priced or not, in a fixed order; those of `provider_pin`
-    only, if the name pinned one. `preferred_provider` comes first if it can serve. `latency_first` is the `:fast`
-    suffix. `redirected_from` is the retired name that was asked for: to be logged, never told.
+    only, if the name pinned one. `preferred_provider` comes first if it can serve. `sort` is what a suffix such
+    as `:nitro` sorts by. `redirected_from` is the retired name that was asked for: to be logged, never told.
     """
 
     model: Model
     offers: tuple[Offer, ...]
     preferred_provider: str | None = None
     provider_pin: str | None = None
-    latency_first: bool = False
+    sort: SuffixSort | None = None
     redirected_from: str | None = None
 
 
@@ -61,6 +66,10 @@ class Catalog:
     def served_by(self, model_id: str, providers: Container[str]) -> tuple[Offer, ...]:
         """Its offers that may be charged at one of these providers."""
         return tuple(offer for offer in self.offers_of(model_id) if offer.usable and offer.provider in providers)
+
+    def within(self, model: Model, reach: Reach) -> tuple[Offer, ...]:
+        """Its offers that may be charged, at providers that can be asked for models of its kind."""
+        return tuple(o for o in self.offers_of(model.id) if o.usable and (o.provider, model.kind) in reach)
 
     def provider_named(self, word: str) -> str | None:
         """The slug of a provider by slug or by another tool's spelling of it; None if it is none."""

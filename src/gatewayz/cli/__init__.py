@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from gatewayz import __version__
 from gatewayz.cli.config import apply_config, check_config
 from gatewayz.cli.doctor import doctor
+from gatewayz.cli.import_config import import_litellm
 from gatewayz.cli.keys import create_key, list_keys, new_secret, reencrypt, revoke_key
 from gatewayz.cli.ledger import moment, reconcile_books, rerate_ledger, verify_ledger
 from gatewayz.cli.providers import check_providers, list_providers
@@ -82,6 +83,14 @@ def _parser() -> argparse.ArgumentParser:
         "apply", parents=[with_config], help="validate as a whole and apply to running processes"
     )
     command.set_defaults(run=apply_config)
+
+    command = config.add_parser("import", help="another gateway's configuration as a gatewayz.toml")
+    command = command.add_subparsers(required=True, metavar="gateway").add_parser(
+        "litellm", help="LiteLLM's config.yaml"
+    )
+    command.add_argument("file", type=Path, help="the config.yaml")
+    command.add_argument("-o", "--output", type=Path, help="file to write, which must not exist (default: stdout)")
+    command.set_defaults(run=import_litellm)
 
     _ledger_parsers(commands, with_config)
 

@@ -53,7 +53,9 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """True if nothing failed and both chats were answered."""
+        """True if nothing failed and both chats were answered; at a provider without chats, if its list came."""
+        if not self.provider.chats:
+            return not self.failed and any(step.ok for step in self.steps)
         answered = sum(step.ok is True for step in self.steps if step.name in ("plain", "stream"))
         return answered == 2 and not self.failed
 
@@ -87,6 +89,10 @@ class Checker:
             return report
         listed = await self._models(report)
         if report.failed:
+            return report
+        if not provider.chats:
+            services = ", ".join(provider.ways) or "nothing"
+            report.steps.append(Step("plain", None, f"not tried: it is not asked for chats, but for {services}"))
             return report
         report.trial = choose(self._catalog, provider, self._wanted, listed)
         if report.trial is None:

@@ -4,11 +4,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from gatewayz.billing.pricing import ceiling
-from gatewayz.catalog import SERVED_KINDS, Catalog, Model, Offer, PriceSnapshot
+from gatewayz.catalog import Catalog, Model, Offer, PriceSnapshot
 from gatewayz.catalog.transforms import force_params, upstream_id
 from gatewayz.core.chat import ChatRequest, Message, Text
 from gatewayz.dialects import PROVIDER_DIALECTS
-from gatewayz.dialects.base import Target
+from gatewayz.dialects.base import Encoded, Target
 from gatewayz.gateway.quote import target_for
 from gatewayz.providers.profile import Provider
 from gatewayz.routing.plan import Candidate
@@ -36,7 +36,8 @@ class Trial:
         """The chat in the provider's own dialect, as any client's would be written."""
         message = Message("user", (Text(QUESTION),))
         request = ChatRequest("openai", self.model, (message,), stream=stream, max_tokens=ANSWER_TOKENS)
-        return PROVIDER_DIALECTS[self.provider.dialect].write_request(request, self.target)
+        body = PROVIDER_DIALECTS[self.provider.dialect].write_request(request, self.target)
+        return body.data if isinstance(body, Encoded) else body
 
 
 def choose(
@@ -61,7 +62,7 @@ def choose(
 
 
 def _offers(catalog: Catalog, provider: Provider) -> list[Offer]:
-    served = (key for key, model in catalog.models.items() if model.kind in SERVED_KINDS)
+    served = (key for key, model in catalog.models.items() if model.kind == "chat")
     return [offer for key in served for offer in catalog.offers_of(key) if offer.provider == provider.slug]
 
 

@@ -134,13 +134,17 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function that the model may call; `parameters` is its JSON schema."""
+    """A function that the model may call; `parameters` is its JSON schema.
+
+    `further` holds the members that only the sender's dialect has.
+    """
 
     name: str
     description: str | None
     parameters: dict[str, Any]
     strict: bool | None = None
     cache: CacheMark | None = None
+    further: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +187,10 @@ class Reasoning:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A whole inference request. `extra` holds the top-level fields of the sender's `dialect` that have no place here."""
+    """A whole inference request. `extra` holds the top-level fields of the sender's `dialect` that have no place here.
+
+    `only_here` names fields without which the answer would be another one, and which no other dialect can say.
+    """
 
     dialect: str
     model: str
@@ -211,6 +218,7 @@ class ChatRequest:
     metadata: dict[str, Any] | None = None
     service_tier: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    only_here: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

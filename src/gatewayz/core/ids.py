@@ -24,6 +24,11 @@ def new_request_id() -> str:
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
+def new_response_id() -> str:
+    """A fresh id of a response, `resp_` and 48 hex digits."""
+    return f"resp_{_unique.getrandbits(192):048x}"
+
+
 def new_trace_id() -> str:
     """A fresh W3C trace id, 32 hex digits."""
     return f"{_unique.getrandbits(128) or 1:032x}"

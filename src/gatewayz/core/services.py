@@ -22,6 +22,9 @@ SERVICES: tuple[str, ...] = get_args(Service)
 # Services whose requests can be put as a chat to providers that do not offer them in their own form.
 AS_CHAT: frozenset[str] = frozenset({"responses"})
 
+# Chats are metered as they are written; of all other services more is known beforehand.
+CHATS: frozenset[str] = frozenset({"chat", "responses"})
+
 # Kinds as in `catalog.models.Kind`.
 KIND_OF: Mapping[str, str] = MappingProxyType(
     {

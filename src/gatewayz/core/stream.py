@@ -52,20 +52,22 @@ class ThinkingDelta:
 
 @dataclass(frozen=True, slots=True)
 class SignatureDelta:
-    """Signature of the reasoning block `block` (may come in pieces)."""
+    """Signature of the reasoning block `block` (may come in pieces); `format` as of `core.chat.Thinking`."""
 
     signature: str
     index: int = 0
     block: int = 0
+    format: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RedactedBlock:
-    """A whole block of encrypted reasoning."""
+    """A whole block of encrypted reasoning; `format` as of `core.chat.RedactedThinking`."""
 
     data: str
     index: int = 0
     block: int = 0
+    format: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,15 @@
-"""What an answer consumed, in tokens; one normal form for all dialects."""
+"""What an answer consumed, in tokens and pieces; one normal form for all dialects."""
 
 import msgspec
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Token counts of one answer.
+    """Counts of one answer.
 
     `prompt_tokens` counts all input, cached and cache-written tokens included; `completion_tokens` counts all output,
-    reasoning included. The other counts are parts of these two, never additions. `estimated` is true when the
-    provider was silent and the gateway counted.
+    reasoning included. The other token counts are parts of these two, never additions. Beside them stand what is priced
+    by the piece: `images` made, milliseconds of audio in and out, `characters` spoken, `searches` of a reranker.
+    `estimated` is true when the provider was silent and the gateway counted.
     """
 
     prompt_tokens: int = 0
@@ -19,6 +20,13 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     reasoning_tokens: int = 0
     audio_input_tokens: int = 0
     audio_output_tokens: int = 0
+    image_input_tokens: int = 0
+    image_output_tokens: int = 0
+    images: int = 0
+    audio_input_ms: int = 0
+    audio_output_ms: int = 0
+    characters: int = 0
+    searches: int = 0
     estimated: bool = False
 
     @property

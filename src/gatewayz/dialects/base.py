@@ -6,6 +6,8 @@ Two ways through:
 - *forward*: client and provider speak the same dialect. The body travels as bytes with the model name swapped (and
   usage asked for); the answer travels as bytes with a meter listening.
 - *translate*: `read_request` -> canonical -> `write_request`, and back through `StreamReader` / `StreamWriter`.
+
+The canonical form is that of the service: `core/chat.py` for chats, `core/media.py` for the others.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,16 +16,52 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
-from gatewayz.core.chat import ChatAnswer, ChatRequest
 from gatewayz.core.errors import GatewayError
 from gatewayz.core.services import Service
 from gatewayz.core.stream import StreamError, StreamEvent
-from gatewayz.core.usage import Usage
+from gatewayz.core.usage import NOTHING, Usage
 
 EXCERPT_BYTES = 200
 
 Need = Literal["tools", "vision", "audio", "documents", "json_object", "json_schema", "logprobs", "n", "reasoning"]
 Price = Callable[[Usage], int]  # nano-USD of a usage at the pinned price
+
+
+class Encoded(msgspec.Struct, frozen=True):
+    """A body that is not JSON, and what it is."""
+
+    data: bytes
+    content_type: str
+
+
+class Counted(msgspec.Struct, frozen=True):
+    """What a request for a service beside chats consumes, as far as the request itself tells.
+
+    `known` is charged where the provider is silent, `most` is set aside. `variant` decides the price (`quality/size` of an
+    image). `form` is how the client wants the answer, in its dialect's words. `parts` are the parts of a form.
+    """
+
+    known: Usage = NOTHING
+    most: Usage = NOTHING
+    variant: str = ""
+    form: str = ""
+    parts: tuple[Any, ...] = ()
+
+
+@dataclass(slots=True)
+class Framing:
+    """What an answer says around the model's words, where a dialect has answers with an identity of their own (Responses).
+
+    `echo` are the members that the answer repeats of its request. `keep`: the client wants it kept, under `answer_id`,
+    which the gateway gives. `previous_id` names the kept answer that this one continues; `own_input` is what this
+    request itself brought to the conversation (JSON array of items).
+    """
+
+    echo: dict[str, Any]
+    keep: bool
+    previous_id: str | None
+    own_input: bytes
+    answer_id: str = ""
 
 
 @dataclass(slots=True)
@@ -32,7 +70,8 @@ class Glance:
 
     `fields` are the top-level members of the body as untouched bytes. `prompt_tokens` is an estimate. `needs` are the
     abilities without which an offer must not be used. `include_usage`: the client asked for a usage chunk.
-    `max_tokens` is what will be sent upstream: lower it (or set it) here to put a ceiling on an answer.
+    `max_tokens` is what will be sent upstream: lower it (or set it) here to put a ceiling on an answer. `counted` is None
+    for chats. `events`: a stream comes as server-sent events, else as the bytes of a file.
     """
 
     dialect: str
@@ -47,6 +86,9 @@ class Glance:
     include_usage: bool = False
     user: str | None = None
     provider: Any = None  # the gateway's own `provider` member, decoded; never sent upstream
+    framing: Framing | None = None
+    counted: Counted | None = None
+    events: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +104,7 @@ class Quirks:
     Anthropic-like: `adaptive_thinking` for models that take an effort instead of a thinking budget; `system_messages`
     for models that take system messages in the middle of a conversation; `model_in_body` whether the body names the model
     (else the address alone does).
+    Of the Responses API: `namespaces` whether tools may be grouped in namespaces.
     All: `drop_params` are parameters that the provider refuses (dropped unless that changes the meaning),
     `add_params` are added unless the caller set them, `strip_answer_fields` are top-level members removed from answers.
     """
@@ -76,6 +119,7 @@ class Quirks:
     adaptive_thinking: bool = False
     system_messages: bool = False
     model_in_body: bool = True
+    namespaces: bool = False
     drop_params: frozenset[str] = frozenset()
     strip_answer_fields: frozenset[str] = frozenset()
     add_params: Mapping[str, Any] = field(default_factory=dict)
@@ -88,7 +132,8 @@ class Target:
     """Where a request goes: the provider's own model id, its quirks, and what to say when the caller set no maximum.
 
     `default_max_tokens` is used by dialects in which a maximum is required. `force_params` are set unless the caller
-    set one of `unless` (e.g. switch off reasoning of a model that reasons by default).
+    set one of `unless` (e.g. switch off reasoning of a model that reasons by default). `provider` is the slug by which
+    encrypted reasoning is known to be this provider's own.
     """
 
     native_id: str
@@ -96,12 +141,14 @@ class Target:
     default_max_tokens: int = 4096
     force_params: Mapping[str, Any] = field(default_factory=dict)
     force_unless: frozenset[str] = frozenset()
+    provider: str = ""
 
 
 class AnswerFacts(msgspec.Struct, frozen=True):
     """What a plain answer said, for metering and records.
 
     `unknown_events` counts its parts of kinds that the client's dialect may not know; `unknown_excerpt` begins the first.
+    `usual`: a client of the same dialect finds nothing odd in it, so that forwarding it needs no second look.
     """
 
     usage: Usage | None
@@ -112,6 +159,7 @@ class AnswerFacts(msgspec.Struct, frozen=True):
     output_chars: int
     unknown_events: int = 0
     unknown_excerpt: str | None = None
+    usual: bool = False
 
 
 @dataclass(slots=True)
@@ -191,12 +239,23 @@ class StreamWriter(Protocol):
 
 
 class Voice(msgspec.Struct, frozen=True):
-    """How the answer must look to this client: the model name it is shown, and what it asked for."""
+    """How the answer must look to this client: the model name it is shown, and what it asked for.
+
+    `form` is as in `Counted`.
+    `itemised` gives what `usage` says besides about the charge, None for clients that do not want it.
+    """
 
     model: str
     request_id: str
     created: int
     include_usage: bool
+    framing: Framing | None = None
+    form: str = ""
+    itemised: Callable[[Usage], dict[str, Any]] | None = None
+
+    def more(self, usage: Usage) -> dict[str, Any] | None:
+        """What `usage` says besides about its charge."""
+        return self.itemised(usage) if self.itemised is not None else None
 
 
 class ClientDialect(Protocol):
@@ -212,11 +271,11 @@ class ClientDialect(Protocol):
         """Raises InvalidRequest naming the field for whatever this dialect's own API would refuse at first sight."""
         ...
 
-    def read_request(self, glance: Glance) -> ChatRequest:
+    def read_request(self, glance: Glance) -> Any:
         """The whole request in canonical form. Raises InvalidRequest naming the field."""
         ...
 
-    def write_answer(self, answer: ChatAnswer, voice: Voice, usage: Usage, cost_nano_usd: int) -> bytes:
+    def write_answer(self, answer: Any, voice: Voice, usage: Usage, cost_nano_usd: int) -> bytes:
         """A plain answer for a client, with `usage.cost`."""
         ...
 
@@ -229,28 +288,54 @@ class ClientDialect(Protocol):
         ...
 
 
+class TokenCounter(Protocol):
+    """What the gateway asks of a dialect that has a way to ask how many tokens a request has."""
+
+    def glance(self, body: bytes) -> Glance:
+        """What a body to be counted holds. Raises InvalidRequest naming the field."""
+        ...
+
+    def write_request(self, seen: Glance, target: Target, url: str) -> bytes:
+        """The body for a provider's own counter; `url` is its address for chats.
+
+        Raises InvalidRequest as `Dialect.forward_request`.
+        """
+        ...
+
+    def read(self, body: bytes) -> int:
+        """The number that a provider's counter gave. Raises ValueError if these bytes are none."""
+        ...
+
+    def write(self, tokens: int, *, estimated: bool) -> bytes:
+        """The answer for a client; `estimated` says that the gateway counted by rule of thumb."""
+        ...
+
+
 class ProviderDialect(Protocol):
     """What the gateway asks of a dialect in which providers are spoken to. Instances have no state."""
 
     name: str
 
-    def write_request(self, request: ChatRequest, target: Target) -> bytes:
+    def write_request(self, request: Any, target: Target) -> bytes | Encoded:
         """The body for a provider. Raises InvalidRequest naming the field that cannot be said in this dialect."""
         ...
 
-    def dropped(self, request: ChatRequest, target: Target) -> tuple[str, ...]:
+    def dropped(self, request: Any, target: Target) -> tuple[str, ...]:
         """Names of the caller's parameters that this target will not receive, for the log.
 
         What would change the meaning is never in here: it is refused by `write_request`.
         """
         ...
 
-    def read_answer(self, body: bytes) -> tuple[ChatAnswer, AnswerFacts]:
-        """A plain answer in canonical form. Raises ValueError if these bytes are none (an error in HTTP 200)."""
+    def read_answer(self, body: bytes, provider: str = "") -> tuple[Any, AnswerFacts]:
+        """A plain answer in canonical form. Raises ValueError if these bytes are none (an error in HTTP 200).
+
+        `provider` is its slug, as in `Target`.
+        """
         ...
 
-    def reader(self) -> StreamReader:
-        """A fresh decoder for one stream of this dialect."""
+    def reader(self, provider: str = "") -> StreamReader:
+        """A fresh decoder for one stream of this dialect. `provider` is its slug, as in `Target`."""
         ...
 
     def read_error(self, body: bytes) -> StreamError:
@@ -261,20 +346,34 @@ class ProviderDialect(Protocol):
 class Dialect(ClientDialect, ProviderDialect, Protocol):
     """A dialect that is spoken on both sides, so that what one side says can be forwarded to the other."""
 
-    def forward_request(self, glance: Glance, target: Target) -> bytes:
+    def forward_request(self, glance: Glance, target: Target) -> bytes | Encoded:
         """The client's own body: model name swapped, usage asked for, gateway fields removed, quirks applied."""
         ...
 
-    def dropped(self, request: "Glance | ChatRequest", target: Target) -> tuple[str, ...]:
-        """As of a `ProviderDialect`; a `Glance` is asked about before forwarding, a `ChatRequest` before it is written."""
+    def dropped(self, request: Any, target: Target) -> tuple[str, ...]:
+        """As of a `ProviderDialect`; a `Glance` is asked about before forwarding, else what is to be written."""
         ...
 
     def glance_answer(self, body: bytes) -> AnswerFacts:
         """What a plain answer says, without building it. Raises ValueError as `read_answer`."""
         ...
 
-    def forward_answer(self, body: bytes, voice: Voice, usage: Usage, cost_nano_usd: int, quirks: Quirks) -> bytes:
-        """The provider's own answer with the model name as the client knows it and `usage.cost` added."""
+    def forward_answer(
+        self,
+        body: bytes,
+        voice: Voice,
+        usage: Usage,
+        cost_nano_usd: int,
+        quirks: Quirks,
+        provider: str = "",
+        *,
+        usual: bool = False,
+    ) -> bytes:
+        """The provider's own answer with the model name as the client knows it and `usage.cost` added.
+
+        `provider` is its slug, as in `Target`. `usual` is what `glance_answer` has found of these bytes, where `usage` is
+        what it has reported.
+        """
         ...
 
     def forwarder(self, voice: Voice, target: Target, price: Price) -> Bridge:

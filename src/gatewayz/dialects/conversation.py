@@ -7,12 +7,16 @@ nobody asked for becomes plain text.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from gatewayz.core.chat import ChatRequest, Document, Image, Message, Opaque, Part, Text, ToolCall, ToolResult
+from gatewayz.core.chat import ChatRequest, Document, Image, Message, Opaque, Part, Text, Tool, ToolCall, ToolResult
 from gatewayz.dialects.parameters import unsupported
 
 NO_RESULT = "No result was returned for this tool call."
+_CLEARING = (
+    "clear_thinking_",
+    "clear_tool_uses_",
+)  # kinds of Anthropic's `context_management.edits`, before their dates
 OPENING = "(The conversation starts here.)"  # the user's turn where a provider wants one first and there is none
 
 
@@ -24,12 +28,15 @@ def system_tagged(text: str) -> str:
 def refuse_foreign_parts(request: ChatRequest, dialect: str) -> None:
     """Raises InvalidRequest if a request of another dialect holds what only providers of that dialect can read.
 
-    That is an uploaded file, which only its own provider holds, and a part of a kind that other dialects do not have.
-    Messages are counted as the caller does, to whom Anthropic's system prompt is none of them.
+    That is an uploaded file, which only its own provider holds, a part of a kind that other dialects do not have, and a
+    field that none of them can say. Messages are counted as the caller does, to whom a system prompt is none of them where
+    it stands apart.
     """
     if request.dialect == dialect:
         return
-    uncounted = request.dialect == "anthropic" and request.messages[0].role == "system"
+    for name in request.only_here:
+        raise unsupported(name, "cannot be said to the provider of this model")
+    uncounted = request.dialect in ("anthropic", "gemini") and request.messages[0].role == "system"
     for index, message in enumerate(request.messages, -1 if uncounted else 0):
         param = f"messages[{index}]" if index >= 0 else "system"
         for part in message.parts:
@@ -46,22 +53,48 @@ def _refuse_foreign(part: Part, dialect: str, param: str) -> None:
             _refuse_foreign(inner, dialect, param)
 
 
+def all_parts(request: ChatRequest) -> Iterator[Part]:
+    """Every part of the conversation, also those inside the results of tools."""
+    for message in request.messages:
+        for part in message.parts:
+            yield part
+            if isinstance(part, ToolResult):
+                yield from part.parts
+
+
 def asks_for_detail(request: ChatRequest) -> bool:
     """Whether the caller says how closely an image is to be looked at, other than as the provider sees fit."""
-    parts = (part for message in request.messages for part in message.parts)
-    return any(isinstance(part, Image) and part.detail not in (None, "auto") for part in parts)
+    return any(isinstance(part, Image) and part.detail not in (None, "auto") for part in all_parts(request))
 
 
 def asks_for_citations(request: ChatRequest) -> bool:
     """Whether the caller wants a document to be cited."""
-    parts = (part for message in request.messages for part in message.parts)
-    return any(isinstance(part, Document) and part.citations for part in parts)
+    return any(isinstance(part, Document) and part.citations for part in all_parts(request))
 
 
 def has_cache_marks(request: ChatRequest) -> bool:
     """Whether the caller marks what is to be kept in the provider's prompt cache."""
-    parts = (part for message in request.messages for part in message.parts)
-    return any(getattr(part, "cache", None) is not None for part in (*parts, *request.tools))
+    return any(getattr(part, "cache", None) is not None for part in (*all_parts(request), *request.tools))
+
+
+def foreign_tool_members(request: ChatRequest) -> list[str]:
+    """Names of members of tools that only the sender's dialect has, as they are told in the log."""
+    names = {name for tool in request.tools if isinstance(tool, Tool) for name in tool.further}
+    return [f"tools.{name}" for name in sorted(names)]
+
+
+def harmless_extras(request: ChatRequest) -> frozenset[str]:
+    """Fields of another dialect that could ask for another kind of answer, and in this request do not.
+
+    A `context_management` that only clears old thinking and old results of tools leaves the model less to read, no more:
+    Claude Code sends one with every request.
+    """
+    value = request.extra.get("context_management")
+    edits = value.get("edits") if isinstance(value, dict) else None
+    clears = isinstance(edits, list) and all(
+        isinstance(edit, dict) and str(edit.get("type")).startswith(_CLEARING) for edit in edits
+    )
+    return frozenset({"context_management"}) if clears else frozenset()
 
 
 def with_results_paired(messages: Sequence[Message]) -> list[Message]:

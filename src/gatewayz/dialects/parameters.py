@@ -129,10 +129,19 @@ def value_of(param: str, raw: msgspec.Raw) -> Any:
         raise InvalidRequest(f"'{param}' is not valid JSON.", code="invalid_json", param=param) from error
 
 
+def provider_wish(param: str, value: Any) -> None:
+    """Checks that a value names a provider or prefers some. Raises InvalidRequest."""
+    if not isinstance(value, (str, dict)):
+        raise wrong_type(param, "a provider's name or an object")
+
+
 def read_model(fields: Mapping[str, msgspec.Raw]) -> str:
-    """The `model` of a request. Raises InvalidRequest if it is missing, empty or no string."""
+    """The `model` of a request, without one the first of its `models`. Raises InvalidRequest if it is missing or no string."""
     raw = fields.get("model")
     model = value_of("model", raw) if raw is not None else None
+    if model is None and "models" in fields:
+        models = value_of("models", fields["models"])
+        model = models[0] if isinstance(models, list) and models else None
     if model is None:
         raise missing("model")
     if not isinstance(model, str):

@@ -6,6 +6,8 @@ estimate stays above it. JSON escapes count as the characters they are written w
 the length of their base64.
 """
 
+# Figures, code and base64 have up to twice the tokens of prose. Where nothing else is set aside, this is.
+DENSEST = 2
 MESSAGE_TOKENS = 4  # role and separators of one message
 REQUEST_TOKENS = 3  # the primed answer
 IMAGE_TOKENS = 1_100

@@ -8,15 +8,16 @@ request's deadline and hold; once the first content is on its way to the client 
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import structlog
 
-from gatewayz.core.chat import ChatRequest
 from gatewayz.core.errors import GatewayError, InvalidRequest, TimedOut, Unavailable
 from gatewayz.core.usage import Usage
 from gatewayz.dialects import PROVIDER_DIALECTS, bridge, shared
-from gatewayz.dialects.base import AnswerFacts, Bridge, Dialect, Glance, ProviderDialect, Target, Voice
+from gatewayz.dialects.base import AnswerFacts, Bridge, Dialect, Encoded, Glance, ProviderDialect, Target, Voice
+from gatewayz.dialects.media import MediaDialect
 from gatewayz.gateway.ports import Call
 from gatewayz.infra.alarms import Alarms
 from gatewayz.infra.http_client import Reply, TransportError
@@ -35,6 +36,10 @@ ERROR_BODY_WAIT_S = 5.0
 # A model that thought up its whole token limit, or was filtered, has answered without a word; that is no fault.
 SILENT_FINISHES = frozenset({"length", "content_filter", "pause"})
 
+# What takes longer than a few milliseconds is done beside the event loop.
+OFF_LOOP_BYTES = 256 * 1024
+JSON = "application/json"
+
 PriceOf = Callable[[Candidate, Usage], int]
 TargetOf = Callable[[Candidate], Target]
 OnOpen = Callable[[], None]
@@ -47,6 +52,8 @@ class Answer:
     candidate: Candidate
     facts: AnswerFacts
     render: Callable[[Usage, int], bytes]
+    content_type: str = JSON
+    is_large: bool = False
 
 
 @dataclass(slots=True)
@@ -58,6 +65,7 @@ class OpenStream:
     bridge: Bridge
     first: bytes
     permit: Permit
+    content_type: str
     sending: bool = False  # waiting for the client to take bytes, not for the provider to give some
 
 
@@ -86,7 +94,7 @@ class Attempts:
     alarms: Alarms
     on_slow_start: Callable[[], None]
     trail: list[str] = field(default_factory=list)
-    _request: ChatRequest | None = None
+    _request: Any = None
 
     async def first_success(self, plan: Plan, alternatives: Callable[[], tuple[str, ...]]) -> Answer | OpenStream:
         """The first answer with content. Raises GaveUp; every breaker has been told what happened.
@@ -95,7 +103,7 @@ class Attempts:
         A stream that has no content after `commit_gate_s` gets its status line all the same: failover goes on, but a
         failure is then told inside the stream.
         """
-        if not self.glance.stream:
+        if not self.glance.stream or self.glance.counted is not None:
             return await self._through(plan, alternatives)
         begin_s = asyncio.get_running_loop().time() + self.settings.commit_gate_s
         gate = self.alarms.set(begin_s, self.on_slow_start)
@@ -113,7 +121,10 @@ class Attempts:
             if called == self.settings.failover_attempts or (called and self._is_late()):
                 break
             try:
-                body = self._body_for(candidate)
+                if self.glance.counted is not None and len(self.call.body) > OFF_LOOP_BYTES:
+                    body = await asyncio.to_thread(self._body_for, candidate)
+                else:
+                    body = self._body_for(candidate)
             except InvalidRequest as error:
                 inexpressible = inexpressible or error
                 self.trail.append(f"{candidate.provider.slug}:cannot_express")
@@ -139,7 +150,7 @@ class Attempts:
         raise GaveUp(final_error(last, self.glance.model, others, alternatives()), last)
 
     async def _with_retries(
-        self, candidate: Candidate, body: bytes, permit: Permit, retries: int
+        self, candidate: Candidate, body: bytes | Encoded, permit: Permit, retries: int
     ) -> Answer | OpenStream | Failure:
         """One candidate, again after a 429 up to `retries` times. The breaker is told on every way out but an open stream."""
         try:
@@ -157,7 +168,7 @@ class Attempts:
         return outcome
 
     async def _again_while_busy(
-        self, candidate: Candidate, body: bytes, permit: Permit, retries: int
+        self, candidate: Candidate, body: bytes | Encoded, permit: Permit, retries: int
     ) -> Answer | OpenStream | Failure:
         slug = candidate.provider.slug
         retry = 0
@@ -184,10 +195,11 @@ class Attempts:
             retry += 1
             await asyncio.sleep(pause_s)
 
-    async def _once(self, candidate: Candidate, body: bytes, permit: Permit) -> Answer | OpenStream | Failure:
+    async def _once(self, candidate: Candidate, body: bytes | Encoded, permit: Permit) -> Answer | OpenStream | Failure:
         loop = asyncio.get_running_loop()
-        settings = self.settings
-        wait_s = settings.first_token_timeout_s if self.glance.stream else settings.plain_wait_s
+        settings, glance = self.settings, self.glance
+        is_chat_stream = glance.stream and glance.counted is None
+        wait_s = settings.first_token_timeout_s if is_chat_stream else settings.plain_wait_s
         until_s = min(loop.time() + wait_s, self.deadline_s)
         reply: Reply | None = None
         kept = False
@@ -197,14 +209,17 @@ class Attempts:
                     candidate.provider,
                     candidate.way,
                     body,
-                    stream=self.glance.stream,
+                    stream=glance.stream,
                     request_id=self.call.request_id,
                     native_id=self.target_of(candidate).native_id,
                     extra_headers=self._extra_headers(candidate),
+                    any_answer=glance.counted is not None,
                 )
                 if reply.status != 200:
                     return await self._refused(candidate, reply)
-                if not self.glance.stream:
+                if glance.counted is not None and (not glance.stream or _is_json(reply)):
+                    return await self._piece(candidate, reply)
+                if not glance.stream:
                     return self._plain(candidate, await reply.read())
                 opened = await self._until_content(candidate, reply, permit)
                 kept = isinstance(opened, OpenStream)
@@ -227,15 +242,28 @@ class Attempts:
             pass
         return classify(reply.status, _dialect(candidate).read_error(body), reply.headers, None)
 
+    async def _piece(self, candidate: Candidate, reply: Reply) -> Answer | Failure:
+        """A plain answer of a service beside chats: large perhaps, and perhaps a file."""
+        body = await reply.read()
+        is_large = len(body) > OFF_LOOP_BYTES
+        found = await asyncio.to_thread(self._plain, candidate, body) if is_large else self._plain(candidate, body)
+        client = self.call.dialect
+        if not isinstance(found, Answer) or not isinstance(client, MediaDialect):
+            return found
+        said = reply.headers.get("content-type", "")
+        return replace(found, content_type=client.answer_type(said, self.voice), is_large=is_large)
+
     def _plain(self, candidate: Candidate, body: bytes) -> Answer | Failure:
         client, theirs = self.call.dialect, _dialect(candidate)
         same = shared(client, theirs)
         try:
             if same is not None:
                 facts = same.glance_answer(body)
-                render = _forwarded(same, body, self.voice, candidate)
+                render = _forwarded(same, body, self.voice, candidate, facts.usual)
             else:
-                answer, facts = theirs.read_answer(body)
+                answer, facts = theirs.read_answer(body, candidate.provider.slug)
+                if isinstance(client, MediaDialect):
+                    answer = client.completed(answer, self.glance)
 
                 def render(usage: Usage, cost: int) -> bytes:
                     return client.write_answer(answer, self.voice, usage, cost)
@@ -260,15 +288,21 @@ class Attempts:
             if facts.error is not None and not facts.started:
                 return classify(facts.error.status, facts.error, reply.headers, None)
             if facts.started or (facts.ended and facts.finish in SILENT_FINISHES):
-                return OpenStream(candidate, reply, relayed, first, permit)
+                return OpenStream(candidate, reply, relayed, first, permit, self._stream_type(reply))
             if not chunk or facts.ended:
                 return Failure(FailureKind.EMPTY, reason="stream without content")
+
+    def _stream_type(self, reply: Reply) -> str:
+        client = self.call.dialect
+        if self.glance.events or not isinstance(client, MediaDialect):
+            return self.call.streams_as
+        return client.answer_type(reply.headers.get("content-type", ""), self.voice)
 
     def _is_late(self) -> bool:
         """Whether the request's time is over: a provider that is called now could only be blamed for it."""
         return asyncio.get_running_loop().time() >= self.deadline_s
 
-    def _body_for(self, candidate: Candidate) -> bytes:
+    def _body_for(self, candidate: Candidate) -> bytes | Encoded:
         """The request in the candidate's dialect. Raises InvalidRequest naming what cannot be said there."""
         theirs = _dialect(candidate)
         target = self.target_of(candidate)
@@ -301,13 +335,21 @@ def _is_followed_elsewhere(plan: Plan, place: int) -> bool:
     return bool(after) and after[0].provider.slug == plan.candidates[place].provider.slug
 
 
+def _is_json(reply: Reply) -> bool:
+    """Whether a provider that was asked for a stream has answered at once."""
+    return reply.headers.get("content-type", "").startswith(JSON)
+
+
 def _dialect(candidate: Candidate) -> ProviderDialect:
     return PROVIDER_DIALECTS[candidate.way.dialect]
 
 
-def _forwarded(dialect: Dialect, body: bytes, voice: Voice, candidate: Candidate) -> Callable[[Usage, int], bytes]:
+def _forwarded(
+    dialect: Dialect, body: bytes, voice: Voice, candidate: Candidate, usual: bool
+) -> Callable[[Usage, int], bytes]:
     def render(usage: Usage, cost: int) -> bytes:
-        return dialect.forward_answer(body, voice, usage, cost, candidate.provider.quirks)
+        provider = candidate.provider
+        return dialect.forward_answer(body, voice, usage, cost, provider.quirks, provider.slug, usual=usual)
 
     return render
 

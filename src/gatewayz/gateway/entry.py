@@ -3,7 +3,7 @@
 from gatewayz.accounts.authenticate import Authenticator
 from gatewayz.catalog.snapshot import Resolved
 from gatewayz.core.caller import Caller
-from gatewayz.core.errors import Forbidden, GatewayError, Unauthenticated
+from gatewayz.core.errors import Forbidden, GatewayError, Unauthenticated, Unavailable
 from gatewayz.gateway.trip import Trip
 from gatewayz.policy.access import check_domain, check_ip, check_model, check_scope
 from gatewayz.policy.limits import Limiter, key_rpm
@@ -49,16 +49,36 @@ class Doorkeeper:
         trip.limit_headers = (await self._limiter.admit_key(caller.key_id, rpm)).header_pairs()
         return caller
 
+    async def knows(self, credentials: tuple[str, ...]) -> bool:
+        """Whether these credentials are worth reading a large body for; `identify` refuses whoever they are not."""
+        try:
+            return len(credentials) == 1 and await self._authenticator.knows(credentials[0])
+        except Unavailable:
+            return False
+
     async def permit(self, trip: Trip, found: Resolved) -> None:
         """Whether this caller may use this model. Raises Forbidden, Unauthenticated (strangers), RateLimited (layer 3)."""
+        self.check(trip, found)
+        if trip.caller is None:
+            trip.limit_headers = (await self._limiter.admit_anonymous(trip.call.client_ip)).header_pairs()
+
+    def check(self, trip: Trip, found: Resolved) -> None:
+        """As `permit`, without counting a stranger's visit. Raises Forbidden, Unauthenticated (strangers)."""
         caller = trip.caller
         if caller is not None:
             if caller.model_allowlist:
                 check_model(found.model.id, caller.model_allowlist)
-            return
-        if not (found.model.is_free or found.model.id.lower() in self._free_models):
+        elif not (found.model.is_free or found.model.id.lower() in self._free_models):
             raise no_key(found.model.id)
-        trip.limit_headers = (await self._limiter.admit_anonymous(trip.call.client_ip)).header_pairs()
+
+
+def key_needed(endpoint: str) -> GatewayError:
+    """The refusal of a stranger at an endpoint where no model is free."""
+    return Unauthenticated(
+        f"{endpoint} needs an API key. Send it as Authorization: Bearer gw_… or x-api-key: gw_….",
+        code="missing_api_key",
+        headers={"WWW-Authenticate": "Bearer"},
+    )
 
 
 def no_key(model: str) -> GatewayError:

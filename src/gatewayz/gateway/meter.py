@@ -2,10 +2,57 @@
 
 from msgspec.structs import replace
 
+from gatewayz.billing.basis import counts_tokens
+from gatewayz.catalog.prices import PriceSnapshot
 from gatewayz.core.usage import NOTHING, Usage
+from gatewayz.dialects.base import Glance
 
 # The same rule of thumb as for prompts, see `dialects/tokens.py`.
 CHARS_PER_TOKEN = 4
+
+
+def final_usage(glance: Glance, reported: Usage | None, output_chars: int, price: PriceSnapshot | None) -> Usage:
+    """The usage of a complete answer at the pinned price."""
+    if glance.counted is None:
+        return settled_usage(reported, glance.prompt_tokens, output_chars)
+    return piece_usage(glance.counted.known, reported, output_chars, price)
+
+
+def unfinished_usage(glance: Glance, reported: Usage | None, output_chars: int, price: PriceSnapshot | None) -> Usage:
+    """The usage of an answer that the client did not wait for."""
+    if glance.counted is None:
+        return partial_usage(reported, glance.prompt_tokens, output_chars)
+    known = glance.counted.known
+    if known.images > 1:  # the one that was being made; those before it are reported
+        made = known.image_output_tokens // known.images
+        known = replace(known, images=1, completion_tokens=made, image_output_tokens=made)
+    return piece_usage(known, reported, output_chars, price)
+
+
+def piece_usage(known: Usage, reported: Usage | None, output_chars: int, price: PriceSnapshot | None) -> Usage:
+    """The usage of a service beside chats: what the provider tells, each count it is silent about as the request tells it.
+
+    It is marked as estimated if what it is charged by was.
+    """
+    told = reported if reported is not None else NOTHING
+    units = price.units if price is not None else {}
+    by_token = price is not None and counts_tokens(price)
+    guessed_length = known.estimated and (
+        (not told.audio_input_ms and "second_input" in units) or (not told.audio_output_ms and "second_output" in units)
+    )
+    tokens = told
+    if not told.total_tokens and by_token:
+        written = -(-output_chars // CHARS_PER_TOKEN) if output_chars else known.completion_tokens
+        tokens = replace(known, completion_tokens=written)
+    return replace(
+        tokens,
+        images=told.images or known.images,
+        audio_input_ms=told.audio_input_ms or known.audio_input_ms,
+        audio_output_ms=told.audio_output_ms or known.audio_output_ms,
+        characters=told.characters or known.characters,
+        searches=told.searches or known.searches,
+        estimated=guessed_length or (by_token and not told.total_tokens),
+    )
 
 
 def settled_usage(reported: Usage | None, prompt_estimate: int, output_chars: int) -> Usage:

@@ -5,7 +5,7 @@ appears when its room does.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,34 +13,43 @@ import structlog
 
 from gatewayz.billing.cashier import Cashier
 from gatewayz.catalog.keeper import CatalogKeeper
-from gatewayz.catalog.resolve import pin, resolve
 from gatewayz.catalog.snapshot import Resolved
-from gatewayz.core.errors import GatewayError, InternalError, InvalidRequest
-from gatewayz.core.services import KIND_OF
-from gatewayz.dialects.anthropic.count_tokens import glance_count
-from gatewayz.dialects.base import Glance, Voice
+from gatewayz.core.errors import GatewayError, InternalError
+from gatewayz.core.services import CHATS
+from gatewayz.dialects import json_text
+from gatewayz.dialects.base import Glance, TokenCounter
+from gatewayz.dialects.explained import in_answer, in_stream
+from gatewayz.dialects.media import MediaDialect
+from gatewayz.gateway.asked import asked_of
 from gatewayz.gateway.attempts import Answer, Attempts, GaveUp, OpenStream, deadline_error
 from gatewayz.gateway.budget import Budget
 from gatewayz.gateway.counting import counted
-from gatewayz.gateway.entry import Doorkeeper, no_key
-from gatewayz.gateway.meter import partial_usage, settled_usage
+from gatewayz.gateway.courses import Courses
+from gatewayz.gateway.entry import Doorkeeper, key_needed, no_key
+from gatewayz.gateway.explaining import estimate, revealed
+from gatewayz.gateway.itemising import itemised
+from gatewayz.gateway.keeping import Keeping
+from gatewayz.gateway.meter import final_usage, unfinished_usage
 from gatewayz.gateway.planning import Planner
 from gatewayz.gateway.ports import Call, Responder
-from gatewayz.gateway.quote import cap_output, ceiling_of
+from gatewayz.gateway.quote import cap_output, dearest
 from gatewayz.gateway.relay import Copy, Ending, Relayed, relay
 from gatewayz.gateway.replay import MAX_STORED_BYTES, Replays
 from gatewayz.gateway.settlement import Settlement
 from gatewayz.gateway.staying import Staying
 from gatewayz.gateway.telling import error_headers, plain_headers, replay_headers, stream_headers
 from gatewayz.gateway.trip import CLIENT_CLOSED, Trip
+from gatewayz.gateway.understanding import understood
 from gatewayz.infra.alarms import Alarms
-from gatewayz.infra.clock import US_PER_S, Clock
+from gatewayz.infra.clock import Clock
+from gatewayz.operations.traffic import Usage as Records
 from gatewayz.providers.client import Upstreams
 from gatewayz.providers.failures import Failure, FailureKind
 from gatewayz.providers.registry import Providers
 from gatewayz.routing.alternatives import alternatives
 from gatewayz.routing.breaker_state import BreakerState
 from gatewayz.routing.breakers import Breakers
+from gatewayz.routing.failover import another_model_may_help
 from gatewayz.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -57,6 +66,7 @@ class Rooms:
     clock: Clock
     doorkeeper: Doorkeeper
     replays: Replays
+    keeping: Keeping
     catalog: CatalogKeeper
     providers: Callable[[], Providers]
     known_slugs: frozenset[str]
@@ -65,6 +75,7 @@ class Rooms:
     cashier: Cashier
     upstreams: Upstreams
     alarms: Alarms
+    records: Callable[[], Records]
     observe: Callable[[Trip, int, str | None], None]
 
 
@@ -75,7 +86,8 @@ class Gateway:
         self._rooms = rooms
         self._now = rooms.clock.monotonic_s
         self._settlement = Settlement(rooms.cashier)
-        self._planner = Planner(rooms.catalog, rooms.providers, rooms.known_slugs, self._is_paused)
+        self._planner = Planner(rooms.catalog, rooms.providers, rooms.known_slugs, self._is_paused, rooms.records)
+        self._courses = Courses(rooms.catalog, self._planner, rooms.doorkeeper)
         self.in_flight = 0
 
     async def serve(self, call: Call, out: Responder) -> None:
@@ -98,12 +110,23 @@ class Gateway:
         finally:
             self.in_flight -= 1
 
-    async def count_tokens(self, call: Call, out: Responder) -> None:
-        """Answers how many tokens a Messages request has. For known callers; nothing is held, charged or recorded."""
+    async def knows(self, credentials: tuple[str, ...]) -> bool:
+        """Whether a large body of this caller is worth reading; a body that was not is empty, and `serve` says why."""
+        return await self._rooms.doorkeeper.knows(credentials)
+
+    async def count_tokens(self, call: Call, counter: TokenCounter, out: Responder) -> None:
+        """Answers how many tokens a request has. For known callers; nothing is held, charged or recorded."""
+        await self._inform(call, out, partial(self._count, counter=counter))
+
+    async def estimate(self, call: Call, out: Responder) -> None:
+        """Answers which way a request would go and what it would cost. For known callers; nothing is sent, held or charged."""
+        await self._inform(call, out, self._estimate)
+
+    async def _inform(self, call: Call, out: Responder, make: Callable[[Trip], Awaitable[bytes]]) -> None:
         trip = Trip(call, self._rooms.clock.now_us())
         self.in_flight += 1
         try:
-            body = await self._count(trip)
+            body = await make(trip)
         except GatewayError as error:
             await self._tell(trip, out, error)
         except Exception:  # as in `serve`
@@ -114,108 +137,137 @@ class Gateway:
         finally:
             self.in_flight -= 1
 
-    async def _count(self, trip: Trip) -> bytes:
-        rooms, call = self._rooms, trip.call
-        caller = await rooms.doorkeeper.identify(trip)
-        glance = glance_count(call.body)
+    async def _estimate(self, trip: Trip) -> bytes:
+        caller = await self._rooms.doorkeeper.identify(trip)
+        glance = trip.glance = await self._glance(trip)
         if caller is None:
             raise no_key(glance.model[:200])
-        found = self._resolve(trip, glance)
-        await rooms.doorkeeper.permit(trip, found)
-        first = self._planner.plan(found, glance.needs, trip.call.dialect.service).candidates[0]
-        target = self._planner.target(first, found)
-        return await counted(rooms.upstreams, call, glance, first, target, rooms.settings.first_token_timeout_s)
+        if glance.framing is not None:
+            await self._rooms.keeping.prepare(trip, glance, glance.framing)
+        trip.asked = asked_of(glance)
+        trip.courses = await self._courses.of(trip, glance, trip.asked)
+        return json_text.dump(estimate(trip, glance, self._rooms.records()))
 
-    @staticmethod
-    async def _tell(trip: Trip, out: Responder, error: GatewayError) -> None:
-        await out.answer(
-            error.status, error_headers(trip, error), trip.call.dialect.render_error(error, trip.call.request_id)
-        )
+    async def _glance(self, trip: Trip) -> Glance:
+        """What the body says. Raises AuthenticationFailed where strangers may not ask at all."""
+        dialect, call = trip.call.dialect, trip.call
+        if not isinstance(dialect, MediaDialect):
+            return dialect.glance(call.body)
+        if trip.caller is None:
+            raise key_needed(call.endpoint)
+        return await understood(dialect, call, round(self._rooms.settings.audio_limit_mb * 1_000_000))
 
-    async def _travel(self, trip: Trip, out: Responder) -> None:
+    async def _count(self, trip: Trip, counter: TokenCounter) -> bytes:
         rooms, call = self._rooms, trip.call
         caller = await rooms.doorkeeper.identify(trip)
+        glance = counter.glance(call.body)
+        if caller is None:
+            raise no_key(glance.model[:200])
+        course = (await self._courses.of(trip, glance, asked_of(glance)))[0]
+        first = course.route.candidates[0]
+        target = self._planner.target(first, course.found)
+        return await counted(
+            rooms.upstreams, call, counter, glance, first, target, rooms.settings.first_token_timeout_s
+        )
+
+    async def _tell(self, trip: Trip, out: Responder, error: GatewayError) -> None:
+        body = trip.call.dialect.render_error(error, trip.call.request_id)
+        if trip.explains:
+            body = in_answer(body, revealed(trip, self._rooms.records()))
+        await out.answer(error.status, error_headers(trip, error), body)
+
+    async def _travel(self, trip: Trip, out: Responder) -> None:
+        rooms = self._rooms
+        caller = await rooms.doorkeeper.identify(trip)
         trip.mark(b"auth", self._now())
-        glance = trip.glance = call.dialect.glance(call.body)
+        glance = trip.glance = await self._glance(trip)
         stored = await rooms.replays.claim(trip)
         if stored is not None:
             await out.answer(200, replay_headers(trip, stored.content_type), stored.body)
             rooms.observe(trip, 200, None)
             return
-        found = self._resolve(trip, glance)
-        await rooms.doorkeeper.permit(trip, found)
+        if glance.framing is not None:
+            await rooms.keeping.prepare(trip, glance, glance.framing)
+        trip.asked = asked_of(glance)
+        trip.courses = await self._courses.of(trip, glance, trip.asked)
         if caller is None:
             cap_output(glance, rooms.settings.anonymous_max_tokens)
-        route = rooms.staying.ordered(trip, glance, self._planner.plan(found, glance.needs, trip.call.dialect.service))
         trip.mark(b"plan", self._now())
         if caller is not None:
-            amount = ceiling_of(route, glance, found.model)
-            trip.hold = await rooms.cashier.hold(caller, trip.ledger_id, amount)
+            trip.hold = await rooms.cashier.hold(caller, trip.ledger_id, dearest(trip.courses, glance))
         trip.mark(b"hold", self._now())
-        attempts = self._attempts(trip, out, glance, found)
-        try:
-            outcome = await attempts.first_success(route, lambda: self._alternatives(found))
-        finally:
-            trip.attempts = attempts.trail
+        deadline_s = asyncio.get_running_loop().time() + rooms.settings.request_deadline_s
+        outcome = await self._first_success(trip, out, glance, deadline_s)
         trip.served_by = outcome.candidate
         trip.first_token_s = self._now()
         trip.mark(b"upstream", trip.first_token_s)
         if isinstance(outcome, Answer):
             await self._answer(trip, out, glance, outcome)
         else:
-            await self._stream(trip, out, glance, outcome, attempts.deadline_s)
+            await self._stream(trip, out, glance, outcome, deadline_s)
 
-    def _resolve(self, trip: Trip, glance: Glance) -> Resolved:
-        catalog = self._rooms.catalog.current
-        try:
-            found = resolve(catalog, glance.model, kind=KIND_OF[trip.call.dialect.service])
-        except GatewayError:
-            if trip.caller is None:
-                raise no_key(glance.model[:200]) from None
-            raise
-        trip.model_id = found.model.id
-        if found.redirected_from:
-            log.info("model_redirected", asked_for=found.redirected_from, model=found.model.id)
-        wanted = _pin_of(glance)
-        return pin(catalog, found, wanted, glance.model) if wanted else found
+    async def _first_success(
+        self, trip: Trip, out: Responder, glance: Glance, deadline_s: float
+    ) -> Answer | OpenStream:
+        """The first answer with content, of the model or of those that may stand in for it. Raises GaveUp."""
+        last = trip.courses[-1]
+        for course in trip.courses:
+            found = course.found
+            trip.model_id = found.model.id
+            route = course.route
+            if not course.ordered and trip.call.dialect.service in CHATS:
+                route = self._rooms.staying.ordered(trip, glance, route)
+            attempts = self._attempts(trip, out, glance, found, deadline_s)
+            try:
+                return await attempts.first_success(route, partial(self._alternatives, found))
+            except GaveUp as gave_up:
+                if course is last or not _moves_on(gave_up, deadline_s):
+                    raise
+            finally:
+                trip.attempts += attempts.trail
+        raise InternalError("No model was tried.")
 
-    def _attempts(self, trip: Trip, out: Responder, glance: Glance, found: Resolved) -> Attempts:
+    def _attempts(self, trip: Trip, out: Responder, glance: Glance, found: Resolved, deadline_s: float) -> Attempts:
         rooms = self._rooms
-        loop = asyncio.get_running_loop()
-        created = trip.started_at_us // US_PER_S
-        voice = Voice(found.model.id, trip.call.request_id, created, glance.include_usage)
         return Attempts(
             upstreams=rooms.upstreams,
             breakers=rooms.breakers,
             settings=rooms.settings,
             call=trip.call,
             glance=glance,
-            voice=voice,
+            voice=trip.voice(itemised(trip, glance)),
             target_of=partial(self._planner.target, found=found),
             price_of=self._settlement.price,
-            deadline_s=loop.time() + rooms.settings.request_deadline_s,
+            deadline_s=deadline_s,
             alarms=rooms.alarms,
             on_slow_start=lambda: _open_early(trip, out),
         )
 
     async def _answer(self, trip: Trip, out: Responder, glance: Glance, answer: Answer) -> None:
         facts = answer.facts
-        trip.usage = settled_usage(facts.usage, glance.prompt_tokens, facts.output_chars)
+        trip.usage = final_usage(glance, facts.usage, facts.output_chars, answer.candidate.offer.price)
         trip.cost = self._settlement.price(answer.candidate, trip.usage)
         trip.finish, trip.upstream_id = facts.native_finish or facts.finish, facts.upstream_id
         self._rooms.staying.served(trip, trip.usage)
         trip.unknown_events, trip.unknown_excerpt = facts.unknown_events, facts.unknown_excerpt
-        body = answer.render(trip.usage, trip.cost)
-        stored = self._rooms.replays.stored(trip, "application/json", body)
-        receipt = await self._settlement.charge(trip, 200, self._now(), stored)
+        if answer.is_large:
+            body = await asyncio.to_thread(answer.render, trip.usage, trip.cost)
+        else:
+            body = answer.render(trip.usage, trip.cost)
+        stored = self._rooms.replays.stored(trip, answer.content_type, body)
+        kept = self._rooms.keeping.kept(trip, body) if trip.kept_input is not None else None
+        receipt = await self._settlement.charge(trip, 200, self._now(), stored, kept=kept)
         trip.mark(b"settle", self._now())
         low = receipt.balance_total if receipt is not None and receipt.low else None
-        await out.answer(200, plain_headers(trip, low), body)
+        if trip.explains:
+            body = in_answer(body, revealed(trip, self._rooms.records()))
+        await out.answer(200, plain_headers(trip, low, answer.content_type), body)
         self._rooms.observe(trip, 200, None)
 
     async def _stream(self, trip: Trip, out: Responder, glance: Glance, opened: OpenStream, deadline_s: float) -> None:
         try:
-            await out.open(stream_headers(trip, trip.hold.balance_total if trip.hold and trip.hold.low else None))
+            low = trip.hold.balance_total if trip.hold and trip.hold.low else None
+            await out.open(stream_headers(trip, low, opened.content_type))
         except asyncio.CancelledError:
             opened.permit.success()
             opened.reply.close()
@@ -236,15 +288,16 @@ class Gateway:
                 await self._charge_partial(trip, glance, opened, done, CLIENT_CLOSED, "client_closed")
             case Ending.UNPAID if done.error is not None:
                 await self._charge_partial(trip, glance, opened, done, done.error.status, done.error.code)
-                await out.send(opened.bridge.fail(done.error, trip.call.request_id), last=True)
+                await _say_failed(out, opened, done.error, trip.call.request_id)
             case _:
                 error = done.error or deadline_error(trip.asked_for)
                 await self._settlement.refund(trip, error.status, error.code, self._now())
-                await out.send(opened.bridge.fail(error, trip.call.request_id), last=True)
+                await _say_failed(out, opened, error, trip.call.request_id)
                 self._rooms.observe(trip, error.status, error.code)
 
     def _budget(self, trip: Trip, glance: Glance, opened: OpenStream) -> Budget | None:
-        if trip.caller is None or trip.hold is None or trip.hold.ref.amount == 0:
+        # What is counted beforehand cannot outgrow what was set aside.
+        if trip.caller is None or trip.hold is None or trip.hold.ref.amount == 0 or glance.counted is not None:
             return None
         price = partial(self._settlement.price, opened.candidate)
         return Budget(self._rooms.cashier, trip.caller, trip.ledger_id, trip.hold, glance.prompt_tokens, price)
@@ -253,20 +306,26 @@ class Gateway:
         self, trip: Trip, out: Responder, glance: Glance, opened: OpenStream, copy: Copy | None
     ) -> None:
         facts = opened.bridge.facts
-        trip.usage = settled_usage(facts.usage, glance.prompt_tokens, facts.output_chars)
+        trip.usage = final_usage(glance, facts.usage, facts.output_chars, opened.candidate.offer.price)
         trip.cost = self._settlement.price(opened.candidate, trip.usage)
         self._rooms.staying.served(trip, trip.usage)
         tail = opened.bridge.finish(trip.usage, trip.cost)
         whole = copy.whole(tail) if copy is not None else None
-        stored = self._rooms.replays.stored(trip, "text/event-stream; charset=utf-8", whole)
-        await self._settlement.charge(trip, 200, self._now(), stored)
+        stored = self._rooms.replays.stored(trip, opened.content_type, whole)
+        kept = self._rooms.keeping.kept(trip, tail) if trip.kept_input is not None else None
+        await self._settlement.charge(trip, 200, self._now(), stored, kept=kept)
+        if trip.explains:
+            members = revealed(trip, self._rooms.records())
+            tail = in_stream(trip.call.dialect.name, tail, trip.voice(), trip.upstream_id, members)
         await out.send(tail, last=True)
         self._rooms.observe(trip, 200, None)
 
     async def _charge_partial(
         self, trip: Trip, glance: Glance, opened: OpenStream, done: Relayed, status: int, code: str
     ) -> None:
-        trip.usage = partial_usage(done.facts.usage, glance.prompt_tokens, done.facts.output_chars)
+        if glance.counted is not None:
+            opened.bridge.close()  # measures what came until here
+        trip.usage = unfinished_usage(glance, done.facts.usage, done.facts.output_chars, opened.candidate.offer.price)
         self._rooms.staying.served(trip, trip.usage)
         trip.cost = self._settlement.price(opened.candidate, trip.usage)
         await self._settlement.charge(trip, status, self._now(), code=code)
@@ -281,8 +340,7 @@ class Gateway:
             self._settlement.nothing_owed(trip, told.status, told.code, now_s)
         dialect, request_id = trip.call.dialect, trip.call.request_id
         if out.started:
-            voice = Voice(trip.model_id or trip.asked_for, request_id, trip.started_at_us // US_PER_S, False)
-            await out.send(dialect.writer(voice, lambda _usage: 0).fail(told, request_id), last=True)
+            await out.send(dialect.writer(trip.voice(), lambda _usage: 0).fail(told, request_id), last=True)
         else:
             await self._tell(trip, out, told)
         self._rooms.observe(trip, told.status, told.code)
@@ -295,7 +353,8 @@ class Gateway:
     def _alternatives(self, found: Resolved) -> tuple[str, ...]:
         """Models to suggest when nobody could serve this one."""
         rooms = self._rooms
-        usable = {slug for slug in rooms.providers().active_slugs() if not self._is_paused(slug)}
+        reach = rooms.providers().reach()
+        usable = {slug for slug, kind in reach if kind == found.model.kind and not self._is_paused(slug)}
         tried = {offer.provider for offer in found.offers}
         return alternatives(found.model, rooms.catalog.current, usable, tried)
 
@@ -305,21 +364,25 @@ class Gateway:
 
 def _open_early(trip: Trip, out: Responder) -> None:
     """Sends the status line of a stream that is slow to start, so that no proxy on the way gives up."""
-    task = asyncio.get_running_loop().create_task(out.open(stream_headers(trip, None)))
+    task = asyncio.get_running_loop().create_task(out.open(stream_headers(trip, None, trip.call.streams_as)))
     _EARLY.add(task)
     task.add_done_callback(_EARLY.discard)
+
+
+async def _say_failed(out: Responder, opened: OpenStream, error: GatewayError, request_id: str) -> None:
+    """Ends a stream with the error in the client's words; a file, inside which nothing can be said, is cut off."""
+    told = opened.bridge.fail(error, request_id)
+    if told:
+        await out.send(told, last=True)
+    else:
+        await out.cut()
 
 
 _EARLY: set[asyncio.Task[None]] = set()
 
 
-def _pin_of(glance: Glance) -> str | None:
-    """The provider that the request's own `provider` member pins; None without one. Raises InvalidRequest."""
-    wanted = glance.provider
-    if wanted is None:
-        return None
-    if isinstance(wanted, str) and wanted.strip():
-        return wanted.strip().lower()
-    raise InvalidRequest(
-        '`provider` must be the slug of a provider, e.g. "openrouter".', code="invalid_type", param="provider"
-    )
+def _moves_on(gave_up: GaveUp, deadline_s: float) -> bool:
+    """Whether the next model that may stand in is tried."""
+    if asyncio.get_running_loop().time() >= deadline_s:
+        return False
+    return gave_up.failure is None or another_model_may_help(gave_up.failure.kind)

@@ -5,16 +5,20 @@ asked every time.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
+from gatewayz.billing.basis import billed_by
 from gatewayz.catalog.keeper import CatalogKeeper
 from gatewayz.catalog.premium import guard
 from gatewayz.catalog.snapshot import Catalog, Resolved
 from gatewayz.core.errors import Unavailable
-from gatewayz.core.services import Service
-from gatewayz.dialects.base import Target
+from gatewayz.core.services import CHATS, Service
+from gatewayz.dialects.base import Glance, Target
 from gatewayz.gateway.quote import target_for
+from gatewayz.operations.traffic import Usage
 from gatewayz.providers.registry import Providers
-from gatewayz.routing.plan import Candidate, Plan, Wish, passable, ranked
+from gatewayz.routing.plan import Candidate, Excluded, Plan, Wish, passable, ranked
+from gatewayz.routing.preferences import Preferences
 
 _MAX_PLANS = 4096
 
@@ -28,30 +32,36 @@ class Planner:
         providers: Callable[[], Providers],
         known_slugs: frozenset[str],
         is_paused: Callable[[str], bool],
+        usage: Callable[[], Usage],
     ) -> None:
-        """`is_paused` tells whether a provider's breaker lets nothing through."""
+        """`is_paused` tells whether a provider's breaker lets nothing through, `usage` what was recorded."""
         self._catalog = catalog
         self._providers = providers
         self._known_slugs = known_slugs
         self._is_paused = is_paused
+        self._usage = usage
         self._made_for: tuple[Catalog | None, Providers | None] = (None, None)
-        self._plans: dict[tuple[str, Wish], Plan] = {}
+        self._plans: dict[tuple[str, Wish, str], Plan] = {}
         # By identity of the candidate, which is kept beside it so that no other takes its identity.
         self._targets: dict[int, tuple[Candidate, Target]] = {}
 
-    def plan(self, found: Resolved, needs: frozenset[str], service: Service) -> Plan:
-        """The ordered attempts for a request.
+    def plan(self, found: Resolved, glance: Glance, service: Service, preferences: Preferences | None = None) -> Plan:
+        """The ordered attempts for a request. Prices of services beside chats are those of what it asks for.
 
-        Raises InvalidRequest if no offer can do what is asked; Unavailable if nobody can be asked now, or no offer has a
-        price (`pricing_unavailable`).
+        Raises InvalidRequest if no offer can do what is asked; NotFound if the caller's preferences leave nobody;
+        Unavailable if nobody can be asked now, or no offer has a price (`pricing_unavailable`).
         """
-        wish = Wish(needs, found.provider_pin, found.preferred_provider, service)
+        variant = glance.counted.variant if glance.counted is not None else ""
+        wish = Wish(glance.needs, found.provider_pin, found.preferred_provider, service, variant, preferences)
+        records = self._usage().digest if preferences is not None and preferences.measured else ""
         catalog, providers = self._made_for
         if catalog is not self._catalog.current or providers is not self._providers():
             self._forget()
-        plan = self._plans.get((found.model.id, wish))
+        if variant:  # callers make these up: what is remembered of them would push out all else
+            return passable(found.model, self._ranked(found, wish), self._is_paused)
+        plan = self._plans.get((found.model.id, wish, records))
         if plan is None:
-            plan = self._plans[(found.model.id, wish)] = self._ranked(found, wish)
+            plan = self._plans[(found.model.id, wish, records)] = self._ranked(found, wish)
         return passable(found.model, plan, self._is_paused)
 
     def target(self, candidate: Candidate, found: Resolved) -> Target:
@@ -73,9 +83,28 @@ class Planner:
             )
         if len(self._plans) >= _MAX_PLANS:
             self._forget()
-        return ranked(found.model, guard(found.model, reachable), providers, self._known_slugs, wish)
+        usable = guard(found.model, reachable)
+        if wish.service in CHATS:
+            return ranked(found.model, usable, providers, self._known_slugs, wish, self._usage())
+        priced = [(offer, billed_by(offer.price, wish.service, wish.variant)) for offer in usable if offer.price]
+        pinned = [replace(offer, price=price) for offer, price in priced if price is not None]
+        if not pinned:
+            raise _no_price_of_that(found.model.id, wish)
+        plan = ranked(found.model, pinned, providers, self._known_slugs, wish, self._usage())
+        unpriced = (Excluded(offer.provider, "no_price_for_service") for offer, price in priced if price is None)
+        return replace(plan, excluded=(*plan.excluded, *unpriced))
 
     def _forget(self) -> None:
         self._plans.clear()
         self._targets.clear()
         self._made_for = (self._catalog.current, self._providers())
+
+
+def _no_price_of_that(model_id: str, wish: Wish) -> Unavailable:
+    what = f" in {wish.variant.strip('/')}" if wish.variant else ""
+    return Unavailable(
+        f"The model {model_id} has no confirmed price for this service{what}, so it cannot be used for it.",
+        code="pricing_unavailable",
+        param="model",
+        details={"model": model_id, "service": wish.service},
+    )

@@ -12,12 +12,16 @@ import msgspec
 from gatewayz.dialects.base import ClientDialect
 
 HeaderPairs = list[tuple[bytes, bytes]]
+EVENT_STREAM = "text/event-stream; charset=utf-8"
 
 
 class Call(msgspec.Struct, frozen=True):
     """One request as it arrived. `claimed_id` is the client's own X-Request-ID or Idempotency-Key, None without one.
 
-    `credentials` are the distinct key values found (Authorization, x-api-key). `received_s` is monotonic.
+    `credentials` are the distinct key values found (Authorization, x-api-key). `received_s` is monotonic. `content_type` is
+    what the client says of the body, `streams_as` the content type of a stream of words. `address` is what the path says of
+    the request beside the endpoint's name. The caller wants to see what was decided (`explain`, or `router_metadata` in
+    OpenRouter's form), what the charge is made of (`itemised`), or only what would be done (`dry`).
     """
 
     dialect: ClientDialect
@@ -32,6 +36,13 @@ class Call(msgspec.Struct, frozen=True):
     origin: str | None
     received_s: float
     passthrough_headers: Mapping[str, str]
+    content_type: str = "application/json"
+    streams_as: str = EVENT_STREAM
+    address: bytes = b""
+    explain: bool = False
+    router_metadata: bool = False
+    itemised: bool = False
+    dry: bool = False
 
 
 class Responder(Protocol):
@@ -57,4 +68,8 @@ class Responder(Protocol):
 
     async def send(self, data: bytes, *, last: bool = False) -> None:
         """Sends a part of the stream; waits while the client reads too slowly."""
+        ...
+
+    async def cut(self) -> None:
+        """Ends a started answer so that the client sees that it is not complete: the connection is closed."""
         ...

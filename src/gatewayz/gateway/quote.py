@@ -1,11 +1,14 @@
 """What could this cost at most, and how is it put to one provider? Pure."""
 
+from collections.abc import Sequence
+
 import msgspec
 
-from gatewayz.billing.pricing import ceiling
+from gatewayz.billing.pricing import ceiling, cost
 from gatewayz.catalog.models import Model
 from gatewayz.catalog.transforms import force_params, upstream_id
 from gatewayz.dialects.base import Glance, Target
+from gatewayz.gateway.trip import Course
 from gatewayz.routing.plan import Candidate, Plan
 
 # What a model of unknown limits is assumed to write when the caller names no maximum (spec 9.1).
@@ -25,11 +28,19 @@ def output_limit(glance: Glance, model: Model, candidate: Candidate) -> int:
 
 def ceiling_of(plan: Plan, glance: Glance, model: Model) -> int:
     """Nano-USD to set aside: the dearest way through the plan, so that failover never needs more."""
+    if glance.counted is not None:
+        most = glance.counted.most
+        return max(cost(each.offer.price, most) for each in plan.candidates if each.offer.price is not None)
     return max(
         ceiling(candidate.offer.price, glance.prompt_tokens, output_limit(glance, model, candidate), glance.n)
         for candidate in plan.candidates
         if candidate.offer.price is not None
     )
+
+
+def dearest(courses: Sequence[Course], glance: Glance) -> int:
+    """Nano-USD to set aside for a request that any of these models may answer."""
+    return max(ceiling_of(course.route, glance, course.found.model) for course in courses)
 
 
 def target_for(candidate: Candidate, model: Model) -> Target:
@@ -38,7 +49,7 @@ def target_for(candidate: Candidate, model: Model) -> Target:
     native_id = upstream_id(provider.slug, offer.native_id)
     forced = force_params(provider.slug, native_id)
     default = offer.max_output_tokens or model.max_output_tokens or UNKNOWN_MAX_TOKENS
-    return Target(native_id, provider.quirks, default, forced.params, forced.unless)
+    return Target(native_id, provider.quirks, default, forced.params, forced.unless, provider.slug)
 
 
 def cap_output(glance: Glance, most: int) -> None:

@@ -18,6 +18,7 @@ from gatewayz.billing.pricing import cost, price_json, usage_json
 from gatewayz.catalog.prices import PriceSnapshot
 from gatewayz.core.usage import Usage
 from gatewayz.gateway.trip import Trip
+from gatewayz.operations.kept import KeptAnswer
 from gatewayz.routing.plan import Candidate
 
 
@@ -36,7 +37,13 @@ class Settlement:
         return cost(price, usage)
 
     async def charge(
-        self, trip: Trip, status: int, now_s: float, stored: StoredAnswer | None = None, code: str | None = None
+        self,
+        trip: Trip,
+        status: int,
+        now_s: float,
+        stored: StoredAnswer | None = None,
+        code: str | None = None,
+        kept: KeptAnswer | None = None,
     ) -> Receipt | None:
         """Charges `trip.cost` for `trip.usage` and keeps the record; returns after the commit, None for strangers.
 
@@ -57,7 +64,7 @@ class Settlement:
             price_json=self._price_text(served.offer.price),
         )
         return await self._cashier.capture(
-            trip.hold, trip.ledger_id, charge, record, trip.claim, stored, partial=code is not None
+            trip.hold, trip.ledger_id, charge, record, trip.claim, stored, partial=code is not None, kept=kept
         )
 
     async def refund(self, trip: Trip, status: int, code: str, now_s: float) -> None:

@@ -15,21 +15,25 @@ HARDENING: HeaderPairs = [
     (b"referrer-policy", b"no-referrer"),
 ]
 _JSON = (b"content-type", b"application/json")
-_EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
 _FRESH = (b"cache-control", b"no-store")
 # Proxies such as nginx buffer answers unless told not to; a buffered stream is no stream.
 _UNBUFFERED = (b"x-accel-buffering", b"no")
 
 
-def plain_headers(trip: Trip, balance: int | None) -> HeaderPairs:
+def plain_headers(trip: Trip, balance: int | None, content_type: str = "application/json") -> HeaderPairs:
     """Headers of a complete plain answer; `balance` (nano-USD) only if it is low."""
-    headers = [_JSON, _FRESH, (b"x-gatewayz-cost-usd", usd_text(trip.cost).encode())]
+    headers = [
+        (b"content-type", content_type.encode("latin-1")),
+        _FRESH,
+        (b"x-gatewayz-cost-usd", usd_text(trip.cost).encode()),
+    ]
     return _common(trip, headers, balance)
 
 
-def stream_headers(trip: Trip, balance: int | None) -> HeaderPairs:
-    """Headers of an event stream, sent before anything is known of its cost."""
-    return _common(trip, [_EVENTS, _FRESH, _UNBUFFERED], balance)
+def stream_headers(trip: Trip, balance: int | None, content_type: str) -> HeaderPairs:
+    """Headers of a stream, sent before anything is known of its cost."""
+    kind = (b"content-type", content_type.encode("latin-1"))
+    return _common(trip, [kind, _FRESH, _UNBUFFERED], balance)
 
 
 def replay_headers(trip: Trip, content_type: str) -> HeaderPairs:

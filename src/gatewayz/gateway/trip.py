@@ -1,23 +1,47 @@
 """The facts of one request while it travels: filled in step by step, turned into one record at the end."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from gatewayz.billing.cashier import Hold
 from gatewayz.billing.ops import Claim
+from gatewayz.catalog.snapshot import Resolved
 from gatewayz.core.caller import Caller
 from gatewayz.core.usage import NOTHING, Usage
-from gatewayz.dialects.base import Glance
+from gatewayz.dialects.base import Glance, Voice
+from gatewayz.gateway.asked import NOTHING as NOTHING_ASKED
+from gatewayz.gateway.asked import Asked
 from gatewayz.gateway.ports import Call, HeaderPairs
+from gatewayz.infra.clock import US_PER_S
 from gatewayz.operations.records import RequestRecord
-from gatewayz.routing.plan import Candidate
+from gatewayz.routing.plan import Candidate, Plan
+from gatewayz.routing.preferences import Preferences
 from gatewayz.routing.sticky import Decision
 
 CLIENT_CLOSED = 499
 
 
+@dataclass(frozen=True, slots=True)
+class Course:
+    """A model that may answer, and the ways to it, ordered by what the caller prefers (None: nothing)."""
+
+    found: Resolved
+    route: Plan
+    preferences: Preferences | None = None
+
+    @property
+    def ordered(self) -> bool:
+        """True if the caller has said himself who comes first; then nothing else moves anybody there."""
+        return self.preferences is not None and self.preferences.orders
+
+
 @dataclass(slots=True)
 class Trip:
-    """One request. Times are monotonic seconds unless named otherwise; money is nano-USD."""
+    """One request. Times are monotonic seconds unless named otherwise; money is nano-USD.
+
+    `passed_over` are models that the caller would also take and nobody can serve, with the reason.
+    """
 
     call: Call
     started_at_us: int
@@ -26,6 +50,9 @@ class Trip:
     claim: Claim | None = None
     ledger_id: str = ""
     model_id: str | None = None
+    asked: Asked = NOTHING_ASKED
+    courses: tuple[Course, ...] = ()
+    passed_over: list[tuple[str, str]] = field(default_factory=list)
     hold: Hold | None = None
     limit_headers: HeaderPairs = field(default_factory=list)
     conversation: bytes | None = None  # its digest, where staying at a provider could pay
@@ -38,6 +65,7 @@ class Trip:
     upstream_id: str | None = None
     unknown_events: int = 0
     unknown_excerpt: str | None = None
+    kept_input: bytes | None = None  # sealed: what an answer that is to be kept begins with
     cost: int = 0
     marks: list[tuple[bytes, float]] = field(default_factory=list)
 
@@ -49,6 +77,21 @@ class Trip:
     def stream(self) -> bool:
         """True if the client asked for a stream."""
         return self.glance is not None and self.glance.stream
+
+    @property
+    def explains(self) -> bool:
+        """True if the caller wants to see what was decided, and there is something to see."""
+        asked = self.call.explain or self.call.router_metadata
+        return asked and self.caller is not None and bool(self.courses)
+
+    def voice(self, itemised: Callable[[Usage], dict[str, Any]] | None = None) -> Voice:
+        """How the client is answered; `itemised` as in `Voice`."""
+        seconds = self.started_at_us // US_PER_S
+        model, glance = self.model_id or self.asked_for, self.glance
+        if glance is None:
+            return Voice(model, self.call.request_id, seconds, False)
+        form = glance.counted.form if glance.counted is not None else ""
+        return Voice(model, self.call.request_id, seconds, glance.include_usage, glance.framing, form, itemised)
 
     @property
     def asked_for(self) -> str:

@@ -1,4 +1,4 @@
-"""Table of request records. Written with the settlement, read by analytics; never read on the request path."""
+"""Tables of request records and of kept answers. Records are read by analytics and never on the request path."""
 
 import sqlalchemy as sa
 
@@ -52,5 +52,24 @@ traffic_hours = sa.Table(
     sa.Column("latency_us", sa.BigInteger, nullable=False),
     sa.Column("first_token_us", sa.BigInteger, nullable=False),
     sa.Column("first_tokens", sa.BigInteger, nullable=False),
+    # Sums over streams that succeeded: what they wrote, and how long that took after their first token.
+    sa.Column("streamed_tokens", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("streamed_us", sa.BigInteger, nullable=False, server_default="0"),
     sa.PrimaryKeyConstraint("hour_us", "model", "provider"),
+)
+
+# Answers that clients want kept (the Responses API's `store`). Written with the settlement; encrypted.
+kept_answers = sa.Table(
+    "kept_answers",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("user_id", sa.BigInteger, nullable=False),
+    sa.Column("previous_id", sa.Text),
+    sa.Column("sealed_input", sa.LargeBinary, nullable=False),
+    sa.Column("sealed_response", sa.LargeBinary, nullable=False),
+    sa.Column("plain_bytes", sa.BigInteger, nullable=False),
+    sa.Column("created_at_us", sa.BigInteger, nullable=False),
+    sa.Column("expires_at_us", sa.BigInteger, nullable=False),
+    sa.Index("ix_kept_answers_expires_at_us", "expires_at_us"),
+    sa.Index("ix_kept_answers_user_time", "user_id", "created_at_us"),
 )

@@ -36,13 +36,17 @@ _SHARE = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Recorded requests of a model at a provider; means in milliseconds over answers that succeeded, None without any."""
+    """Recorded requests of a model at a provider; means in milliseconds over answers that succeeded, None without any.
+
+    `tokens_per_s` is how fast streams wrote after their first token, None without any stream.
+    """
 
     requests: int
     errors: int
     tokens: int
     latency_ms: float | None
     first_token_ms: float | None
+    tokens_per_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,8 @@ async def add_up_hour(connection: AsyncConnection, hour_us: int) -> None:
     """Makes the sums of one hour those of its records, in the caller's transaction. May be repeated."""
     log_c = activity_log.c
     well = log_c.status < 400
+    # How fast a plain answer was written nobody can tell: all of it came at once.
+    streamed = sa.and_(well, log_c.stream, log_c.first_token_us.is_not(None))
     figures = sa.select(
         sa.literal(hour_us, sa.BigInteger),
         log_c.model,
@@ -150,6 +156,8 @@ async def add_up_hour(connection: AsyncConnection, hour_us: int) -> None:
         _sum(sa.case((well, log_c.latency_us), else_=0)),
         _sum(sa.case((well, sa.func.coalesce(log_c.first_token_us, 0)), else_=0)),
         _sum(sa.case((sa.and_(well, log_c.first_token_us.is_not(None)), 1), else_=0)),
+        _sum(sa.case((streamed, log_c.completion_tokens), else_=0)),
+        _sum(sa.case((streamed, log_c.latency_us - log_c.first_token_us), else_=0)),
     ).where(
         log_c.created_at_us >= hour_us,
         log_c.created_at_us < hour_us + HOUR_US,
@@ -166,7 +174,9 @@ async def add_up_hour(connection: AsyncConnection, hour_us: int) -> None:
 async def sums_since(connection: AsyncConnection, from_hour_us: int) -> dict[tuple[str, str], Figures]:
     """The figures of all hours from that one on."""
     table = traffic_hours.c
-    names = ("requests", "errors", "tokens", "latency_us", "first_token_us", "first_tokens")
+    names = (
+        "requests", "errors", "tokens", "latency_us", "first_token_us", "first_tokens", "streamed_tokens", "streamed_us",
+    )  # fmt: skip
     sums = [_sum(table[name]).label(name) for name in names]
     query = sa.select(table.model, table.provider, *sums).where(table.hour_us >= from_hour_us)
     rows = await connection.execute(query.group_by(table.model, table.provider))
@@ -181,6 +191,7 @@ def _figures(row: Any) -> Figures:
         tokens=row.tokens,
         latency_ms=round(row.latency_us / well / 1000, 1) if well else None,
         first_token_ms=round(row.first_token_us / row.first_tokens / 1000, 1) if row.first_tokens else None,
+        tokens_per_s=round(row.streamed_tokens / row.streamed_us * US_PER_S, 1) if row.streamed_us else None,
     )
 
 

@@ -11,8 +11,17 @@ from gatewayz.providers.service_accounts import AccountRules
 _VERSIONED = re.compile(r"/v\d+(?:(?:alpha|beta)\d*)?$")
 _NAME = re.compile(r"[\w.-]+")
 _DEFAULT_PATHS: Mapping[str, str] = MappingProxyType(
-    {"openai": "/v1", "anthropic": "/v1", "gemini": "/v1beta", "bedrock": "", "cohere": "/v2"}
+    {
+        "openai": "/v1",
+        "anthropic": "/v1",
+        "gemini": "/v1beta",
+        "openai_responses": "/v1",
+        "bedrock": "",
+        "cohere": "/v2",
+    }
 )
+# The official variables of these hold the version.
+_WITH_VERSION = frozenset({"openai", "openai_responses"})
 # How the end of an address with a model says whether a stream is wanted: (plain, streamed), and what asks for events.
 _ENDS = (
     (":generateContent", ":streamGenerateContent", "alt=sse"),
@@ -33,7 +42,7 @@ def chat_url(dialect: DialectName, base_url: str, *, default_path: str | None = 
     tail = CHAT_PATHS[dialect]
     if not path.endswith(tail):
         path = path or (_DEFAULT_PATHS[dialect] if default_path is None else default_path)
-        if dialect != "openai" and not _VERSIONED.search(path):
+        if dialect not in _WITH_VERSION and not _VERSIONED.search(path):
             path += _DEFAULT_PATHS[dialect]  # the official variables hold no version, even behind a proxy's prefix
         path += tail
     return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
@@ -84,10 +93,16 @@ def request_url(url: str, native_id: str, *, stream: bool) -> str:
     return url.replace("{model}", quote(native_id, safe="@:"))
 
 
-def count_url(provider: Provider) -> str | None:
-    """Where tokens of a request in the provider's own dialect are counted; None if it has no such endpoint."""
+def count_url(provider: Provider, native_id: str = "") -> str | None:
+    """Where tokens of a request in the provider's own dialect are counted; None if it has no such endpoint.
+
+    `native_id` is the provider's name of the model, for those who want it in the address.
+    """
     parts = urlsplit(provider.url)
     path = parts.path
+    if provider.dialect == "gemini":
+        url = provider.url.replace(":generateContent", ":countTokens")
+        return request_url(url, native_id, stream=False) if url != provider.url else None
     if provider.dialect != "anthropic":
         return None
     if path.endswith(CHAT_PATHS["anthropic"]):

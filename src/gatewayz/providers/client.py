@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Protocol
 
+from gatewayz.dialects.base import Encoded
 from gatewayz.infra.http_client import Reply, Timeouts, Transport
 from gatewayz.providers.access_tokens import AccessTokens, TokenRefused
 from gatewayz.providers.addresses import count_url, request_url
@@ -29,8 +30,8 @@ _LARGE_BYTES = 256 * 1024  # from here on a digest takes so long that others wou
 class InProcess(Protocol):
     """A provider that lives in this process."""
 
-    def answer(self, body: bytes, *, stream: bool, request_id: str) -> Reply:
-        """The reply to a chat request in the OpenAI dialect; errors are replies too."""
+    def answer(self, body: bytes | Encoded, *, stream: bool, request_id: str, service: str = "chat") -> Reply:
+        """The reply to a request for this service in OpenAI's dialect of it; errors are replies too."""
         ...
 
 
@@ -53,7 +54,7 @@ class Unsigned:
 
 
 class Upstreams:
-    """Sends chat requests to providers."""
+    """Sends requests to providers."""
 
     def __init__(
         self,
@@ -76,26 +77,31 @@ class Upstreams:
         self,
         provider: Provider,
         way: Way,
-        body: bytes,
+        body: bytes | Encoded,
         *,
         stream: bool,
         request_id: str,
         native_id: str = "",
         extra_headers: Mapping[str, str] = _NONE,
+        any_answer: bool = False,
     ) -> Reply:
         """The provider's reply as soon as its headers are there; the caller closes it. Raises TransportError.
 
         `way` is one of the provider's own (`Provider.way`).
         `native_id` is the provider's name of the model, for those who want it in the address. `extra_headers` are the
         client's, to be given only if it speaks the provider's dialect; those are passed on that this dialect means for
-        providers (`PASSED_HEADERS`).
+        providers (`PASSED_HEADERS`). `any_answer`: the answer need not be JSON or events.
         """
         if provider.simulated and self._simulated is not None:
-            return self._simulated.answer(body, stream=stream, request_id=request_id)
+            service = way.url.partition(":")[2] or "chat"
+            return self._simulated.answer(body, stream=stream, request_id=request_id, service=service)
         accept = "application/json"
         if stream:
             accept = _ACCEPT_STREAM if way.dialect != _BEDROCK else _ACCEPT_BINARY
-        headers = _headers(provider, way.dialect, accept, request_id, extra_headers)
+        headers = _headers(provider, way.dialect, "*/*" if any_answer else accept, request_id, extra_headers)
+        if isinstance(body, Encoded):
+            headers["content-type"] = body.content_type
+            body = body.data
         url = request_url(way.url, name_at(provider, native_id), stream=stream)
         if provider.account is not None:
             return await self._signed(provider.account, url, headers, body)
@@ -104,10 +110,19 @@ class Upstreams:
         return await self._transport.post(url, headers, body, self._timeouts)
 
     async def count_tokens(
-        self, provider: Provider, body: bytes, *, request_id: str, extra_headers: Mapping[str, str] = _NONE
+        self,
+        provider: Provider,
+        body: bytes,
+        *,
+        request_id: str,
+        native_id: str = "",
+        extra_headers: Mapping[str, str] = _NONE,
     ) -> Reply | None:
-        """The reply of the provider's own counter of tokens; None if it has none. Raises TransportError."""
-        url = count_url(provider)
+        """The reply of the provider's own counter of tokens; None if it has none. Raises TransportError.
+
+        `native_id` as in `open`.
+        """
+        url = count_url(provider, native_id)
         if url is None or provider.simulated:
             return None
         headers = _headers(provider, provider.dialect, "application/json", request_id, extra_headers)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from gatewayz.core.services import SERVICES
 from gatewayz.providers.addresses import url_problem
 from gatewayz.providers.feed_shapes import NO_FEED, SHAPES
 from gatewayz.providers.model_feeds import NO_PRICES, PRICE_UNITS
@@ -21,7 +22,7 @@ _BREAKER_COUNTS = ("breaker_failures", "breaker_successes", "breaker_half_open_c
 _FIELDS = frozenset(
     {
         "slug", "name", "base_url", "dialect", "api_key", "api_key_env", "priority", "regions", "headers", "quirks",
-        "models_feed", "breaker_cooldown_s", *_BREAKER_COUNTS,
+        "models_feed", "services", "breaker_cooldown_s", *_BREAKER_COUNTS,
     }
 )  # fmt: skip
 _FEED_WORDS: Mapping[str, frozenset[str] | None] = MappingProxyType(
@@ -62,6 +63,7 @@ class ConfiguredProvider:
     quirks: Mapping[str, Any] = field(default_factory=dict)
     breaker: BreakerOverrides = NO_OVERRIDES
     models_feed: Mapping[str, str] = field(default_factory=dict)
+    services: tuple[str, ...] = ()
 
 
 def read_providers(
@@ -130,6 +132,7 @@ class _Reader:
             "quirks": self._quirks(table, path, label),
             "breaker": self._breaker(table, path, label),
             "models_feed": self._models_feed(table, path, label),
+            "services": self._services(table, path, label),
         }
         return ConfiguredProvider(slug, **values) if slug is not None else None  # type: ignore[arg-type]
 
@@ -196,6 +199,17 @@ class _Reader:
             self.wrong((*path, "regions"), f"{label}: regions must be a list of texts, not {value!r}")
             return ()
         return tuple(part.strip() for part in value)
+
+    def _services(self, table: Mapping[str, Any], path: Path, label: str) -> tuple[str, ...]:
+        value = table.get("services", [])
+        if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
+            self.wrong((*path, "services"), f"{label}: services must be a list of texts, not {value!r}")
+            return ()
+        for part in value:
+            if part not in SERVICES:
+                problem = f"services: there is no service {part!r}{near(part, frozenset(SERVICES))}"
+                self.wrong((*path, "services"), f"{label}: {problem}")
+        return tuple(value)
 
     def _headers(self, table: Mapping[str, Any], path: Path, label: str) -> Mapping[str, str]:
         value = table.get("headers", {})

@@ -15,6 +15,7 @@ DEFAULT_RULES: Mapping[DialectName, FeedRules] = MappingProxyType(
         "openai": FeedRules("/models", "openai"),
         "anthropic": FeedRules("/models?limit=1000", "anthropic"),
         "gemini": FeedRules("/models?pageSize=1000", "gemini"),
+        "openai_responses": FeedRules("/models", "openai"),
         "cohere": FeedRules("../v1/models?page_size=1000", "cohere"),
         "bedrock": FeedRules("", NO_FEED),  # at another host, to be signed for
     }

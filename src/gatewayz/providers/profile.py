@@ -23,12 +23,13 @@ from gatewayz.providers.quirks import QUIRK_NAMES, near, quirk_value
 from gatewayz.providers.service_accounts import AccountRules, ServiceAccount
 from gatewayz.providers.ways import NO_WAYS, Way, WayRule, way_to
 
-DialectName = Literal["openai", "anthropic", "gemini", "bedrock", "cohere"]
+DialectName = Literal["openai", "anthropic", "gemini", "openai_responses", "bedrock", "cohere"]
 CHAT_PATHS: Mapping[str, str] = MappingProxyType(
     {
         "openai": "/chat/completions",
         "anthropic": "/messages",
         "gemini": "/models/{model}:generateContent",
+        "openai_responses": "/responses",
         "bedrock": "/model/{model}/converse",
         "cohere": "/chat",
     }
@@ -68,6 +69,7 @@ class Profile:
     `account` says how the provider is used with a service account, None if it is not.
     `models` matches the provider's names of the models that can be spoken to in `dialect`; None: all. `offers_of` is the
     slug of the provider whose offers of such models are served here, where one provider has two ways to be spoken to.
+    `chats`: it answers chats; else its `ways` alone are asked for, under the base URL.
     `on_request`: credentials alone do not switch it on, only an entry in the operator's configuration. `ways` are the
     services beside chats, by name. `feed` says where its model list is and how it reads, with `feed_source` for the proof;
     None: as usual in its dialect.
@@ -94,6 +96,7 @@ class Profile:
     models: re.Pattern[str] | None = None
     offers_of: str | None = None
     on_request: bool = False
+    chats: bool = True
     ways: Mapping[str, WayRule] = field(default_factory=dict)
     feed: FeedRules | None = None
     feed_source: str | None = None
@@ -134,6 +137,7 @@ class Provider:
     site_url: str | None = None
     color: str | None = None
     ways: Mapping[str, Way] = field(default_factory=lambda: NO_WAYS)
+    chats: bool = True
 
     @property
     def chat_way(self) -> Way:
@@ -142,7 +146,7 @@ class Provider:
 
     def way(self, service: str) -> Way | None:
         """How a service (see `core/services.py`) is asked for here; None if it is not offered."""
-        return way_to(service, self.ways, self.chat_way)
+        return way_to(service, self.ways, self.chat_way) if self.chats else self.ways.get(service)
 
 
 def speaker(slug: str, native_id: str) -> str | None:
@@ -227,6 +231,7 @@ def parse_profile(text: str, file_name: str) -> Profile:
         on_request=reader.flag("on_request", default=False),
         feed=feed,
         feed_source=feed_source,
+        chats=reader.flag("chats", default=True),
         site_url=reader.text("site_url", "") or None,
         color=reader.text("color", "") or None,
         ways=reader.ways(),
@@ -239,7 +244,7 @@ _MEMBERS = frozenset(
     {
         "slug", "name", "dialect", "base_url", "chat_path", "env", "auth", "base_url_env", "variables", "headers",
         "quirks", "regions", "needs_key", "account", "models", "models_feed", "offers_of", "on_request", "site_url",
-        "color", "sources", "notes", "ways", "aws", "locations",
+        "color", "sources", "notes", "ways", "chats", "aws", "locations",
     }
 )  # fmt: skip
 _ACCOUNT_MEMBERS = frozenset({"json", "file", "scope", "path", "project", "location", "default_location", "hosts"})

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from gatewayz.core.services import KIND_OF
 from gatewayz.providers.addresses import account_urls, configured_url, first_set, located_urls, profile_url
 from gatewayz.providers.aws_signing import AwsKeys, AwsKeysRule
 from gatewayz.providers.config import SIMULATED_SLUG, ConfiguredProvider, fit_for_header
@@ -11,7 +12,7 @@ from gatewayz.providers.feed_places import with_feed
 from gatewayz.providers.profile import CHAT_PATHS, NO_QUIRKS, DialectName, Profile, Provider
 from gatewayz.providers.quirks import with_quirks
 from gatewayz.providers.service_accounts import ServiceAccount, account_in
-from gatewayz.providers.ways import NO_WAYS, Way, ways_beside
+from gatewayz.providers.ways import NO_WAYS, OPENAI_WAYS, Way, narrowed, ways_beside
 
 # The chain in which providers are tried where nothing else tells them apart; 10 is the first.
 DEFAULT_CHAIN = (
@@ -30,6 +31,7 @@ _AUTH: Mapping[str, tuple[str, str]] = MappingProxyType(
         "openai": ("Authorization", "Bearer"),
         "anthropic": ("x-api-key", ""),
         "gemini": ("x-goog-api-key", ""),
+        "openai_responses": ("Authorization", "Bearer"),
         "bedrock": ("Authorization", "Bearer"),
         "cohere": ("Authorization", "Bearer"),
     }
@@ -42,6 +44,7 @@ class Providers:
 
     _active: Mapping[str, Provider]
     _inactive: tuple[tuple[str, str], ...]
+    _reach: frozenset[tuple[str, str]]
 
     def get(self, slug: str) -> Provider | None:
         """The active provider of that slug, or None."""
@@ -58,6 +61,10 @@ class Providers:
     def inactive(self) -> tuple[tuple[str, str], ...]:
         """The known providers that cannot be called, each with its slug and the reason."""
         return self._inactive
+
+    def reach(self) -> frozenset[tuple[str, str]]:
+        """Each provider that can be called with each kind of model that it can be asked for."""
+        return self._reach
 
     def has_real(self) -> bool:
         """Whether any provider other than the simulated one can be called."""
@@ -89,7 +96,14 @@ def build_providers(
     if simulated:
         active.append(SIMULATED_PROVIDER)
     active.sort(key=lambda provider: (provider.priority, provider.slug))
-    return Providers(MappingProxyType({provider.slug: provider for provider in active}), tuple(sorted(inactive)))
+    reach = {
+        (provider.slug, kind)
+        for provider in active
+        for service, kind in KIND_OF.items()
+        if provider.way(service) is not None
+    }
+    by_slug = MappingProxyType({provider.slug: provider for provider in active})
+    return Providers(by_slug, tuple(sorted(inactive)), frozenset(reach))
 
 
 def default_priority(slug: str, known: bool) -> int:
@@ -105,6 +119,9 @@ SIMULATED_PROVIDER = Provider(
     headers=MappingProxyType({}),
     priority=_SIMULATED_PRIORITY,
     simulated=True,
+    ways=MappingProxyType(
+        {service: Way(rule.dialect, f"in-process:{service}") for service, rule in OPENAI_WAYS.items()}
+    ),
 )
 
 
@@ -146,6 +163,7 @@ def _from_profile(profile: Profile, env: Mapping[str, str]) -> Provider | str:
         site_url=profile.site_url,
         color=profile.color,
         ways=_ways(url, profile),
+        chats=profile.chats,
     )
     if profile.locations is not None:
         return _spread(provider, aws, profile, env, None, ())
@@ -171,7 +189,7 @@ def _spread(
             aws=replace(aws, region=location) if aws is not None else None,
             location=location,
             regions=(location,),
-            ways=_ways(url, profile),
+            ways=narrowed(_ways(url, profile), tuple(provider.ways)) if provider.ways else NO_WAYS,
         )
         for location, url in urls
     ]
@@ -206,7 +224,14 @@ def _at_locations(
     if isinstance(urls, str):
         return urls
     places = [
-        replace(provider, url=url, account=account, location=location, regions=(location,), ways=_ways(url, profile))
+        replace(
+            provider,
+            url=url,
+            account=account,
+            location=location,
+            regions=(location,),
+            ways=narrowed(_ways(url, profile), tuple(provider.ways)) if provider.ways else NO_WAYS,
+        )
         for location, url in urls
     ]
     return replace(places[0], elsewhere=tuple(places[1:]))
@@ -257,7 +282,8 @@ def _from_config(wanted: ConfiguredProvider, profile: Profile | None, env: Mappi
         configured=True,
         site_url=profile.site_url if profile else None,
         color=profile.color if profile else None,
-        ways=_ways(url, spoken) if spoken is not None else NO_WAYS,
+        ways=narrowed(_configured_ways(url, spoken, dialect), wanted.services),
+        chats=(spoken is None or spoken.chats) and (not wanted.services or "chat" in wanted.services),
     )
     if located and spoken is not None:
         return _spread(provider, aws, spoken, env, wanted.base_url, wanted.regions)
@@ -287,6 +313,12 @@ def _ways(url: str, profile: Profile) -> Mapping[str, Way]:
     """The services beside chats, under the same base as the chat endpoint, wherever that was moved to."""
     path = profile.chat_path if url.endswith(profile.chat_path) else CHAT_PATHS[profile.dialect]
     return ways_beside(url, path, profile.ways)
+
+
+def _configured_ways(url: str, spoken: Profile | None, dialect: str) -> Mapping[str, Way]:
+    if spoken is not None:
+        return _ways(url, spoken)
+    return ways_beside(url, CHAT_PATHS["openai"], OPENAI_WAYS) if dialect == "openai" else NO_WAYS
 
 
 def _regions_of(profile: Profile | None, wanted: ConfiguredProvider) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ SERVICE_NAMES = (
     "novita", "ollama", "onerouter", "oneapi", "one-api", "new-api", "openai", "openrouter", "parasail", "perplexity",
     "portkey", "replicate", "sambanova", "siliconflow", "simplismart", "together ai", "vercel", "vertex", "vllm",
     "workers ai", "x.ai", "xai", "xiaomi", "z.ai", "zhipu", "bigmodel", "volcengine", "nginx", "openresty", "envoy",
-    "istio", "kubernetes", "traefik", "uvicorn", "gunicorn",
+    "istio", "jina ai", "kubernetes", "traefik", "uvicorn", "gunicorn", "voyage ai",
 )  # fmt: skip
 _SERVICE = "|".join(re.escape(name).replace(r"\ ", "[ -]?") for name in SERVICE_NAMES)
 _TLD = (

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from gatewayz.core.money import price_per_mtok
+from gatewayz.core.money import nano_from_usd, price_per_mtok
 from gatewayz.dialects import json_text
+from gatewayz.dialects.base import Encoded
 from gatewayz.infra.http_client import Reply
 from gatewayz.providers.simulated_answer import THINKING_MODEL, Asked, Said, read, say
+from gatewayz.providers.simulated_media import make
 from gatewayz.settings import Environment, Settings
 
 _JSON = MappingProxyType({"content-type": "application/json"})
@@ -19,7 +21,7 @@ _PIECES_PER_CHUNK = 2
 
 @dataclass(frozen=True, slots=True)
 class SimulatedModel:
-    """A model of the simulated provider; prices are nano-USD per million tokens."""
+    """A model of the simulated provider; prices are nano-USD per million tokens, `units` per piece."""
 
     id: str
     native_id: str
@@ -29,7 +31,25 @@ class SimulatedModel:
     max_output_tokens: int
     price_prompt_nano_per_mtok: int
     price_completion_nano_per_mtok: int
-    capabilities: frozenset[str]
+    capabilities: frozenset[str] = frozenset()
+    kind: str = "chat"
+    units: Mapping[str, int] = field(default_factory=dict)
+
+
+def _piece(kind: str, name: str, description: str, prompt: str = "0", **units: str) -> SimulatedModel:
+    """A model of another kind, `sim/{name}`; `prompt` is USD per million tokens, each unit USD."""
+    return SimulatedModel(
+        id=f"sim/{name}",
+        native_id=f"sim-{name}",
+        name=f"Simulated {name.capitalize()}",
+        description=description,
+        context_length=128_000,
+        max_output_tokens=16_384,
+        price_prompt_nano_per_mtok=price_per_mtok(prompt),
+        price_completion_nano_per_mtok=0,
+        kind=kind,
+        units=MappingProxyType({unit: nano_from_usd(price) for unit, price in units.items()}),
+    )
 
 
 _ABILITIES = frozenset({"tools", "vision", "json_object", "json_schema", "reasoning", "n"})
@@ -56,8 +76,14 @@ SIMULATED_MODELS: tuple[SimulatedModel, ...] = (
         price_completion_nano_per_mtok=price_per_mtok("0.80"),
         capabilities=_ABILITIES,
     ),
+    _piece("embedding", "embedding", "Vectors from a hash of the words; shared words make texts similar.", "0.02"),
+    _piece("moderation", "moderation", 'Flags texts with the words "flag me", nothing else.', "0.01"),
+    _piece("rerank", "rerank", "Orders documents by the words they share with the query.", query="0.001"),
+    _piece("image", "image", "Stripes in two colours that the prompt decides.", image="0.01"),
+    _piece("audio_transcription", "transcription", "Says how long the sound is.", second_input="0.0001"),
+    _piece("audio_speech", "speech", "Silence as long as the text would take.", million_characters="15"),
 )
-_NATIVE_IDS = frozenset(model.native_id for model in SIMULATED_MODELS)
+_NATIVE_IDS = frozenset(model.native_id for model in SIMULATED_MODELS if model.kind == "chat")
 
 
 def simulated_wanted(settings: Settings, environment: Environment, has_real_provider: bool) -> bool:
@@ -68,15 +94,17 @@ def simulated_wanted(settings: Settings, environment: Environment, has_real_prov
 
 
 class Simulated:
-    """Answers chat requests of the OpenAI dialect. Nothing is kept between requests."""
+    """Answers requests in OpenAI's dialects. Nothing is kept between requests."""
 
     def __init__(self, now_s: Callable[[], float], pause_s: float = 0.01) -> None:
         """`now_s` gives seconds since the epoch; `pause_s` is waited before each chunk of a stream."""
         self._now_s = now_s
         self._pause_s = pause_s
 
-    def answer(self, body: bytes, *, stream: bool, request_id: str) -> Reply:
-        """The reply to a request. A body that no provider would take gets a 400."""
+    def answer(self, body: bytes | Encoded, *, stream: bool, request_id: str, service: str = "chat") -> Reply:
+        """The reply to a request for a service. A body that no provider would take gets a 400."""
+        if service != "chat" or isinstance(body, Encoded):
+            return self._piece(service, body)
         try:
             asked = read(body)
         except ValueError as error:
@@ -88,6 +116,14 @@ class Simulated:
         if stream:
             return SimulatedReply(200, _EVENTS, _events(head, asked, choices), self._pause_s)
         return SimulatedReply(200, _JSON, iter([json_text.dump(_plain(head, asked, choices))]), 0.0)
+
+    def _piece(self, service: str, body: bytes | Encoded) -> Reply:
+        try:
+            made = make(service, body)
+        except ValueError as error:
+            return _refusal(400, str(error), None, None)
+        headers = MappingProxyType({"content-type": made.content_type})
+        return SimulatedReply(200, headers, iter(made.parts), self._pause_s)
 
 
 class SimulatedReply:

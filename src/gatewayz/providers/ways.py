@@ -1,6 +1,6 @@
 """Where and how is a service of a provider asked for? Chats are told by the profile itself, all others by its `ways`."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from urllib.parse import urlsplit, urlunsplit
@@ -48,6 +48,30 @@ def ways_beside(chat_url: str, chat_path: str, rules: Mapping[str, WayRule]) -> 
             for service, rule in rules.items()
         }
     )
+
+
+# What a provider of the OpenAI dialect is taken to offer whom only its operator knows: everything, at OpenAI's own paths.
+_ASSUMED = "OpenAI's own path"
+OPENAI_WAYS: Mapping[str, WayRule] = MappingProxyType(
+    {
+        "embeddings": WayRule("openai_embeddings", "/embeddings", _ASSUMED),
+        "moderations": WayRule("openai_moderations", "/moderations", _ASSUMED),
+        "rerank": WayRule("jina_rerank", "/rerank", _ASSUMED),
+        "image_generations": WayRule("openai_images", "/images/generations", _ASSUMED),
+        "image_edits": WayRule("openai_image_edits", "/images/edits", _ASSUMED),
+        "image_variations": WayRule("openai_image_variations", "/images/variations", _ASSUMED),
+        "transcriptions": WayRule("openai_transcriptions", "/audio/transcriptions", _ASSUMED),
+        "translations": WayRule("openai_translations", "/audio/translations", _ASSUMED),
+        "speech": WayRule("openai_speech", "/audio/speech", _ASSUMED),
+    }
+)
+
+
+def narrowed(ways: Mapping[str, Way], services: Collection[str]) -> Mapping[str, Way]:
+    """The ways to these services; all of them if none is named."""
+    if not services:
+        return ways
+    return MappingProxyType({service: way for service, way in ways.items() if service in services})
 
 
 def way_to(service: str, ways: Mapping[str, Way], chat: Way) -> Way | None:

@@ -1,8 +1,8 @@
 """Which conversation is this? A short digest that is the same for every turn. Pure.
 
 Turns of a conversation share their beginning, and providers cache prompts by their beginning; so the digest is taken over
-it: the system text and the messages up to the first of the user. A client that names its conversation (`prompt_cache_key`,
-`session_id`) is believed instead.
+it: the system text and the messages (or instructions and input) up to the first of the user. A client that names its
+conversation (`prompt_cache_key`, `session_id`) is believed instead.
 """
 
 import json
@@ -38,9 +38,11 @@ def conversation_key(account_id: int, model_id: str, fields: Mapping[str, Any], 
             return digest.digest()
     if user is not None:
         digest.update(f"user {len(user)} {user}".encode("utf-8", "surrogatepass"))
-    system = _unmarked(fields.get("system", b""))
+    system = _unmarked(fields.get("system") or fields.get("systemInstruction") or fields.get("instructions", b""))
     digest.update(b"%d " % len(system) + system)
-    digest.update(_until_first_user(_unmarked(fields.get("messages", b""))))
+    digest.update(
+        _until_first_user(_unmarked(fields.get("messages") or fields.get("contents") or fields.get("input", b"")))
+    )
     return digest.digest()
 
 

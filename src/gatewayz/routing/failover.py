@@ -65,6 +65,12 @@ RULES: dict[FailureKind, Rule] = {
     FailureKind.MID_STREAM: Rule(Step.STOP, "failure"),
 }
 
+
+def another_model_may_help(kind: FailureKind) -> bool:
+    """Whether a model that the caller named to stand in is tried after a failure of this kind."""
+    return kind is not FailureKind.CALLER
+
+
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 20.0
 

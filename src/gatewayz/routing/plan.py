@@ -6,11 +6,13 @@ from typing import Protocol
 
 from gatewayz.catalog.models import Model
 from gatewayz.catalog.offers import Offer
-from gatewayz.core.errors import GatewayError, InvalidRequest, Unavailable
+from gatewayz.core.errors import GatewayError, InvalidRequest, NotFound, Unavailable
 from gatewayz.core.services import Service
+from gatewayz.operations.traffic import NOTHING, Usage
 from gatewayz.providers.profile import Provider
 from gatewayz.providers.ways import Way
 from gatewayz.routing.chains import is_cloud_of, vendor_chain
+from gatewayz.routing.preferences import REASONS, Preferences, place_of, reason_against
 
 # Without these the answer would mean something else; what is not here is dropped or answered with null.
 HARD_NEEDS = frozenset({"tools", "vision", "audio", "documents", "json_schema"})
@@ -56,13 +58,16 @@ class Active(Protocol):
 class Wish:
     """What the request demands of an offer: hard needs, a pinned provider, and the provider that comes first if it can.
 
-    `service` is what is asked for, see `core/services.py`.
+    `service` is what is asked for, see `core/services.py`; `variant` what decides its price (`quality/size` of images).
+    `preferences` are the caller's, None without any.
     """
 
     needs: frozenset[str]
     pin: str | None = None
     preferred: str | None = None
     service: Service = "chat"
+    variant: str = ""
+    preferences: Preferences | None = None
 
 
 def plan(
@@ -77,11 +82,19 @@ def plan(
     return passable(model, ranked(model, offers, providers, known_slugs, wish), is_open)
 
 
-def ranked(model: Model, offers: Sequence[Offer], providers: Active, known_slugs: Collection[str], wish: Wish) -> Plan:
+def ranked(
+    model: Model,
+    offers: Sequence[Offer],
+    providers: Active,
+    known_slugs: Collection[str],
+    wish: Wish,
+    usage: Usage = NOTHING,
+) -> Plan:
     """Every way to fulfil the wish, best first, whatever breakers say: the same for all requests with this wish.
 
-    `providers` are the active ones, `known_slugs` all that the gateway has facts about. Raises InvalidRequest if no
-    offer can do what is asked (the caller's choice of model), Unavailable if there are offers and nobody to be asked.
+    `providers` are the active ones, `known_slugs` all that the gateway has facts about, `usage` is what was recorded, for
+    wishes that rest on measures. Raises InvalidRequest if no offer can do what is asked (the caller's choice of model),
+    NotFound if the caller's preferences leave nobody, Unavailable if there are offers and nobody to be asked.
     """
     excluded: list[Excluded] = []
     able: list[Candidate] = []
@@ -94,15 +107,21 @@ def ranked(model: Model, offers: Sequence[Offer], providers: Active, known_slugs
         way = provider.way(wish.service) if provider is not None else None
         if provider is not None and way is not None and reason is None:
             missing = offer.lacks(wish.needs & HARD_NEEDS)
-            if not missing:
+            if missing:
+                lacking[offer.provider] = missing
+                reason = "cannot_" + "_".join(sorted(missing))
+            elif wish.preferences is not None:
+                reason = reason_against(offer, provider, way.dialect, wish.preferences)
+            if reason is None:
                 able.append(Candidate(offer, provider, way))
                 continue
-            lacking[offer.provider] = missing
-            reason = "cannot_" + "_".join(sorted(missing))
         excluded.append(Excluded(offer.provider, reason or "unusable"))
     if not able:
         raise _nobody(model, lacking, wish, excluded)
-    ordered = _one_per_provider(sorted(able, key=lambda candidate: _rank(candidate, wish.preferred)))
+    ordered = _one_per_provider(sorted(able, key=lambda candidate: _rank(candidate, wish, usage)))
+    if wish.preferences is not None and wish.preferences.first_only:
+        excluded += [Excluded(candidate.provider.slug, "fallbacks_not_allowed") for candidate in ordered[1:]]
+        ordered = ordered[:1]
     return Plan(tuple(_with_locations(ordered, wish.service)), tuple(excluded))
 
 
@@ -145,13 +164,14 @@ def _joins(model: Model, provider: Provider | None) -> bool:
     return provider is not None and provider.configured and is_cloud_of(model.vendor, provider.slug)
 
 
-def _rank(candidate: Candidate, preferred_slug: str | None) -> tuple[int, int, int, int, int, str]:
+def _rank(candidate: Candidate, wish: Wish, usage: Usage) -> tuple[tuple[float, ...], int, int, int, int, int, str]:
     offer, provider = candidate.offer, candidate.provider
-    preferred = 0 if provider.slug == preferred_slug else 1
+    wanted = place_of(offer, wish.preferences, usage) if wish.preferences is not None else ()
+    preferred = 0 if provider.slug == wish.preferred else 1
     deprecated = 0 if offer.status == "active" else 1
     price = offer.price
-    dearness = price.prompt + price.completion if price else 0
-    return (preferred, deprecated, provider.priority, offer.priority, dearness, offer.native_id)
+    dearness = (price.prompt + price.completion or sum(price.units.values())) if price else 0
+    return (wanted, preferred, deprecated, provider.priority, offer.priority, dearness, offer.native_id)
 
 
 def _one_per_provider(candidates: list[Candidate]) -> list[Candidate]:
@@ -181,6 +201,16 @@ _WORDS = {
 
 
 def _nobody(model: Model, lacking: dict[str, frozenset[str]], wish: Wish, excluded: list[Excluded]) -> GatewayError:
+    unwanted = list(dict.fromkeys(item for item in excluded if item.reason in REASONS))
+    if unwanted:
+        told = "; ".join(f"{item.provider} {REASONS[item.reason]}" for item in unwanted[:8])
+        more = f"; {len(unwanted) - 8} more" if len(unwanted) > 8 else ""
+        return NotFound(
+            f"The `provider` preferences leave nobody to serve {model.id}: {told}{more}.",
+            code="no_allowed_providers",
+            param="provider",
+            details={"excluded": [{"provider": item.provider, "reason": item.reason} for item in unwanted]},
+        )
     if lacking:
         missing = sorted(frozenset.intersection(*lacking.values()) or next(iter(lacking.values())))
         param, what = _WORDS[missing[0]]

@@ -32,6 +32,7 @@ from gatewayz.catalog.sync import Syncer
 from gatewayz.core.errors import GatewayError
 from gatewayz.core.money import nano_from_usd
 from gatewayz.gateway.entry import Doorkeeper
+from gatewayz.gateway.keeping import Keeping
 from gatewayz.gateway.pipeline import Gateway, Rooms
 from gatewayz.gateway.replay import Replays
 from gatewayz.gateway.staying import Staying
@@ -86,6 +87,7 @@ class House:
     nightly: Nightly
     transport: Transport
     local_models: LocalModels
+    keeping: Keeping
     alarms: Alarms
     metrics: Metrics
     requests: RequestLog
@@ -115,6 +117,7 @@ class House:
                 ("sweep", every(5.0, self.sweeper.sweep)),
                 ("journals", every(15.0, self.writer.adopt_orphans, at_once=True)),
                 ("purge", every(300.0, self.sweeper.purge)),
+                ("kept-answers", every(300.0, self.keeping.purge)),
                 ("reconcile", every(60.0, self.nightly.tick, at_once=True)),
                 ("changes-purge", every(600.0, self.feed.purge)),
                 ("key-use", every(2.0, self.authenticator.flush_last_used)),
@@ -265,6 +268,7 @@ def build_house(
         nightly=Nightly(database, clock, metrics.reconciliation_drifts.set),
         transport=transport,
         local_models=LocalModels(database, transport, clock),
+        keeping=Keeping(database, ring, clock),
         alarms=Alarms(),
         metrics=metrics,
         requests=RequestLog(sys.stderr.buffer, settings.log_level, as_json=environment.app_env != "development"),
@@ -304,6 +308,7 @@ def _rooms(house: House) -> Rooms:
         clock=house.clock,
         doorkeeper=Doorkeeper(house.authenticator, house.limiter, settings),
         replays=Replays(house.cashier, house.ring, house.clock),
+        keeping=house.keeping,
         catalog=house.catalog,
         providers=lambda: house.providers,
         known_slugs=house.configuration.known_slugs,
@@ -325,6 +330,7 @@ def _rooms(house: House) -> Rooms:
             lambda: house.clock.now_us() / 1e6,
         ),
         alarms=house.alarms,
+        records=lambda: house.traffic.current,
         observe=observer.finished,
     )
 

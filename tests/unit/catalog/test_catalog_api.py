@@ -36,6 +36,9 @@ class SomeProviders:
     def active_slugs(self) -> frozenset[str]:
         return self.slugs
 
+    def reach(self) -> frozenset[tuple[str, str]]:
+        return frozenset((slug, "chat") for slug in self.slugs)
+
 
 @dataclass
 class NoBreakers:
@@ -214,7 +217,7 @@ async def test_a_provider_shows_its_own_models_at_its_own_price(site: Site) -> N
         ({"q": "nothing"}, []),
         ({"is_free": "true"}, ["acme/two:free"]),
         ({"is_free": "false"}, ["acme/one", "acme/two"]),
-        ({"all": "true"}, ["acme/one", "acme/two", "acme/two:free", "zeta/far"]),
+        ({"all": "true"}, ["acme/one", "acme/two", "acme/two:free", "acme/vectors", "zeta/far"]),
         ({"unheard_of": "x"}, ["acme/one", "acme/two", "acme/two:free"]),
     ],
 )
@@ -237,7 +240,7 @@ async def test_a_page_tells_the_true_total(site: Site) -> None:
 async def test_a_client_that_has_the_list_is_told_so(site: Site) -> None:
     first = await site.get("/v1/models")
     assert first.headers["cache-control"] == "public, max-age=300"
-    assert first.headers["vary"] == "anthropic-version"
+    assert first.headers["vary"] == "anthropic-version, x-goog-api-key"
     tag = first.headers["etag"]
     for known in (tag, f'"x", W/{tag}', "*"):
         again = await site.get("/v1/models", {"If-None-Match": known})

@@ -182,3 +182,49 @@ def test_an_id_without_organisation_belongs_to_this_installation() -> None:
 def test_offers_of_one_provider_may_differ_by_region() -> None:
     table = {"id": "acme/one", "offers": [_offer(regions=["eu"]), _offer(regions=["us"])]}
     assert _read(table)[1] == []
+
+
+def _piece(kind: str, **prices: Any) -> dict[str, Any]:
+    offer = {"provider": "p", "native_id": "n", **prices}
+    return {"id": "acme/one", "name": "One", "kind": kind, "offers": [offer]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "prices", "units", "modality"),
+    [
+        ("embedding", {"price_prompt_usd_per_mtok": 0.02}, {}, "text->embedding"),
+        ("rerank", {"price_search_usd": 0.002}, {"query": 2_000_000}, "text->score"),
+        ("audio_transcription", {"price_audio_usd_per_second": 0.0001}, {"second_input": 100_000}, "audio->text"),
+        (
+            "audio_speech", {"price_usd_per_million_characters": 15, "price_speech_usd_per_second": 0.001},
+            {"million_characters": 15_000_000_000, "second_output": 1_000_000}, "text->audio",
+        ),
+        (
+            "image", {"price_image_usd": 0.04, "price_image_variants_usd": {"hd/1024x1024": 0.08, "hd": 0.06}},
+            {"image": 40_000_000, "image:hd/1024x1024": 80_000_000, "image:hd": 60_000_000}, "text->image",
+        ),
+    ],
+)  # fmt: skip
+def test_models_of_other_kinds_and_their_prices(
+    kind: str, prices: dict[str, Any], units: dict[str, int], modality: str
+) -> None:
+    records, mistakes = _read(_piece(kind, **prices))
+    assert not mistakes
+    price = records[0].offers[0].price
+    assert price is not None
+    assert (records[0].kind, records[0].modality, price.units) == (kind, modality, units)
+    assert price.prompt == (20_000_000 if kind == "embedding" else 0)
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        (_piece("video"), "kind must be one of"),
+        (_piece("image", price_image_variants_usd=[1]), "must be a table of quality/size and price"),
+        (_piece("image", price_image_variants_usd={"hd": -1}), "hd must be a price in USD"),
+        (_piece("chat", price_prompt_usd_per_mtok=1), "give both"),
+    ],
+)
+def test_mistakes_in_kinds_and_their_prices(table: dict[str, Any], problem: str) -> None:
+    _, mistakes = _read(table)
+    assert any(problem in str(mistake) for mistake in mistakes), mistakes

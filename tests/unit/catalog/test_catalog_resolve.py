@@ -38,7 +38,7 @@ def seeded() -> Catalog:
 def test_names_mean_their_model(seeded: Catalog, typed: str, meant: str) -> None:
     found = resolve(seeded, typed)
     assert found.model.id == meant
-    assert (found.provider_pin, found.redirected_from, found.latency_first) == (None, None, False)
+    assert (found.provider_pin, found.redirected_from, found.sort) == (None, None, None)
     assert found.offers == seeded.offers_of(meant) != ()
 
 
@@ -96,7 +96,7 @@ def test_a_providers_own_way_of_writing_pins_it(seeded: Catalog) -> None:
 def test_fast_is_the_base_model_with_a_wish() -> None:
     catalog = a_catalog(("acme/one", "p"), ("acme/one:free", "p"))
     assert resolve(catalog, "acme/one:fast").model.id == "acme/one"
-    assert resolve(catalog, "acme/one:fast").latency_first
+    assert resolve(catalog, "acme/one:fast").sort == "latency"
     assert resolve(catalog, "p/acme/one:FAST").provider_pin == "p"
     assert resolve(catalog, "acme/one:free:fast").model.id == "acme/one:free"
 

@@ -70,7 +70,7 @@ def test_ai_studio_is_addressed_by_model_and_kind_of_answer() -> None:
     streamed = request_url(provider.url, "gemini-2.5-flash", stream=True)
     assert streamed == f"{base}/gemini-2.5-flash:streamGenerateContent?alt=sse"
     assert request_url(provider.url, "../x?y#z", stream=False) == f"{base}/..%2Fx%3Fy%23z:generateContent"
-    assert count_url(provider) is None
+    assert count_url(provider, "gemini-2.5-flash") == f"{base}/gemini-2.5-flash:countTokens"
 
 
 @pytest.mark.parametrize(

@@ -248,10 +248,14 @@ def test_pieces_lose_nothing(text: str) -> None:
 
 
 def test_models_have_a_price_and_an_id_of_their_own() -> None:
-    assert [model.id for model in SIMULATED_MODELS] == ["sim/chat", "sim/thinking"]
+    assert [model.id for model in SIMULATED_MODELS if model.kind == "chat"] == ["sim/chat", "sim/thinking"]
     assert SIMULATED_MODELS[0].price_prompt_nano_per_mtok == 100_000_000
     assert SIMULATED_MODELS[0].price_completion_nano_per_mtok == 400_000_000
-    assert all({"tools", "vision", "json_schema"} <= model.capabilities for model in SIMULATED_MODELS)
+    chats = [model for model in SIMULATED_MODELS if model.kind == "chat"]
+    assert all({"tools", "vision", "json_schema"} <= model.capabilities for model in chats)
+    others = [model for model in SIMULATED_MODELS if model.kind != "chat"]
+    assert len(others) == len({model.kind for model in others}) == 6
+    assert all(model.price_prompt_nano_per_mtok > 0 or any(model.units.values()) for model in others)
 
 
 @pytest.mark.parametrize(

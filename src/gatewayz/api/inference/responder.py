@@ -154,6 +154,10 @@ class AsgiResponder:
         self._ended = last
         await self._pass({"type": "http.response.body", "body": data, "more_body": not last})
 
+    async def cut(self) -> None:
+        """See `Responder.cut`. The server closes the connection of an answer that was left without its end."""
+        self._ended = True
+
     async def _pass(self, message: dict[str, Any]) -> None:
         if self.gone:
             return

@@ -1,18 +1,20 @@
 """Which path speaks which dialect, and how an HTTP request becomes a call."""
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import parse_qsl
 
 import msgspec
 
 from gatewayz.api.inference.responder import AsgiResponder, ClientLeft, Receive, Scope, Send, read_body
 from gatewayz.core.errors import GatewayError, InvalidRequest
 from gatewayz.core.ids import REQUEST_ID_PATTERN
-from gatewayz.dialects import CLIENT_DIALECTS
-from gatewayz.dialects.base import ClientDialect
+from gatewayz.dialects import CLIENT_DIALECTS, OPENROUTER_DIALECTS, json_text
+from gatewayz.dialects.anthropic.count_tokens import AnthropicCounter
+from gatewayz.dialects.base import ClientDialect, TokenCounter
 from gatewayz.gateway.pipeline import Gateway
-from gatewayz.gateway.ports import Call, HeaderPairs
+from gatewayz.gateway.ports import EVENT_STREAM, Call, HeaderPairs
 from gatewayz.gateway.telling import HARDENING, id_headers
 from gatewayz.infra.alarms import Alarms
 
@@ -21,30 +23,81 @@ from gatewayz.infra.alarms import Alarms
 class Route:
     """An inference route: the dialect it speaks and the name it has in records and metrics.
 
-    `counts`: it tells how many tokens a request has, instead of answering it.
+    `counts`: it tells how many tokens a request has, instead of answering it; `estimates`: what it would cost, in whatever
+    dialect it is put. `openrouter`: its clients expect what OpenRouter answers. `files` is how many files of the largest size
+    its body may hold, and `as_text` whether they come as base64; the body is refused above that. `on_path` is what the path
+    of one request says, where there is more to it than a name.
     """
 
     dialect: str
     endpoint: str
     counts: bool = False
+    estimates: bool = False
+    openrouter: bool = False
+    files: int = 0
+    as_text: bool = False
+    on_path: "OnPath | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class OnPath:
+    """What the path and the query of one request say: about its model, its answer and its keys. See `Call`."""
+
+    dialect: ClientDialect
+    counter: TokenCounter | None
+    streams_as: str
+    address: bytes
+    query_keys: tuple[str, ...]
 
 
 _CHAT = Route("openai", "/v1/chat/completions")
 _MESSAGES = Route("anthropic", "/v1/messages")
 _COUNT = Route("anthropic", "/v1/messages/count_tokens", counts=True)
+_RESPONSES = Route("openai_responses", "/v1/responses")
 _COMPLETIONS = Route("openai_completions", "/v1/completions")
+_RERANK = Route("rerank", "/v1/rerank")
+
+_ESTIMATE = Route("openai", "/v1/estimate", estimates=True)
 
 # The Anthropic SDK appends /v1/messages to its base URL, which may itself end in /v1.
-ROUTES: Mapping[str, Route] = {
+_OWN: dict[str, Route] = {
     "/v1/chat/completions": _CHAT,
     "/chat/completions": _CHAT,
     "/v1/messages": _MESSAGES,
     "/v1/v1/messages": _MESSAGES,
     "/v1/messages/count_tokens": _COUNT,
     "/v1/v1/messages/count_tokens": _COUNT,
+    "/v1/responses": _RESPONSES,
+    "/responses": _RESPONSES,
     "/v1/completions": _COMPLETIONS,
     "/completions": _COMPLETIONS,
+    "/v1/embeddings": Route("openai_embeddings", "/v1/embeddings"),
+    "/v1/moderations": Route("openai_moderations", "/v1/moderations"),
+    "/v1/rerank": _RERANK,
+    "/v2/rerank": _RERANK,
+    "/v1/images/generations": Route("openai_images", "/v1/images/generations"),
+    "/v1/images/edits": Route("openai_image_edits", "/v1/images/edits", files=2),
+    "/v1/images/variations": Route("openai_image_variations", "/v1/images/variations", files=1),
+    "/v1/audio/transcriptions": Route("openai_transcriptions", "/v1/audio/transcriptions", files=1),
+    "/v1/audio/transcriptions/base64": Route(
+        "transcriptions_base64", "/v1/audio/transcriptions/base64", files=1, as_text=True
+    ),
+    "/v1/audio/translations": Route("openai_translations", "/v1/audio/translations", files=1),
+    "/v1/audio/speech": Route("openai_speech", "/v1/audio/speech"),
+    "/v1/estimate": _ESTIMATE,
 }
+# An application written for OpenRouter changes its base URL, which ends in /api/v1.
+_IN_OPENROUTER_WORDS = {"openai": "openrouter", "openai_completions": "openrouter_completions"}
+ROUTES: Mapping[str, Route] = _OWN | {
+    "/api" + path: replace(route, dialect=_IN_OPENROUTER_WORDS.get(route.dialect, route.dialect), openrouter=True)
+    for path, route in _OWN.items()
+    if path.startswith("/v1/") and not path.startswith("/v1/v1/")
+}
+SPOKEN: Mapping[str, ClientDialect] = CLIENT_DIALECTS | OPENROUTER_DIALECTS
+_YES = frozenset({b"1", b"true", b"yes", b"on"})
+# Room beside the files of a form for its other parts.
+_FORM_BYTES = 1_000_000
+_MESSAGES_COUNTER = AnthropicCounter()
 _PASSED_ON = {b"anthropic-beta": "anthropic-beta", b"anthropic-version": "anthropic-version"}
 
 
@@ -66,20 +119,27 @@ class Visit(msgspec.Struct, frozen=True):
 class Inference:
     """Serves the inference routes."""
 
-    def __init__(self, gateway: Gateway, body_limit_bytes: int, alarms: Alarms) -> None:
+    def __init__(self, gateway: Gateway, body_limit_bytes: int, file_limit_bytes: int, alarms: Alarms) -> None:
+        """`file_limit_bytes` is the largest file of a form."""
         self._gateway = gateway
         self._alarms = alarms
         self._body_limit_bytes = body_limit_bytes
+        self._file_limit_bytes = file_limit_bytes
 
     async def serve(self, route: Route, visit: Visit, scope: Scope, receive: Receive, send: Send) -> int:
         """Answers one POST; returns the status that was sent (499 if the client left before it was complete)."""
-        dialect = CLIENT_DIALECTS[route.dialect]
+        dialect = SPOKEN[route.dialect]
         out = AsgiResponder(receive, send, visit.extra)
         received_s = time.monotonic()
         try:
             if visit.claimed_id is not None and not REQUEST_ID_PATTERN.fullmatch(visit.claimed_id):
                 raise bad_request_id()
-            body = await read_body(scope, receive, self._body_limit_bytes)
+            # A stranger's files are not taken in: whoever sends some needs a key.
+            is_stranger = route.files and not await self._gateway.knows(_all_credentials(scope))
+            body = b"" if is_stranger else await read_body(scope, receive, self._limit(route))
+            dry = route.estimates or _is_dry(visit, scope)
+            if route.estimates:
+                route = estimated(route, scope, body, visit.headers)
         except GatewayError as error:
             await out.answer(
                 error.status, _refusal_headers(dialect, visit, error), dialect.render_error(error, visit.request_id)
@@ -87,16 +147,25 @@ class Inference:
             return error.status
         except ClientLeft:
             return 499
-        call = _call(route, visit, scope, body, received_s)
+        call = _call(route, visit, scope, body, received_s, dry)
         out.watch(self._alarms)
         try:
             if route.counts:
-                await self._gateway.count_tokens(call, out)
+                counter = route.on_path.counter if route.on_path is not None else None
+                await self._gateway.count_tokens(call, counter or _MESSAGES_COUNTER, out)
+            elif call.dry:
+                await self._gateway.estimate(call, out)
             else:
                 await self._gateway.serve(call, out)
         finally:
             out.rest()
         return out.status or 499
+
+    def _limit(self, route: Route) -> int:
+        if not route.files:
+            return self._body_limit_bytes
+        files = route.files * self._file_limit_bytes
+        return _FORM_BYTES + (files * 4 // 3 if route.as_text else files)
 
 
 def bad_request_id() -> InvalidRequest:
@@ -106,16 +175,68 @@ def bad_request_id() -> InvalidRequest:
     )
 
 
-def _call(route: Route, visit: Visit, scope: Scope, body: bytes, received_s: float) -> Call:
+def estimated(route: Route, scope: Scope, body: bytes, headers: Mapping[bytes, bytes]) -> Route:
+    """The route whose request is estimated: by the query's `dialect` or `path`, else by what the body looks like.
+
+    Raises InvalidRequest for a dialect or path that is none.
+    """
+    query = dict(parse_qsl(scope["query_string"].decode("latin-1")))
+    by_path, by_name = query.get("path"), query.get("dialect")
+    if by_path is not None:
+        found = ROUTES.get(by_path)
+        if found is None or found.counts or found.estimates:
+            raise InvalidRequest("'path' must be the path of an inference route.", param="path")
+        return found
+    name = by_name or detected(body, headers)
+    if route.openrouter:
+        name = _IN_OPENROUTER_WORDS.get(name, name)
+    routes: dict[str, Route] = {}
+    for each in ROUTES.values():
+        if not each.counts and not each.estimates:
+            routes.setdefault(each.dialect, each)
+    if name not in routes:
+        raise InvalidRequest(f"'dialect' must be one of {', '.join(sorted(routes))}.", param="dialect")
+    return routes[name]
+
+
+def detected(body: bytes, headers: Mapping[bytes, bytes]) -> str:
+    """The name of the dialect that a body is probably written in; a body that is none of them is taken for OpenAI's."""
+    try:
+        fields = json_text.request_members(body)
+    except InvalidRequest:
+        return "openai"
+    if b"anthropic-version" in headers or "system" in fields or "stop_sequences" in fields:
+        return "anthropic"
+    if "prompt" in fields and "messages" not in fields:
+        return "openai_completions"
+    if "input" in fields and "messages" not in fields:
+        return "openai_responses"
+    return "openai"
+
+
+def _is_dry(visit: Visit, scope: Scope) -> bool:
+    """Whether the request is only to be planned, by header or by query."""
+    if visit.headers.get(b"x-gatewayz-dry-run", b"").lower() in _YES:
+        return True
+    query: bytes = scope["query_string"]
+    return b"dry_run=" in query and dict(parse_qsl(query)).get(b"dry_run", b"").lower() in _YES
+
+
+def _call(route: Route, visit: Visit, scope: Scope, body: bytes, received_s: float, dry: bool) -> Call:
     said = visit.headers.get
     referer, origin = said(b"referer"), said(b"origin")
+    content_type = said(b"content-type")
+    credentials = _credentials(said) if len(visit.headers) == len(scope["headers"]) else _all_credentials(scope)
+    more = route.on_path
+    if more is not None:
+        credentials = tuple(dict.fromkeys((*credentials, *goog_keys(scope["headers"]), *more.query_keys)))
     return Call(
-        dialect=CLIENT_DIALECTS[route.dialect],
+        dialect=more.dialect if more is not None else SPOKEN[route.dialect],
         endpoint=route.endpoint,
         body=body,
         request_id=visit.request_id,
         claimed_id=visit.claimed_id,
-        credentials=_credentials(said) if len(visit.headers) == len(scope["headers"]) else _all_credentials(scope),
+        credentials=credentials,
         client_ip=visit.client_ip,
         fingerprint=visit.fingerprint,
         referer=referer.decode("latin-1") if referer is not None else None,
@@ -124,7 +245,20 @@ def _call(route: Route, visit: Visit, scope: Scope, body: bytes, received_s: flo
         passthrough_headers={
             own: visit.headers[name].decode("latin-1") for name, own in _PASSED_ON.items() if name in visit.headers
         },
+        content_type=content_type.decode("latin-1") if content_type is not None else "",
+        streams_as=more.streams_as if more is not None else EVENT_STREAM,
+        address=more.address if more is not None else b"",
+        explain=said(b"x-gatewayz-explain", b"").lower() in _YES,
+        router_metadata=(said(b"x-openrouter-metadata") or said(b"x-openrouter-experimental-metadata") or b"").lower()
+        == b"enabled",
+        itemised=route.openrouter,
+        dry=dry,
     )
+
+
+def goog_keys(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
+    """The keys that were sent as Google's clients send them."""
+    return [key for name, value in headers if name == b"x-goog-api-key" and (key := value.strip().decode("latin-1"))]
 
 
 def _credentials(said: Callable[[bytes], bytes | None]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from fastapi.responses import PlainTextResponse
 
 from gatewayz.api.public.model_entry import offer_entry, openai_entry, standing_of
 from gatewayz.api.public.shelf import House
-from gatewayz.catalog import SERVED_KINDS, find, not_found
+from gatewayz.catalog import find, not_found
 from gatewayz.catalog.listing import Served
 from gatewayz.core.errors import Conflict, InvalidRequest, NotFound, Unavailable
 
@@ -24,8 +24,8 @@ async def detail(
     house: House = request.app.state.house
     catalog, slugs = house.catalog.current, house.providers.active_slugs()
     found = find(catalog, model_id)
-    offers = catalog.served_by(found.model.id, slugs) if found is not None else ()
-    if found is None or not offers or found.model.kind not in SERVED_KINDS:
+    offers = catalog.within(found.model, house.providers.reach()) if found is not None else ()
+    if found is None or not offers:
         raise not_found(catalog, model_id, slugs)
     standing = standing_of(house.breakers.states(), house.traffic.current, house.huggingface.facts)
     return {

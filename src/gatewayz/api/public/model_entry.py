@@ -23,6 +23,8 @@ _TOKEN_PRICES = (
     ("reasoning", "reasoning"),
     ("audio_input", "audio_input"),
     ("audio_output", "audio_output"),
+    ("image_input", "image_input_tokens"),
+    ("image_output", "image_output_tokens"),
 )
 _METRICS = (
     "downloads",
@@ -85,6 +87,7 @@ def openai_entry(row: Served, standing: Standing) -> dict[str, Any]:
         "object": "model",
         "created": model.created_at_us // US_PER_S,
         "owned_by": model.vendor,
+        "kind": model.kind,
         "name": model.name,
         "provider_slug": first.provider,
         "source_gateway": first.provider,
@@ -168,6 +171,18 @@ def fastest(offers: Sequence[Offer], usage: Usage) -> tuple[Offer, float] | None
         return None
     time_ms, _, offer = min(known, key=lambda each: each[:2])
     return offer, time_ms
+
+
+def gemini_entry(model: Model, offer: Offer) -> dict[str, Any]:
+    """Google's form of one model, with the methods by which it can be asked here."""
+    limits = {"inputTokenLimit": offer.context_length, "outputTokenLimit": offer.max_output_tokens}
+    return {
+        "name": f"models/{model.id}",
+        "displayName": model.name,
+        **{name: limit for name, limit in limits.items() if limit is not None},
+        "supportedGenerationMethods": ["generateContent", "streamGenerateContent", "countTokens"],
+        "thinking": "reasoning" in offer.capabilities,
+    }
 
 
 def anthropic_entry(model: Model, offer: Offer) -> dict[str, Any]:

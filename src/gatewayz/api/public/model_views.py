@@ -9,7 +9,7 @@ from gatewayz.api.models import ModelName, StrictBody
 from gatewayz.api.public.model_entry import fastest, offer_entry, openai_entry, priced, pricing, recorded
 from gatewayz.api.public.models import Limit, Offset, Wanted
 from gatewayz.api.public.shelf import House, View, cut, listing, page
-from gatewayz.catalog import SERVED_KINDS, Catalog, Offer, find, not_found
+from gatewayz.catalog import Catalog, Offer, find, not_found
 from gatewayz.catalog.listing import Served, blended, cheapest, narrowed
 from gatewayz.core.errors import NotFound
 from gatewayz.operations.traffic import Usage, Window
@@ -174,8 +174,8 @@ def _row_of(request: Request, name: str) -> Served:
     slugs = house.providers.active_slugs()
     found = find(catalog, name)
     # A provider in front of the name is how it was found, not a wish to see that one alone.
-    offers = catalog.served_by(found.model.id, slugs) if found is not None else ()
-    if found is None or not offers or found.model.kind not in SERVED_KINDS:
+    offers = catalog.within(found.model, house.providers.reach()) if found is not None else ()
+    if found is None or not offers:
         raise not_found(catalog, name, slugs)
     return Served(found.model, offers)
 

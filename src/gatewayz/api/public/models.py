@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from gatewayz.api.public.model_entry import anthropic_entry, openai_entry, standing_of
+from gatewayz.api.public.gemini_models import google_list
+from gatewayz.api.public.model_entry import anthropic_entry, gemini_entry, openai_entry, standing_of
 from gatewayz.api.public.shelf import House, View, cut, listing, page, respond
-from gatewayz.catalog import SERVED_KINDS, find, not_found
+from gatewayz.catalog import find, not_found
 from gatewayz.catalog.listing import SORTS, Filters, Served, narrowed
 from gatewayz.core.errors import InvalidRequest
 from gatewayz.core.money import price_per_mtok
@@ -78,8 +79,15 @@ async def list_models(
     offset: Offset = 0,
     before_id: Annotated[str | None, Query(description="Anthropic's paging")] = None,
     after_id: Annotated[str | None, Query(description="Anthropic's paging")] = None,
+    page_size: Annotated[int, Query(alias="pageSize", ge=0, le=2**31 - 1, description="Google's paging")] = 0,
+    page_token: Annotated[str | None, Query(alias="pageToken", max_length=1_000, description="Google's paging")] = None,
 ) -> Response:
-    """OpenAI's list with prices, limits and capabilities; Anthropic's list if the client sends `anthropic-version`."""
+    """OpenAI's list with prices, limits and capabilities.
+
+    Anthropic's list if the client sends `anthropic-version`, Google's if it sends `x-goog-api-key`.
+    """
+    if "x-goog-api-key" in request.headers:
+        return await google_list(request, page_size, page_token)
     if "anthropic-version" in request.headers:
         count = limit or _ANTHROPIC_LIMIT
         return await page(
@@ -105,12 +113,14 @@ async def list_models(
 async def get_model(request: Request, model_id: str) -> Response:
     """The model that an id or alias stands for. Raises NotFound `model_not_found` with near matches."""
     house: House = request.app.state.house
-    catalog, slugs = house.catalog.current, house.providers.active_slugs()
+    catalog, reach = house.catalog.current, house.providers.reach()
     found = find(catalog, model_id)
-    offers = [offer for offer in found.offers if offer.usable and offer.provider in slugs] if found else []
-    if found is None or not offers or found.model.kind not in SERVED_KINDS:
-        raise not_found(catalog, model_id, slugs)
-    if "anthropic-version" in request.headers:
+    offers = [o for o in found.offers if o.usable and (o.provider, found.model.kind) in reach] if found else []
+    if found is None or not offers:
+        raise not_found(catalog, model_id, house.providers.active_slugs())
+    if "x-goog-api-key" in request.headers:
+        entry = gemini_entry(found.model, offers[0])
+    elif "anthropic-version" in request.headers:
         entry = anthropic_entry(found.model, offers[0])
     else:
         standing = standing_of(house.breakers.states(), house.traffic.current, house.huggingface.facts)
@@ -144,8 +154,10 @@ def ordered(view: View, rows: list[Served], sort: Sort, order: Order | None) -> 
 def _anthropic_list(
     rows: tuple[Served, ...], limit: int, before_id: str | None, after_id: str | None
 ) -> dict[str, Any]:
-    """Newest first. Raises InvalidRequest for a paging id that is not in the list."""
-    found = sorted(rows, key=lambda row: (-row.model.created_at_us, row.model.id))
+    """Models that chat, newest first. Raises InvalidRequest for a paging id that is not in the list."""
+    found = sorted(
+        (row for row in rows if row.model.kind == "chat"), key=lambda row: (-row.model.created_at_us, row.model.id)
+    )
     ids = [row.model.id for row in found]
     start, end = 0, len(found)
     for name, anchor in (("after_id", after_id), ("before_id", before_id)):

@@ -19,6 +19,7 @@ from gatewayz.catalog import Catalog, CatalogKeeper
 from gatewayz.catalog.huggingface import HuggingFace
 from gatewayz.catalog.listing import Served, served
 from gatewayz.catalog.search import SearchIndex
+from gatewayz.catalog.snapshot import Reach
 from gatewayz.infra.answers import Answer, AnswerCache, key_of
 from gatewayz.operations.traffic import Traffic
 from gatewayz.routing.breakers import Breakers
@@ -31,6 +32,8 @@ class Providers(Protocol):
     """What the pages ask of the configured providers."""
 
     def active_slugs(self) -> frozenset[str]: ...
+
+    def reach(self) -> Reach: ...
 
 
 class House(Protocol):
@@ -58,10 +61,10 @@ class House(Protocol):
 class Shelf:
     """The served models at one moment."""
 
-    def __init__(self, catalog: Catalog, slugs: frozenset[str] | None, standing: Standing) -> None:
+    def __init__(self, catalog: Catalog, reach: Reach | None, standing: Standing) -> None:
         self.catalog = catalog
         self.standing = standing
-        self.rows = served(catalog, slugs)
+        self.rows = served(catalog, reach)
         self._by_id = {row.model.id.lower(): row for row in self.rows}
         self._encoded: dict[str, msgspec.Raw] = {}
         self._index: SearchIndex | None = None
@@ -106,12 +109,12 @@ _shelves: OrderedDict[Any, Shelf] = OrderedDict()
 _making = Lock()
 
 
-def _shelf(catalog: Catalog, slugs: frozenset[str] | None, standing: Standing, mark: str) -> Shelf:
+def _shelf(catalog: Catalog, reach: Reach | None, standing: Standing, mark: str) -> Shelf:
     with _making:
-        key = (catalog.version, slugs, mark)
+        key = (catalog.version, reach, mark)
         found = _shelves.get(key)
         if found is None or found.catalog is not catalog:
-            found = _shelves[key] = Shelf(catalog, slugs, standing)
+            found = _shelves[key] = Shelf(catalog, reach, standing)
             while len(_shelves) > _KEPT_SHELVES:
                 _shelves.popitem(last=False)
         return found
@@ -135,17 +138,17 @@ async def page(
     """
     house: House = request.app.state.house
     catalog = house.catalog.current
-    slugs = None if everything else house.providers.active_slugs()
+    reach = None if everything else house.providers.reach()
     standing = standing_of(house.breakers.states(), house.traffic.current, house.huggingface.facts)
     health = key_of(
         sorted(standing.paused), sorted(standing.probed), standing.usage.health_digest, house.huggingface.digest
     )
 
     def make() -> bytes:
-        return msgspec.json.encode(build(View(_shelf(catalog, slugs, standing, health), standing)))
+        return msgspec.json.encode(build(View(_shelf(catalog, reach, standing, health), standing)))
 
     depends = (health, standing.usage.digest if figures else "")
-    key = key_of(catalog.version, None if slugs is None else sorted(slugs), depends, kind, wanted)
+    key = key_of(catalog.version, None if reach is None else sorted(reach), depends, kind, wanted)
     # Ten thousand models take long enough to be felt by every request on the loop.
     answer = await house.answers.get(key, lambda: asyncio.to_thread(make), shared=shared)
     return respond(request, answer)
@@ -153,7 +156,7 @@ async def page(
 
 def respond(request: Request, answer: Answer) -> Response:
     """The response with its entity tag, or 304 if the client has it."""
-    headers = {"ETag": answer.etag, "Cache-Control": CACHE_CONTROL, "Vary": "anthropic-version"}
+    headers = {"ETag": answer.etag, "Cache-Control": CACHE_CONTROL, "Vary": "anthropic-version, x-goog-api-key"}
     known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
     if answer.etag in known or "*" in known:
         return Response(status_code=304, headers=headers)

@@ -56,7 +56,7 @@ class AnthropicMessages:
             return forward_request.dropped(request, target)
         return request_write.dropped(request, target)
 
-    def read_answer(self, body: bytes) -> tuple[ChatAnswer, AnswerFacts]:
+    def read_answer(self, body: bytes, provider: str = "") -> tuple[ChatAnswer, AnswerFacts]:
         return plain.read_answer(body)
 
     def write_answer(self, answer: ChatAnswer, voice: Voice, usage: Usage, cost_nano_usd: int) -> bytes:
@@ -65,13 +65,23 @@ class AnthropicMessages:
     def glance_answer(self, body: bytes) -> AnswerFacts:
         return plain.glance_answer(body)
 
-    def forward_answer(self, body: bytes, voice: Voice, usage: Usage, cost_nano_usd: int, quirks: Quirks) -> bytes:
+    def forward_answer(
+        self,
+        body: bytes,
+        voice: Voice,
+        usage: Usage,
+        cost_nano_usd: int,
+        quirks: Quirks,
+        provider: str = "",
+        *,
+        usual: bool = False,
+    ) -> bytes:
         return plain.forward_answer(body, voice, usage, cost_nano_usd, quirks)
 
     def forwarder(self, voice: Voice, target: Target, price: Price) -> Bridge:
         return forward.AnthropicForwarder(voice, target)
 
-    def reader(self) -> StreamReader:
+    def reader(self, provider: str = "") -> StreamReader:
         return stream_read.AnthropicReader()
 
     def writer(self, voice: Voice, price: Price) -> StreamWriter:

@@ -17,29 +17,29 @@ class _Count(msgspec.Struct):
     input_tokens: int
 
 
-def glance_count(body: bytes) -> Glance:
-    """What a body to be counted holds; `max_tokens` need not be there. Raises InvalidRequest naming the field."""
-    return glance.glance(body, with_maximum=False)
+class AnthropicCounter:
+    """The `TokenCounter` of Messages."""
 
+    def glance(self, body: bytes) -> Glance:
+        """See `TokenCounter`; `max_tokens` need not be there."""
+        return glance.glance(body, with_maximum=False)
 
-def write_count_request(seen: Glance, target: Target) -> bytes:
-    """The body for a provider's own counter: the caller's bytes, without what only an answer needs."""
-    left_out = _OF_ANSWERS | target.quirks.drop_params
-    fields: dict[str, object] = {name: raw for name, raw in seen.fields.items() if name not in left_out}
-    added = target.quirks.add_params
-    version = {_VERSION: added[_VERSION]} if _VERSION in added else {}
-    # Counters want the model in the body, also where chats have it in their address.
-    return json_text.dump({**version, **fields, "model": target.native_id})
+    def write_request(self, seen: Glance, target: Target, url: str) -> bytes:
+        """See `TokenCounter`: the caller's bytes, without what only an answer needs."""
+        left_out = _OF_ANSWERS | target.quirks.drop_params
+        fields: dict[str, object] = {name: raw for name, raw in seen.fields.items() if name not in left_out}
+        added = target.quirks.add_params
+        version = {_VERSION: added[_VERSION]} if _VERSION in added else {}
+        # Counters want the model in the body, also where chats have it in their address.
+        return json_text.dump({**version, **fields, "model": target.native_id})
 
+    def read(self, body: bytes) -> int:
+        """See `TokenCounter`."""
+        try:
+            return msgspec.json.decode(body, type=_Count).input_tokens
+        except msgspec.MsgspecError as error:
+            raise ValueError("not a count of tokens") from error
 
-def read_count(body: bytes) -> int:
-    """The number that a provider's counter gave. Raises ValueError if these bytes are none."""
-    try:
-        return msgspec.json.decode(body, type=_Count).input_tokens
-    except msgspec.MsgspecError as error:
-        raise ValueError("not a count of tokens") from error
-
-
-def write_count(tokens: int, *, estimated: bool) -> bytes:
-    """The answer for a client; `estimated` says that the gateway counted by rule of thumb."""
-    return json_text.dump({"input_tokens": tokens, **({"estimated": True} if estimated else {})})
+    def write(self, tokens: int, *, estimated: bool) -> bytes:
+        """See `TokenCounter`."""
+        return json_text.dump({"input_tokens": tokens, **({"estimated": True} if estimated else {})})

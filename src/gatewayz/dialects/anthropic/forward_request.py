@@ -7,12 +7,13 @@ import msgspec
 
 from gatewayz.dialects import json_text, signatures
 from gatewayz.dialects.base import Glance, Target
+from gatewayz.dialects.gateway_fields import GATEWAY_FIELDS
 from gatewayz.dialects.parameters import unsupported
 
-GATEWAY_FIELDS = frozenset({"provider"})  # the gateway's own; never sent upstream
 _NULL = msgspec.Raw(b"null")
-_SEALED = signatures.SEALED_BY_GEMINI.encode()
-_ENCRYPTED = signatures.SEALED_BY_BEDROCK.encode()
+_SEALED = tuple(
+    seal.encode() for seal in (signatures.SEALED_BY_GEMINI, signatures.SEALED_BY_OPENAI, signatures.SEALED_BY_BEDROCK)
+)
 _UNSIGNED = re.compile(rb'"signature"\s*:\s*""')
 
 
@@ -53,7 +54,7 @@ def has_foreign_thinking(glance: Glance) -> bool:
     Anthropic refuses such blocks, so these conversations are written anew instead of forwarded.
     """
     text = bytes(glance.fields["messages"])
-    return _SEALED in text or _ENCRYPTED in text or _UNSIGNED.search(text) is not None
+    return any(seal in text for seal in _SEALED) or _UNSIGNED.search(text) is not None
 
 
 def dropped(glance: Glance, target: Target) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ Rules, where the two ways of speaking differ:
 """
 
 import base64
-import binascii
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -215,7 +214,7 @@ def _document_source(document: Document, param: str) -> dict[str, Any]:
     if media_type.startswith("text/") or media_type == "application/json":
         try:
             text = base64.b64decode(document.data, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError) as error:
+        except ValueError as error:  # no base64, or no UTF-8
             raise unsupported(param, f"holds a file of type {media_type} that is no text") from error
         return {"type": "text", "media_type": "text/plain", "data": text}
     raise unsupported(param, f"holds a file of type {media_type}, which the provider of this model does not take")

@@ -3,10 +3,10 @@
 from typing import Any
 
 from gatewayz.core.chat import ChatRequest, OpaqueTool, Reasoning, ResponseFormat, Tool, ToolChoice
-from gatewayz.dialects.anthropic.forward_request import GATEWAY_FIELDS
 from gatewayz.dialects.anthropic.parts_read import cache_mark, read_messages
 from gatewayz.dialects.anthropic.wire import NAME
 from gatewayz.dialects.base import Glance
+from gatewayz.dialects.gateway_fields import GATEWAY_FIELDS
 from gatewayz.dialects.parameters import missing, value_of, wrong_type, wrong_value
 
 _EFFORTS = ("low", "medium", "high", "xhigh", "max")
@@ -47,6 +47,9 @@ def read_request(glance: Glance) -> ChatRequest:
     )
 
 
+_TOOL_MEMBERS = frozenset({"type", "name", "description", "input_schema", "strict", "cache_control"})
+
+
 def _tools(tools: list[dict[str, Any]]) -> tuple[Tool | OpaqueTool, ...]:
     read: list[Tool | OpaqueTool] = []
     for index, tool in enumerate(tools):
@@ -66,6 +69,9 @@ def _tools(tools: list[dict[str, Any]]) -> tuple[Tool | OpaqueTool, ...]:
                 parameters=schema,
                 strict=strict if isinstance(strict, bool) else None,
                 cache=cache_mark(tool),
+                further={
+                    name: value for name, value in tool.items() if name not in _TOOL_MEMBERS and value is not None
+                },
             )
         )
     return tuple(read)

@@ -17,7 +17,7 @@ from gatewayz.dialects.anthropic.parts_write import cache_member, is_signed_here
 from gatewayz.dialects.anthropic.thinking import plan_thinking
 from gatewayz.dialects.anthropic.wire import NAME
 from gatewayz.dialects.base import Target
-from gatewayz.dialects.conversation import asks_for_detail, refuse_foreign_parts
+from gatewayz.dialects.conversation import asks_for_detail, foreign_tool_members, refuse_foreign_parts
 from gatewayz.dialects.parameters import unsupported
 
 JSON_INSTRUCTION = "Answer with one valid JSON object and nothing else: no explanation, no code fence."
@@ -44,6 +44,8 @@ def _compose(request: ChatRequest, target: Target) -> tuple[dict[str, Any], list
     _refuse(request)
     refuse_foreign_parts(request, NAME)
     left_out = _unknown_here(request)
+    if request.dialect != NAME:
+        left_out += foreign_tool_members(request)
     system, messages = write_messages(request.messages, target.quirks)
     if request.response_format is not None and request.response_format.kind == "json_object":
         system.append({"type": "text", "text": JSON_INSTRUCTION})
@@ -117,7 +119,7 @@ def _unknown_here(request: ChatRequest) -> list[str]:
 
 
 def _tools(body: dict[str, Any], request: ChatRequest) -> None:
-    tools = [_tool(tool) for tool in request.tools]
+    tools = [_tool(tool, native=request.dialect == NAME) for tool in request.tools]
     choice = request.tool_choice
     if not tools:
         tools = _tools_of_history(request.messages)
@@ -136,7 +138,7 @@ def _tools(body: dict[str, Any], request: ChatRequest) -> None:
         body["tool_choice"] = written
 
 
-def _tool(tool: Tool | OpaqueTool) -> Any:
+def _tool(tool: Tool | OpaqueTool, *, native: bool) -> Any:
     if isinstance(tool, OpaqueTool):
         if tool.dialect != NAME:
             raise unsupported("tools", f"holds a tool of type '{tool.kind}', which this provider does not have")
@@ -147,6 +149,8 @@ def _tool(tool: Tool | OpaqueTool) -> Any:
     written["input_schema"] = {"type": "object", **tool.parameters}
     if tool.strict:
         written["strict"] = True
+    if native:
+        written.update(tool.further)
     return {**written, **cache_member(tool.cache)}
 
 

@@ -1,6 +1,7 @@
 """Converse and ConverseStream of Amazon Bedrock. Spoken to providers; no client speaks it here."""
 
 from gatewayz.core.chat import ChatAnswer, ChatRequest
+from gatewayz.core.services import Service
 from gatewayz.core.stream import StreamError
 from gatewayz.dialects import error_text
 from gatewayz.dialects.base import AnswerFacts, StreamReader, Target
@@ -13,6 +14,7 @@ class BedrockConverse:
     """The `ProviderDialect` of Bedrock; each method is described there."""
 
     name = NAME
+    service: Service = "chat"
 
     def write_request(self, request: ChatRequest, target: Target) -> bytes:
         return request_write.write_request(request, target)
@@ -20,10 +22,10 @@ class BedrockConverse:
     def dropped(self, request: ChatRequest, target: Target) -> tuple[str, ...]:
         return request_write.dropped(request, target)
 
-    def read_answer(self, body: bytes) -> tuple[ChatAnswer, AnswerFacts]:
+    def read_answer(self, body: bytes, provider: str = "") -> tuple[ChatAnswer, AnswerFacts]:
         return plain.read_answer(body)
 
-    def reader(self) -> StreamReader:
+    def reader(self, provider: str = "") -> StreamReader:
         return stream_read.BedrockReader()
 
     def read_error(self, body: bytes) -> StreamError:

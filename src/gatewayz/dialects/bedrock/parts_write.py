@@ -160,6 +160,8 @@ class MessageWriter:
         marked = self._family.tells_failed_results
         content: list[Block] = []
         for part in result.parts:
+            if getattr(part, "cache", None) is not None:
+                self._leave_out("cache_control")
             if isinstance(part, (Text, Refusal)):
                 if part.text:
                     content.append({"text": part.text})

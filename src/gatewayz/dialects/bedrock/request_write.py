@@ -15,13 +15,18 @@ from gatewayz.dialects.base import Target
 from gatewayz.dialects.bedrock.family import Family, family_of
 from gatewayz.dialects.bedrock.parts_write import MessageWriter
 from gatewayz.dialects.bedrock.wire import NAME
-from gatewayz.dialects.conversation import asks_for_detail, refuse_foreign_parts
+from gatewayz.dialects.conversation import (
+    asks_for_detail,
+    foreign_tool_members,
+    harmless_extras,
+    refuse_foreign_parts,
+)
 from gatewayz.dialects.parameters import unsupported
 
 NO_CALLS_INSTRUCTION = "Do not call any tool in this answer."
 _TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 # Fields of the other dialects that ask for another kind of answer; the values that do not are beside them.
-_REFUSED_EXTRAS = ("audio", "modalities", "container", "context_management", "mcp_servers")
+_REFUSED_EXTRAS = frozenset({"audio", "modalities", "container", "context_management", "mcp_servers"})
 _TEXT_ONLY: list[Any] = [None, ["text"], False, {}, []]
 _SEARCH = "web_search_options"  # asks for a search even where it is empty
 _FORCED = ("required", "named")
@@ -48,7 +53,7 @@ def _compose(request: ChatRequest, target: Target) -> tuple[dict[str, Any], list
     family = family_of(target.native_id)
     writer = MessageWriter(family, target.quirks)
     system, messages = writer.write(request.messages)
-    left_out = _unknown_here(request)
+    left_out = _unknown_here(request) + foreign_tool_members(request)
     body: dict[str, Any] = {"messages": messages}
     _tools(body, request, family, writer, system)
     further: dict[str, Any] = {}
@@ -89,7 +94,7 @@ def _refuse(request: ChatRequest) -> None:
         raise unsupported("n", "above 1 is not supported by the provider of this model")
     if request.logprobs or request.top_logprobs:
         raise unsupported("logprobs" if request.logprobs else "top_logprobs", "are not given by this provider")
-    for name in (_SEARCH, *_REFUSED_EXTRAS):
+    for name in (_SEARCH, *sorted(_REFUSED_EXTRAS - harmless_extras(request))):
         given = request.extra.get(name)
         if given is not None and (name == _SEARCH or given not in _TEXT_ONLY):
             raise unsupported(name, "is not supported by the provider of this model")
@@ -109,7 +114,8 @@ def _unknown_here(request: ChatRequest) -> list[str]:
         "messages.name": any(message.name is not None for message in request.messages),
         "image_url.detail": asks_for_detail(request),
     }
-    return [name for name, given in named.items() if given] + sorted(request.extra.keys() - {_SEARCH, *_REFUSED_EXTRAS})
+    refused = _REFUSED_EXTRAS - harmless_extras(request) | {_SEARCH}
+    return [name for name, given in named.items() if given] + sorted(request.extra.keys() - refused)
 
 
 def _tools(

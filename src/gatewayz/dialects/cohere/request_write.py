@@ -9,7 +9,12 @@ from gatewayz.dialects.anthropic.thinking import BUDGETS
 from gatewayz.dialects.base import Target
 from gatewayz.dialects.cohere.parts_write import MessageWriter
 from gatewayz.dialects.cohere.wire import NAME
-from gatewayz.dialects.conversation import has_cache_marks, refuse_foreign_parts
+from gatewayz.dialects.conversation import (
+    foreign_tool_members,
+    harmless_extras,
+    has_cache_marks,
+    refuse_foreign_parts,
+)
 from gatewayz.dialects.parameters import unsupported, wrong_type
 
 MOST_STOPS = 5
@@ -17,7 +22,7 @@ _LEAST_P, _MOST_P, _MOST_K = 0.01, 0.99, 500
 # Models that think, as Cohere's list of models names them; others refuse to be asked.
 _THINKERS = re.compile(r"command-a-(?:reasoning|plus)|north-")
 # Fields of the other dialects that ask for another kind of answer; the values that do not are beside them.
-_REFUSED_EXTRAS = ("audio", "modalities", "container", "context_management", "mcp_servers")
+_REFUSED_EXTRAS = frozenset({"audio", "modalities", "container", "context_management", "mcp_servers"})
 _TEXT_ONLY: list[Any] = [None, ["text"], False, {}, []]
 _SEARCH = "web_search_options"  # asks for a search even where it is empty
 _MEANING = frozenset({"tools", "tool_choice", "response_format", "documents", "logprobs"})
@@ -40,7 +45,7 @@ def _compose(request: ChatRequest, target: Target) -> tuple[dict[str, Any], list
     thinks = _THINKERS.match(target.native_id) is not None
     writer = MessageWriter(thinks=thinks)
     body: dict[str, Any] = {"model": target.native_id, "messages": writer.write(request.messages)}
-    left_out = _unknown_here(request)
+    left_out = _unknown_here(request) + foreign_tool_members(request)
     if writer.documents:
         body["documents"] = writer.documents
     _tools(body, request, left_out)
@@ -71,7 +76,7 @@ def _refuse(request: ChatRequest) -> None:
         raise unsupported("top_logprobs", "are not given by this provider")
     if len(request.stop) > MOST_STOPS:
         raise unsupported("stop", f"may hold {MOST_STOPS} texts at the provider of this model")
-    for name in (_SEARCH, *_REFUSED_EXTRAS):
+    for name in (_SEARCH, *sorted(_REFUSED_EXTRAS - harmless_extras(request))):
         given = request.extra.get(name)
         if given is not None and (name == _SEARCH or given not in _TEXT_ONLY):
             raise unsupported(name, "is not supported by the provider of this model")
@@ -88,7 +93,8 @@ def _unknown_here(request: ChatRequest) -> list[str]:
         "messages.name": any(message.name is not None for message in request.messages),
         "cache_control": has_cache_marks(request),
     }
-    return [name for name, given in named.items() if given] + sorted(request.extra.keys() - {_SEARCH, *_REFUSED_EXTRAS})
+    refused = _REFUSED_EXTRAS - harmless_extras(request) | {_SEARCH}
+    return [name for name, given in named.items() if given] + sorted(request.extra.keys() - refused)
 
 
 def _tools(body: dict[str, Any], request: ChatRequest, left_out: list[str]) -> None:

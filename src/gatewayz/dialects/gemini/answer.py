@@ -2,13 +2,21 @@
 
 from dataclasses import replace
 
+import msgspec
+
 from gatewayz.core.chat import ChatAnswer, Choice, Opaque, Part, RedactedThinking, Text, Thinking, ToolCall
 from gatewayz.dialects import signatures
 from gatewayz.dialects.base import AnswerFacts
 from gatewayz.dialects.gemini import wire
 from gatewayz.dialects.gemini.grounding import annotations
 from gatewayz.dialects.gemini.logprobs import openai_logprobs
+from gatewayz.dialects.gemini.signed import joined, say, sign
 from gatewayz.dialects.unknown import noting_opaque
+
+
+def glance_answer(body: bytes) -> AnswerFacts:
+    """What a plain answer says to a client that knows all of its parts. Raises ValueError as `read_answer`."""
+    return msgspec.structs.replace(read_answer(body)[1], unknown_events=0, unknown_excerpt=None)
 
 
 def read_answer(body: bytes) -> tuple[ChatAnswer, AnswerFacts]:
@@ -50,18 +58,18 @@ class _Reader:
         calls = 0
         for number, part in enumerate((candidate.content.parts if candidate.content else None) or ()):
             if part.function_call is not None and isinstance(part.function_call.name, str):
-                _sign(parts, signatures.call_place(calls), part.thought_signature)
+                sign(parts, signatures.call_place(calls), part.thought_signature)
                 parts.append(self._call(part.function_call))
                 calls += 1
             elif (other := wire.other_kind(part, self._body, place, number)) is not None:
                 parts.append(Opaque(wire.NAME, *other))
             else:
-                _say(parts, part)
+                say(parts, part.text, part.thought, part.thought_signature)
         native = wire.native_finish(candidate.finish_reason)
         if native is not None and wire.is_fault(native, calls > 0):
             raise ValueError(f"the model's answer ended with {native}")
         return Choice(
-            parts=tuple(_annotated(_joined(parts), candidate)),
+            parts=tuple(_annotated(joined(parts), candidate)),
             finish=wire.finish_reason(native or "STOP", calls > 0),
             native_finish=native,
             logprobs=openai_logprobs(candidate.logprobs_result),
@@ -73,46 +81,6 @@ class _Reader:
         return ToolCall(
             call_id or wire.made_up_call_id(self._read.response_id, number), call.name, wire.arguments_of(call)
         )
-
-
-def _say(parts: list[Part], part: wire.Part) -> None:
-    """Adds a thought or a text, and its signature."""
-    text = part.text if isinstance(part.text, str) else ""
-    if part.thought is True:
-        if text:
-            parts.append(Thinking(text))
-        _sign(parts, signatures.THOUGHT, part.thought_signature)
-    elif text:
-        parts.append(Text(text))
-        _sign(parts, signatures.TEXT, part.thought_signature)
-    else:
-        _sign(parts, signatures.END, part.thought_signature)
-
-
-def _sign(parts: list[Part], place: str, signature: object) -> None:
-    """Adds the signature of a part that comes next or came last: to an unsigned thought before it, else on its own."""
-    if not isinstance(signature, str) or not signature:
-        return
-    sealed = signatures.seal(place, signature)
-    last = parts[-1] if parts else None
-    if isinstance(last, Thinking) and last.signature is None:
-        parts[-1] = Thinking(last.text, sealed, signatures.GEMINI)
-    else:
-        parts.append(RedactedThinking(sealed, signatures.GEMINI))
-
-
-def _joined(parts: list[Part]) -> list[Part]:
-    """Neighbouring texts, and neighbouring thoughts without a signature between them, as one."""
-    joined: list[Part] = []
-    for part in parts:
-        last = joined[-1] if joined else None
-        if isinstance(part, Text) and isinstance(last, Text):
-            joined[-1] = Text(last.text + part.text)
-        elif isinstance(part, Thinking) and isinstance(last, Thinking) and last.signature is None:
-            joined[-1] = Thinking(last.text + part.text, part.signature, part.format)
-        else:
-            joined.append(part)
-    return joined
 
 
 def _annotated(parts: list[Part], candidate: wire.Candidate) -> list[Part]:

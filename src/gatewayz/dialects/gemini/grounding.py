@@ -76,3 +76,48 @@ def _characters(data: bytes, position: int) -> int:
 
 def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
+
+
+def grounding_metadata(text: str, found: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Annotations in the form of Chat Completions as Gemini tells them; None if none of them names a source."""
+    chunks: list[dict[str, Any]] = []
+    supports: list[dict[str, Any]] = []
+    for annotation in found:
+        chunk = _chunk(annotation)
+        if chunk is None:
+            continue
+        if chunk not in chunks:
+            chunks.append(chunk)
+        inner = annotation.get("url_citation", annotation)
+        start, end = _place(inner, "start_index"), _place(inner, "end_index")
+        if start < end <= len(text):
+            passage = text[start:end]
+            begin = len(text[:start].encode("utf-8", "surrogatepass"))
+            length = len(passage.encode("utf-8", "surrogatepass"))
+            segment: dict[str, Any] = {"endIndex": begin + length, "text": passage}
+            if begin:
+                segment["startIndex"] = begin  # numbers that are 0 are not sent
+            supports.append({"segment": segment, "groundingChunkIndices": [chunks.index(chunk)]})
+    if not chunks:
+        return None
+    return {"groundingChunks": chunks, **({"groundingSupports": supports} if supports else {})}
+
+
+def _chunk(annotation: dict[str, Any]) -> dict[str, Any] | None:
+    """The source of an annotation: an address, or a document by its title and the words that were cited."""
+    inner = annotation.get("url_citation", annotation)
+    if isinstance(inner, dict) and isinstance(inner.get("url"), str):
+        title = inner.get("title")
+        return {"web": {"uri": inner["url"], "title": title if isinstance(title, str) else ""}}
+    inner = annotation.get(str(annotation.get("type")))
+    if not isinstance(inner, dict):
+        return None
+    title, cited = inner.get("document_title"), inner.get("cited_text")
+    known = {"title": title, "text": cited}
+    context = {name: value for name, value in known.items() if isinstance(value, str) and value}
+    return {"retrievedContext": context} if context else None
+
+
+def _place(inner: Any, name: str) -> int:
+    value = inner.get(name) if isinstance(inner, dict) else None
+    return value if type(value) is int and value >= 0 else 0

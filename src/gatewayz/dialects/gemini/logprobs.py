@@ -27,3 +27,18 @@ def _entry(token: Any) -> dict[str, Any] | None:
     text = token["token"]
     probability = value if isinstance(value, (int, float)) and not isinstance(value, bool) else 0.0
     return {"token": text, "logprob": probability, "bytes": list(text.encode("utf-8", "surrogatepass"))}
+
+
+def logprobs_result(logprobs: Any) -> dict[str, Any] | None:
+    """The `logprobs` of a choice of Chat Completions as Gemini tells them; None if there are none."""
+    content = logprobs.get("content") if isinstance(logprobs, dict) else None
+    if not isinstance(content, list) or not content:
+        return None
+    tokens = [token for token in content if isinstance(token, dict)]
+    top = [[_token(each) for each in token.get("top_logprobs") or () if isinstance(each, dict)] for token in tokens]
+    result: dict[str, Any] = {"chosenCandidates": [_token(token) for token in tokens]}
+    return {**result, "topCandidates": [{"candidates": each} for each in top]} if any(top) else result
+
+
+def _token(token: dict[str, Any]) -> dict[str, Any]:
+    return {"token": token.get("token"), "logProbability": token.get("logprob")}

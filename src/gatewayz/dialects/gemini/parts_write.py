@@ -33,9 +33,8 @@ from gatewayz.dialects.call_input import call_input, json_object
 from gatewayz.dialects.conversation import OPENING, system_tagged, with_results_paired
 from gatewayz.dialects.gemini.generation import wants_marked_calls
 from gatewayz.dialects.gemini.media import audio_part, document_part, image_part
+from gatewayz.dialects.gemini.signed import EXCUSED
 from gatewayz.dialects.parameters import unsupported
-
-EXCUSED = "skip_thought_signature_validator"
 
 Turn = tuple[str, list[dict[str, Any]]]
 

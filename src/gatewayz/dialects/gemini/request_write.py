@@ -5,7 +5,14 @@ from typing import Any
 from gatewayz.core.chat import ChatRequest, Document, ResponseFormat, Tool
 from gatewayz.dialects import json_text
 from gatewayz.dialects.base import Target
-from gatewayz.dialects.conversation import asks_for_citations, asks_for_detail, has_cache_marks, refuse_foreign_parts
+from gatewayz.dialects.conversation import (
+    asks_for_citations,
+    asks_for_detail,
+    foreign_tool_members,
+    harmless_extras,
+    has_cache_marks,
+    refuse_foreign_parts,
+)
 from gatewayz.dialects.gemini.generation import thinker, thinking_config
 from gatewayz.dialects.gemini.parts_write import write_contents
 from gatewayz.dialects.gemini.tools import tool_members
@@ -16,7 +23,7 @@ MOST_STOPS = 5
 MOST_CANDIDATES = 8
 _LARGEST_SEED = 2**31 - 1
 # Fields of the other dialects that ask for another kind of answer; the values that do not are beside them.
-_REFUSED_EXTRAS = ("audio", "modalities", "container", "context_management", "mcp_servers")
+_REFUSED_EXTRAS = frozenset({"audio", "modalities", "container", "context_management", "mcp_servers"})
 _TEXT_ONLY: list[Any] = [None, ["text"], False, {}, []]
 _SEARCH = "web_search_options"  # asks for a search even where it is empty
 _MEANING = frozenset({"tools", "candidateCount", "responseLogprobs", "responseMimeType", "responseJsonSchema"})
@@ -36,7 +43,7 @@ def _compose(request: ChatRequest, target: Target) -> tuple[dict[str, Any], list
     """The body, and what was left out of it."""
     refuse_foreign_parts(request, NAME)
     _refuse(request)
-    left_out = _unknown_here(request)
+    left_out = _unknown_here(request) + foreign_tool_members(request)
     system, contents = write_contents(request.messages, target.native_id)
     body: dict[str, Any] = {"contents": contents}
     if system:
@@ -72,7 +79,7 @@ def _refuse(request: ChatRequest) -> None:
         raise unsupported("n", f"above {MOST_CANDIDATES} is not supported by the provider of this model")
     if len(request.stop) > MOST_STOPS:
         raise unsupported("stop", f"may hold {MOST_STOPS} texts at the provider of this model")
-    for name in (_SEARCH, *_REFUSED_EXTRAS):
+    for name in (_SEARCH, *sorted(_REFUSED_EXTRAS - harmless_extras(request))):
         given = request.extra.get(name)
         if given is not None and (name == _SEARCH or given not in _TEXT_ONLY):
             raise unsupported(name, "is not supported by the provider of this model")
@@ -95,7 +102,8 @@ def _unknown_here(request: ChatRequest) -> list[str]:
         "image_url.detail": asks_for_detail(request),
         "cache_control": has_cache_marks(request),
     }
-    return [name for name, given in named.items() if given] + sorted(request.extra.keys() - {_SEARCH, *_REFUSED_EXTRAS})
+    refused = _REFUSED_EXTRAS - harmless_extras(request) | {_SEARCH}
+    return [name for name, given in named.items() if given] + sorted(request.extra.keys() - refused)
 
 
 def _sampling(request: ChatRequest, target: Target, left_out: list[str]) -> dict[str, Any]:

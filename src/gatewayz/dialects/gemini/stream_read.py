@@ -36,6 +36,19 @@ from gatewayz.dialects.unknown import find_text, looks_like_error, raw_value
 _TEXT, _THINKING = "text", "thinking"
 
 
+def items(payload: bytes) -> list[bytes]:
+    """The chunks in the data of an event: usually one, those of a JSON array, none in a terminator that others send."""
+    text = payload.strip()
+    if not text or text == b"[DONE]":
+        return []
+    if not text.startswith(b"["):
+        return [payload]
+    try:
+        return [json_text.dump(item) for item in json_text.load(text) if isinstance(item, dict)]
+    except ValueError:
+        return [b'{"unreadable":true}']
+
+
 class _Candidate:
     """The state of one alternative: which block is open, and what is told at the end."""
 
@@ -123,27 +136,15 @@ class GeminiReader:
         return events
 
     def _event(self, name: bytes, payload: bytes, events: list[StreamEvent]) -> None:
-        text = payload.strip()
-        if self._over or not text or text == b"[DONE]":
-            return
-        if text.startswith(b"["):
-            for item in self._items(text):
-                self._event(name, item, events)
-            return
-        try:
-            body = wire.body(payload)
-        except ValueError:
-            self._unknown(name, payload, events)
-        else:
-            self._body(body, payload, events)
-
-    @staticmethod
-    def _items(text: bytes) -> list[bytes]:
-        """The chunks of a JSON array; the text itself, as one that nobody knows, if it is none."""
-        try:
-            return [json_text.dump(item) for item in json_text.load(text) if isinstance(item, dict)]
-        except ValueError:
-            return [b'{"unreadable":true}']
+        for item in items(payload):
+            if self._over:
+                return
+            try:
+                body = wire.body(item)
+            except ValueError:
+                self._unknown(name, item, events)
+            else:
+                self._body(body, item, events)
 
     def _body(self, body: wire.Body, payload: bytes, events: list[StreamEvent]) -> None:
         if not self._started:

@@ -54,7 +54,7 @@ class OpenAIChat:
             return forward_request.dropped(request, target)
         return request_write.dropped(request, target)
 
-    def read_answer(self, body: bytes) -> tuple[ChatAnswer, AnswerFacts]:
+    def read_answer(self, body: bytes, provider: str = "") -> tuple[ChatAnswer, AnswerFacts]:
         return plain.read_answer(body)
 
     def write_answer(self, answer: ChatAnswer, voice: Voice, usage: Usage, cost_nano_usd: int) -> bytes:
@@ -63,13 +63,23 @@ class OpenAIChat:
     def glance_answer(self, body: bytes) -> AnswerFacts:
         return answer_forward.glance_answer(body)
 
-    def forward_answer(self, body: bytes, voice: Voice, usage: Usage, cost_nano_usd: int, quirks: Quirks) -> bytes:
-        return answer_forward.forward_answer(body, voice, usage, cost_nano_usd, quirks)
+    def forward_answer(
+        self,
+        body: bytes,
+        voice: Voice,
+        usage: Usage,
+        cost_nano_usd: int,
+        quirks: Quirks,
+        provider: str = "",
+        *,
+        usual: bool = False,
+    ) -> bytes:
+        return answer_forward.forward_answer(body, voice, usage, cost_nano_usd, quirks, usual=usual)
 
     def forwarder(self, voice: Voice, target: Target, price: Price) -> Bridge:
         return forward.OpenAIForwarder(voice, target, price)
 
-    def reader(self) -> StreamReader:
+    def reader(self, provider: str = "") -> StreamReader:
         return stream_read.OpenAIReader()
 
     def writer(self, voice: Voice, price: Price) -> StreamWriter:

@@ -124,7 +124,7 @@ def write_answer(answer: ChatAnswer, voice: Voice, usage: Usage, cost_nano_usd: 
         "created": voice.created,
         "model": voice.model,
         "choices": [_written(choice, index) for index, choice in enumerate(answer.choices)],
-        "usage": wire.usage_members(usage, cost_nano_usd),
+        "usage": wire.usage_members(usage, cost_nano_usd, voice.more(usage)),
     }
     if answer.service_tier is not None:
         body["service_tier"] = answer.service_tier

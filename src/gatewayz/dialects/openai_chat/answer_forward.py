@@ -50,7 +50,24 @@ def facts_of(body: wire.Body) -> AnswerFacts:
             own = choice.native_finish_reason
             native = own if isinstance(own, str) and own else reason
     upstream_id = body.id if isinstance(body.id, str) and body.id else None
-    return AnswerFacts(wire.usage_of(body.usage, body.x_groq), finish, native, upstream_id, empty, chars)
+    usage = wire.usage_of(body.usage, body.x_groq)
+    usual = (
+        upstream_id is not None and _told_as_charged(body.usage, usage) and not any(map(_unusual, body.choices or ()))
+    )
+    return AnswerFacts(usage, finish, native, upstream_id, empty, chars, usual=usual)
+
+
+def _told_as_charged(raw: Any, usage: Usage | None) -> bool:
+    """Whether a usage report lacks nothing but its cost."""
+    return (
+        usage is not None
+        and isinstance(raw, dict)
+        and type(raw.get("prompt_tokens")) is int
+        and type(raw.get("completion_tokens")) is int
+        and raw["prompt_tokens"] == usage.prompt_tokens
+        and raw["completion_tokens"] == usage.completion_tokens
+        and "cost" not in raw
+    )
 
 
 def _holds(value: Any) -> bool:
@@ -73,7 +90,9 @@ def content_chars(message: dict[str, Any]) -> int:
     return chars
 
 
-def forward_answer(body: bytes, voice: Voice, usage: Usage, cost_nano_usd: int, quirks: Quirks) -> bytes:
+def forward_answer(
+    body: bytes, voice: Voice, usage: Usage, cost_nano_usd: int, quirks: Quirks, *, usual: bool = False
+) -> bytes:
     """The provider's answer with the client's model name and `usage.cost`; other members keep their bytes.
 
     Raises ValueError if these bytes are no JSON object.
@@ -81,6 +100,12 @@ def forward_answer(body: bytes, voice: Voice, usage: Usage, cost_nano_usd: int, 
     fields: dict[str, Any] = {**json_text.members(body)}
     for name in quirks.strip_answer_fields:
         fields.pop(name, None)
+    plainly = usual and not usage.estimated and voice.itemised is None
+    if plainly and "usage" in fields and "object" in fields:
+        fields["model"] = voice.model
+        fields["usage"] = _and_cost(fields["usage"], cost_nano_usd)
+        fields.setdefault("created", voice.created)
+        return json_text.dump(fields)
     native_id = json_text.load(fields["id"]) if "id" in fields else None
     if not isinstance(native_id, str) or not native_id:
         fields["id"] = stable_id(voice)
@@ -91,16 +116,21 @@ def forward_answer(body: bytes, voice: Voice, usage: Usage, cost_nano_usd: int, 
         fields["choices"] = _normal_choices(fields["choices"])
     reported = fields.get("usage")
     if reported is not None and bytes(reported).startswith(b"{"):
-        fields["usage"] = with_cost(reported, usage, cost_nano_usd)
+        fields["usage"] = with_cost(reported, usage, cost_nano_usd, voice.more(usage))
     else:
-        fields["usage"] = wire.usage_members(usage, cost_nano_usd)
+        fields["usage"] = wire.usage_members(usage, cost_nano_usd, voice.more(usage))
     return json_text.dump(fields)
+
+
+def _and_cost(usage: msgspec.Raw, cost_nano_usd: int) -> msgspec.Raw:
+    """A usage object that holds something, with its cost at the end."""
+    return msgspec.Raw(b'%s,"cost":%s}' % (bytes(usage)[:-1].rstrip(), bytes(json_text.usd_raw(cost_nano_usd))))
 
 
 def _normal_choices(raw: msgspec.Raw) -> Any:
     """The choices as sent, or edited if they hold what an OpenAI client would not understand."""
     choices = json_text.load(raw)
-    if not isinstance(choices, list) or not any(_unusual(choice) for choice in choices):
+    if not isinstance(choices, list) or not any(isinstance(choice, dict) and _is_odd(choice) for choice in choices):
         return raw
     for choice in choices:
         if isinstance(choice, dict):
@@ -108,9 +138,12 @@ def _normal_choices(raw: msgspec.Raw) -> Any:
     return choices
 
 
-def _unusual(choice: Any) -> bool:
-    if not isinstance(choice, dict):
-        return False
+def _unusual(choice: wire.Choice) -> bool:
+    return _is_odd({"finish_reason": choice.finish_reason, "message": choice.message})
+
+
+def _is_odd(choice: dict[str, Any]) -> bool:
+    """Whether an OpenAI client would not understand this choice as it is."""
     reason = choice.get("finish_reason")
     message = choice.get("message")
     if not isinstance(reason, str) or reason not in CLIENT_FINISH or not isinstance(message, dict):

@@ -39,4 +39,4 @@ def chunk(voice: Voice, chunk_id: str, choices: list[dict[str, Any]], **more: An
 
 def usage_chunk(voice: Voice, chunk_id: str, usage: Usage, cost_nano_usd: int) -> bytes:
     """The event that reports usage, without choices."""
-    return sse(json_text.dump(chunk(voice, chunk_id, [], usage=usage_members(usage, cost_nano_usd))))
+    return sse(json_text.dump(chunk(voice, chunk_id, [], usage=usage_members(usage, cost_nano_usd, voice.more(usage)))))

@@ -347,7 +347,7 @@ class OpenAIForwarder:
             if self._voice.include_usage:
                 usage = wire.usage_of(seen.usage) or Usage()
                 usage, cost = charged if charged is not None else (usage, self._price(usage))
-                fields["usage"] = with_cost(fields["usage"], usage, cost)
+                fields["usage"] = with_cost(fields["usage"], usage, cost, self._voice.more(usage))
             else:
                 del fields["usage"]
         return json_text.dump(fields)
@@ -366,16 +366,18 @@ class OpenAIForwarder:
         return json_text.dump(choices)
 
 
-def with_cost(raw: msgspec.Raw, usage: Usage, cost_nano_usd: int) -> msgspec.Raw:
-    """A provider's `usage` object with `cost` in USD as charged, and the two counts as they were charged.
+def with_cost(raw: msgspec.Raw, usage: Usage, cost_nano_usd: int, more: dict[str, Any] | None = None) -> msgspec.Raw:
+    """A provider's `usage` object with `cost` in USD as charged, the two counts as they were charged, and `more`.
 
     Where the gateway had to count, because the provider reported nothing of use, its own counts stand instead.
     """
     if usage.estimated:
-        return msgspec.Raw(json_text.dump(wire.usage_members(usage, cost_nano_usd)))
+        return msgspec.Raw(json_text.dump(wire.usage_members(usage, cost_nano_usd, more)))
     members: dict[str, Any] = {**json_text.members(raw)}
     for name, count in (("prompt_tokens", usage.prompt_tokens), ("completion_tokens", usage.completion_tokens)):
         if count and members.get(name) != msgspec.Raw(b"%d" % count):
             members[name] = count
     members["cost"] = json_text.usd_raw(cost_nano_usd)
+    if more is not None:
+        members.update(more)
     return msgspec.Raw(json_text.dump(members))

@@ -6,10 +6,10 @@ import msgspec
 
 from gatewayz.dialects import json_text
 from gatewayz.dialects.base import Glance, Quirks, Target
+from gatewayz.dialects.gateway_fields import GATEWAY_FIELDS
 from gatewayz.dialects.openai_chat.normal import short_call_id
 from gatewayz.dialects.parameters import unsupported
 
-GATEWAY_FIELDS = frozenset({"provider"})  # the gateway's own; never sent upstream
 _MAX_TOKENS = ("max_tokens", "max_completion_tokens")
 SHOWN_REASONING = "reasoning_content"  # where clients are shown reasoning, whatever the provider calls it
 _MESSAGES = msgspec.json.Decoder(list[json_text.Fields])

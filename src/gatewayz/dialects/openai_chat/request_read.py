@@ -12,7 +12,7 @@ from gatewayz.core.chat import (
     ToolChoice,
 )
 from gatewayz.dialects.base import Glance
-from gatewayz.dialects.openai_chat.forward_request import GATEWAY_FIELDS
+from gatewayz.dialects.gateway_fields import GATEWAY_FIELDS
 from gatewayz.dialects.openai_chat.parts_read import NAME, cache_mark, read_messages
 from gatewayz.dialects.parameters import missing, value_of, wrong_type, wrong_value
 
@@ -77,6 +77,9 @@ def _tools(fields: dict[str, Any]) -> tuple[Tool | OpaqueTool, ...]:
     return tuple(found)
 
 
+_TOOL_MEMBERS = frozenset({"name", "description", "parameters", "strict", "cache_control"})
+
+
 def _function(function: Any, param: str, tool: dict[str, Any]) -> Tool:
     if not isinstance(function, dict):
         raise missing(param)
@@ -92,6 +95,7 @@ def _function(function: Any, param: str, tool: dict[str, Any]) -> Tool:
         parameters=parameters or {"type": "object", "properties": {}},
         strict=strict if isinstance(strict, bool) else None,
         cache=cache_mark(tool) or cache_mark(function),
+        further={name: value for name, value in function.items() if name not in _TOOL_MEMBERS and value is not None},
     )
 
 

@@ -5,7 +5,13 @@ from typing import Any
 from gatewayz.core.chat import ChatRequest, OpaqueTool, Reasoning, ResponseFormat, Tool, ToolChoice
 from gatewayz.dialects import json_text
 from gatewayz.dialects.base import Target
-from gatewayz.dialects.conversation import asks_for_citations, has_cache_marks, refuse_foreign_parts
+from gatewayz.dialects.conversation import (
+    asks_for_citations,
+    foreign_tool_members,
+    harmless_extras,
+    has_cache_marks,
+    refuse_foreign_parts,
+)
 from gatewayz.dialects.openai_chat.forward_request import changes_meaning
 from gatewayz.dialects.openai_chat.parts_read import NAME
 from gatewayz.dialects.openai_chat.parts_write import cache_member, write_messages
@@ -42,6 +48,8 @@ def _compose(request: ChatRequest, target: Target) -> tuple[dict[str, Any], list
     if effort is not None:
         body["reasoning_effort"] = effort
     left_out = _extras(body, request)
+    if request.dialect != NAME:
+        left_out += foreign_tool_members(request)
     if not quirks.cache_control and has_cache_marks(request):
         left_out.append("cache_control")
     if asks_for_citations(request):
@@ -68,10 +76,11 @@ def _extras(body: dict[str, Any], request: ChatRequest) -> list[str]:
         for name, value in request.extra.items():
             body.setdefault(name, value)
         return []
-    for name in _MEANING_ELSEWHERE & request.extra.keys():
+    refused = _MEANING_ELSEWHERE - harmless_extras(request)
+    for name in refused & request.extra.keys():
         if request.extra[name]:
             raise unsupported(name, "cannot be expressed for the provider of this model")
-    left_out = sorted(request.extra.keys() - _MEANING_ELSEWHERE)
+    left_out = sorted(request.extra.keys() - refused)
     if request.top_k is not None:
         left_out.append("top_k")
     return left_out
@@ -116,14 +125,14 @@ def _tools(body: dict[str, Any], request: ChatRequest, target: Target) -> None:
         if choice.mode != "auto":
             raise unsupported("tool_choice", "is not supported by the provider of this model, except auto and none")
         choice = None
-    body["tools"] = [_tool(tool, target) for tool in request.tools]
+    body["tools"] = [_tool(tool, target, native=request.dialect == NAME) for tool in request.tools]
     if choice is not None:
         body["tool_choice"] = _tool_choice(choice)
     if request.parallel_tool_calls is not None:
         body["parallel_tool_calls"] = request.parallel_tool_calls
 
 
-def _tool(tool: Tool | OpaqueTool, target: Target) -> Any:
+def _tool(tool: Tool | OpaqueTool, target: Target, *, native: bool) -> Any:
     if isinstance(tool, OpaqueTool):
         if tool.dialect != NAME:
             raise unsupported("tools", f"holds a tool of type '{tool.kind}', which this provider does not have")
@@ -134,6 +143,8 @@ def _tool(tool: Tool | OpaqueTool, target: Target) -> Any:
     function["parameters"] = tool.parameters
     if tool.strict is not None:
         function["strict"] = tool.strict
+    if native:
+        function.update(tool.further)
     return {"type": "function", "function": function, **cache_member(tool.cache, target.quirks)}
 
 

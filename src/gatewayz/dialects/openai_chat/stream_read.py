@@ -245,10 +245,11 @@ class OpenAIReader:
         for detail in details if isinstance(details, list) else ():
             if not isinstance(detail, dict):
                 continue
-            data = detail.get("data")
+            data, made_by = detail.get("data"), detail.get("format")
+            made_by = made_by if isinstance(made_by, str) else None
             if detail.get("type") == "reasoning.encrypted" and isinstance(data, str):
                 state.close_open(events)
-                events.append(RedactedBlock(data, state.index, state.next_block))
+                events.append(RedactedBlock(data, state.index, state.next_block, made_by))
                 state.next_block += 1
                 continue
             text, signature = detail.get("text") or detail.get("summary"), detail.get("signature")
@@ -256,7 +257,7 @@ class OpenAIReader:
                 state.reasoning_by_details = True
                 events.append(ThinkingDelta(text, state.index, state.turn_to(_THINKING, events)))
             if isinstance(signature, str) and signature:
-                events.append(SignatureDelta(signature, state.index, state.turn_to(_THINKING, events)))
+                events.append(SignatureDelta(signature, state.index, state.turn_to(_THINKING, events), made_by))
         if state.reasoning_by_details:
             return
         text = delta.get("reasoning_content") or delta.get("reasoning")

@@ -260,8 +260,8 @@ def _is_count(value: Any) -> TypeGuard[int | float]:
     return type(value) is int or (isinstance(value, float) and value.is_integer())
 
 
-def usage_members(usage: Usage, cost_nano_usd: int) -> dict[str, Any]:
-    """The `usage` object for a client, with `cost` in USD as an exact number."""
+def usage_members(usage: Usage, cost_nano_usd: int, more: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The `usage` object for a client, with `cost` in USD as an exact number, and what `more` there is to say of it."""
     members: dict[str, Any] = {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
@@ -279,4 +279,6 @@ def usage_members(usage: Usage, cost_nano_usd: int) -> dict[str, Any]:
     }
     if usage.estimated:
         members["usage_estimated"] = True
+    if more is not None:
+        members.update(more)
     return members

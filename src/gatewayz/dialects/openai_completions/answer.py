@@ -18,7 +18,7 @@ from gatewayz.dialects.unknown import raw_value
 def write_answer(answer: ChatAnswer, voice: Voice, usage: Usage, cost_nano_usd: int) -> bytes:
     """A `text_completion` with `usage.cost`."""
     body = _frame(voice, answer.id, [_choice(choice, index) for index, choice in enumerate(answer.choices)])
-    return json_text.dump({**body, "usage": usage_members(usage, cost_nano_usd)})
+    return json_text.dump({**body, "usage": usage_members(usage, cost_nano_usd, voice.more(usage))})
 
 
 class CompletionsWriter:
@@ -50,7 +50,7 @@ class CompletionsWriter:
             for index in sorted(self._finished)
         ]
         if self._voice.include_usage:
-            out.append(self._chunk([], usage=usage_members(usage, cost_nano_usd)))
+            out.append(self._chunk([], usage=usage_members(usage, cost_nano_usd, self._voice.more(usage))))
         return b"".join([*out, DONE])
 
     def fail(self, error: GatewayError, request_id: str) -> bytes:

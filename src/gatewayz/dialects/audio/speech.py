@@ -1,0 +1,105 @@
+"""OpenAI's speech: a text in, a sound file out as it is made, or the same in events."""
+
+import base64
+import binascii
+from functools import partial
+from typing import Any
+
+from gatewayz.core.services import Service
+from gatewayz.core.usage import Usage
+from gatewayz.dialects import json_text
+from gatewayz.dialects.audio.sound import length_of
+from gatewayz.dialects.base import Bridge, Counted, Glance, Voice
+from gatewayz.dialects.media.events import EventsForwarder, FileForwarder
+from gatewayz.dialects.media.service import MediaDialect, whole
+from gatewayz.dialects.parameters import check_all, missing, number, provider_wish, read_model, string, wrong_value
+from gatewayz.dialects.tokens import estimate_tokens
+
+FORMATS = {
+    "mp3": "audio/mpeg", "opus": "audio/ogg", "aac": "audio/aac", "flac": "audio/flac", "wav": "audio/wav",
+    "pcm": "audio/pcm",
+}  # fmt: skip
+# Voices say about 15 characters a second; nobody hired to speak slowly stays below 6.
+CHARACTERS_PER_S = 15
+LEAST_CHARACTERS_PER_S = 6
+_KEEP_BYTES = 65_536
+_CHECKS = {
+    "input": string, "instructions": string, "response_format": string, "stream_format": string,
+    "speed": number(0.25, 4), "provider": provider_wish,
+}  # fmt: skip
+
+
+class OpenAISpeech(MediaDialect):
+    """The `Dialect` of speech. Every answer is streamed."""
+
+    name = "openai_speech"
+    service: Service = "speech"
+
+    def glance(self, body: bytes) -> Glance:
+        fields = json_text.request_members(body)
+        model = read_model(fields)
+        values = check_all(fields, _CHECKS)
+        text = values.get("input")
+        if not text:
+            raise missing("input")
+        form = values.get("response_format", "mp3")
+        if form not in FORMATS:
+            raise wrong_value("response_format", f"one of {', '.join(FORMATS)}")
+        streamed = values.get("stream_format", "audio")
+        if streamed not in ("audio", "sse"):
+            raise wrong_value("stream_format", "'audio' or 'sse'")
+        tokens = estimate_tokens(text) + estimate_tokens(values.get("instructions", ""))
+        speed = values.get("speed", 1)
+        known, most = (
+            Usage(
+                prompt_tokens=tokens,
+                characters=len(text),
+                audio_output_ms=max(1000, round(len(text) * 1000 / (per_second * speed))),
+                estimated=True,
+            )
+            for per_second in (CHARACTERS_PER_S, LEAST_CHARACTERS_PER_S)
+        )
+        form = form if streamed == "audio" else f"sse {form}"
+        return Glance(
+            self.name, body, fields, model, True, None, tokens, provider=values.get("provider"),
+            counted=Counted(known, most, form=form), events=streamed == "sse",
+        )  # fmt: skip
+
+    def answer_type(self, said: str, voice: Voice) -> str:
+        if voice.form.startswith("sse "):
+            return "text/event-stream; charset=utf-8"
+        return said if said.startswith("audio/") and said.isprintable() else FORMATS[voice.form]
+
+    def stream(self, voice: Voice) -> Bridge:
+        kind = voice.form.removeprefix("sse ")
+        if kind == voice.form:
+            return FileForwarder(partial(length_of, kind), _KEEP_BYTES)
+        return EventsForwarder(frozenset({"speech.audio.done"}), _Heard(kind))
+
+
+class _Heard:
+    """Measures the sound in events."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._head = bytearray()
+        self._last = b""
+        self._size = 0
+
+    def __call__(self, kind: str, members: dict[str, Any], before: Usage | None) -> Usage | None:
+        if kind == "speech.audio.delta" and isinstance(members.get("audio"), str):
+            try:
+                self._last = base64.b64decode(members["audio"])
+            except (binascii.Error, ValueError):
+                return before
+            self._size += len(self._last)
+            self._head += self._last[: max(0, _KEEP_BYTES - len(self._head))]
+        elif kind == "speech.audio.done":
+            told = members.get("usage")
+            told = told if isinstance(told, dict) else {}
+            length = length_of(self._kind, bytes(self._head), self._size, self._last)
+            return Usage(whole(told.get("input_tokens")), whole(told.get("output_tokens")), audio_output_ms=length or 0)
+        return before
+
+
+OPENAI_SPEECH = OpenAISpeech()

@@ -1,0 +1,80 @@
+"""The models that may answer a request, each with the ways to it: named, permitted, planned, in the caller's order."""
+
+from dataclasses import replace
+
+import structlog
+
+from gatewayz.catalog.keeper import CatalogKeeper
+from gatewayz.catalog.resolve import pin, resolve
+from gatewayz.catalog.snapshot import Resolved
+from gatewayz.core.errors import GatewayError, InvalidRequest, NotFound, Unavailable
+from gatewayz.core.services import KIND_OF
+from gatewayz.dialects.base import Glance
+from gatewayz.gateway.asked import Asked
+from gatewayz.gateway.entry import Doorkeeper, no_key
+from gatewayz.gateway.planning import Planner
+from gatewayz.gateway.trip import Course, Trip
+from gatewayz.routing.preferences import Preferences
+
+log = structlog.get_logger(__name__)
+
+# What is wrong with one model and may be right with the next.
+_PASSED_OVER = (NotFound, InvalidRequest, Unavailable)
+
+
+class Courses:
+    """Finds what may answer. Nothing is held or sent here."""
+
+    def __init__(self, catalog: CatalogKeeper, planner: Planner, doorkeeper: Doorkeeper) -> None:
+        self._catalog = catalog
+        self._planner = planner
+        self._doorkeeper = doorkeeper
+
+    async def of(self, trip: Trip, glance: Glance, asked: Asked) -> tuple[Course, ...]:
+        """The model that was asked for, and those that may stand in for it, each with its plan; at least one.
+
+        A model that nobody can serve is passed over if another one is named. Raises Forbidden if the key may not use one of
+        them, else what is wrong with the first if none is left.
+        """
+        if not asked.models:
+            found = self._named(trip, glance.model, asked)
+            await self._doorkeeper.permit(trip, found)
+            return (self._planned(trip, glance, found, asked),)
+        courses: list[Course] = []
+        refusal: GatewayError | None = None
+        counted = False
+        for name in (glance.model, *asked.models):
+            try:
+                found = self._named(trip, name, asked)
+                if counted:
+                    self._doorkeeper.check(trip, found)
+                else:
+                    await self._doorkeeper.permit(trip, found)
+                    counted = True
+                courses.append(self._planned(trip, glance, found, asked))
+            except _PASSED_OVER as error:
+                refusal = refusal or error
+                trip.passed_over.append((name, error.message))
+        if not courses:
+            raise refusal or Unavailable(f"Nobody can serve {glance.model} now.")
+        trip.model_id = courses[0].found.model.id
+        return tuple(courses)
+
+    def _named(self, trip: Trip, name: str, asked: Asked) -> Resolved:
+        catalog = self._catalog.current
+        try:
+            found = resolve(catalog, name, kind=KIND_OF[trip.call.dialect.service])
+        except GatewayError:
+            if trip.caller is None:
+                raise no_key(name[:200]) from None
+            raise
+        trip.model_id = found.model.id
+        if found.redirected_from:
+            log.info("model_redirected", asked_for=found.redirected_from, model=found.model.id)
+        return pin(catalog, found, asked.pin, name) if asked.pin else found
+
+    def _planned(self, trip: Trip, glance: Glance, found: Resolved, asked: Asked) -> Course:
+        wanted = asked.preferences
+        if found.sort is not None and (wanted is None or (wanted.sort is None and not wanted.order)):
+            wanted = replace(wanted or Preferences(), sort=found.sort)
+        return Course(found, self._planner.plan(found, glance, trip.call.dialect.service, wanted), wanted)

@@ -1,0 +1,123 @@
+"""What kind of sound a file is and how long it lasts, from files made here by hand."""
+
+import io
+import struct
+import wave
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gatewayz.dialects.audio.sound import EXTENSIONS, MEDIA_TYPES, length_ms, length_of, sniff
+
+
+def wav(seconds: float, rate: int = 16_000, channels: int = 2) -> bytes:
+    out = io.BytesIO()
+    with wave.open(out, "wb") as file:
+        file.setnchannels(channels)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes(bytes(int(seconds * rate) * 2 * channels))
+    return out.getvalue()
+
+
+def mp3(frames: int, *, tag: int = 0, mark: bytes = b"", counted: int = 0) -> bytes:
+    """MPEG 1 layer III at 128 kbit/s and 44.1 kHz: 417 bytes, 1152 samples each."""
+    frame = b"\xff\xfb\x90\xc4" + bytes(413)
+    first = b""
+    if mark == b"VBRI":
+        first = b"\xff\xfb\x90\xc4" + bytes(32) + b"VBRI" + bytes(10) + struct.pack(">I", counted) + bytes(363)
+    elif mark:
+        first = b"\xff\xfb\x90\xc4" + bytes(32) + mark + struct.pack(">II", 1, counted) + bytes(369)
+    size = bytes([tag >> 21 & 127, tag >> 14 & 127, tag >> 7 & 127, tag & 127])
+    head = b"ID3\x04\0\0" + size + bytes(tag) if tag else b""
+    return head + first + frame * frames
+
+
+def flac(samples: int, rate: int) -> bytes:
+    packed = (rate << 44) | (1 << 41) | (15 << 36) | samples
+    return b"fLaC\0\0\0\x22" + bytes(10) + packed.to_bytes(8, "big") + bytes(16)
+
+
+def ogg(head: bytes, granule: int) -> bytes:
+    page = b"OggS\0\x02" + bytes(20) + b"\x01" + bytes([len(head)]) + head
+    return page + bytes(100) + b"OggS\0\x04" + struct.pack("<q", granule) + bytes(40)
+
+
+def mp4(length: int, scale: int, *, wide: bool = False, late: bool = False) -> bytes:
+    times = struct.pack(">B3xQQIQ", 1, 0, 0, scale, length) if wide else struct.pack(">B3xIIII", 0, 0, 0, scale, length)
+    header = struct.pack(">I4s", 8 + len(times), b"mvhd") + times
+    moov = struct.pack(">I4s", 8 + len(header), b"moov") + header
+    media = struct.pack(">I4s", 208, b"mdat") + bytes(200)
+    body = media + moov if late else moov + media
+    return struct.pack(">I4s", 16, b"ftyp") + b"M4A \0\0\0\0" + body
+
+
+def webm(length: float) -> bytes:
+    scale = b"\x2a\xd7\xb1\x83" + (1_000_000).to_bytes(3, "big")
+    return b"\x1a\x45\xdf\xa3\x80" + scale + b"\x44\x89\x88" + struct.pack(">d", length) + bytes(50)
+
+
+OPUS = b"OpusHead\x01\x02" + struct.pack("<H", 312) + bytes(7)
+VORBIS = b"\x01vorbis" + bytes(5) + struct.pack("<I", 44_100) + bytes(12)
+FILES = {
+    "wav": (wav(1.25), 1250),
+    "mp3": (mp3(100), 2607),
+    "flac": (flac(96_000, 48_000), 2000),
+    "ogg": (ogg(OPUS, 48_000 * 3 + 312), 3000),
+    "mp4": (mp4(90_000, 30_000), 3000),
+    "webm": (webm(4500.0), 4500),
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_kind_and_length(kind: str) -> None:
+    data, ms = FILES[kind]
+    assert sniff(data) == kind
+    assert length_ms(kind, data) == ms  # type: ignore[arg-type]
+    assert length_ms(kind, memoryview(data)) == ms  # type: ignore[arg-type]
+    assert EXTENSIONS[kind] and MEDIA_TYPES[kind]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "ms"),
+    [
+        ("mp3", mp3(100, tag=70_000), 2607),
+        ("mp3", mp3(3, mark=b"Xing", counted=1000), 26_123),
+        ("mp3", mp3(3, mark=b"Info", counted=1000), 26_123),
+        ("mp3", mp3(3, mark=b"VBRI", counted=1000), 26_123),
+        ("ogg", ogg(VORBIS, 88_200), 2000),
+        ("mp4", mp4(90_000, 30_000, wide=True), 3000),
+        ("mp4", mp4(90_000, 30_000, late=True), 3000),
+        ("wav", wav(1.0).replace(b"data" + struct.pack("<I", 64_000), b"data\xff\xff\xff\xff"), 1000),
+        ("flac", flac(0, 48_000), None),
+        ("ogg", b"OggS" + bytes(200), None),
+        ("wav", b"RIFF\0\0\0\0WAVE", None),
+        ("webm", b"\x1a\x45\xdf\xa3" + bytes(100), None),
+        ("mp4", b"\0\0\0\x10ftypM4A " + bytes(4), None),
+    ],
+)
+def test_the_corners(kind: str, data: bytes, ms: int | None) -> None:
+    assert length_ms(kind, data) == ms  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_file_of_which_only_the_ends_are_known(kind: str) -> None:
+    data, ms = FILES[kind]
+    if kind != "mp4":
+        assert length_of(kind, data[:2000], len(data), data[-200:]) == ms
+
+
+@pytest.mark.parametrize("data", [b"", b"%PDF-1.7", b"\xff\xd8\xff\xe0 a jpeg", b"GIF89a", b"ID", b"hello" * 20])
+def test_what_is_no_sound(data: bytes) -> None:
+    assert sniff(data) is None
+
+
+@given(st.sampled_from(sorted(FILES)), st.binary(max_size=300), st.integers(0, 400))
+def test_broken_files_never_raise(kind: str, noise: bytes, at: int) -> None:
+    data = FILES[kind][0]
+    broken = data[:at] + noise + data[at + len(noise) :][:5000]
+    for name in FILES:
+        found = length_ms(name, broken)  # type: ignore[arg-type]
+        assert found is None or found > 0
+    sniff(broken)
