@@ -23,6 +23,8 @@ _SPEAKS = {
     "openai_responses": "OpenAI Responses",
     "anthropic": "Anthropic Messages",
     "gemini": "Gemini generateContent",
+    "bedrock": "Bedrock Converse",
+    "cohere": "Cohere chat",
 }
 _INTRO = (
     "What becomes of each ability when a client of one dialect meets a provider of another. Every cell is tried against a"

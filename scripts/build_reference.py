@@ -78,6 +78,8 @@ _SPEAKS = {
     "openrouter_completions": "OpenAI Completions (legacy), with OpenRouter's errors",
     "anthropic": "Anthropic Messages",
     "gemini": "Gemini generateContent",
+    "bedrock": "Bedrock Converse",
+    "cohere": "Cohere chat",
     "openai_embeddings": "OpenAI Embeddings",
     "openai_moderations": "OpenAI Moderations",
     "rerank": "Rerank, in Cohere's and Jina's form",
@@ -239,7 +241,12 @@ def providers_page() -> str:
 
 def _keys_of(profile: Profile) -> str:
     account = f"{_names(profile.account.names)} (service account)" if profile.account is not None else ""
-    keys = ", ".join(part for part in (account, _names(profile.env) if profile.env else "") if part)
+    aws = (
+        " with ".join(_names(names) for names in (profile.aws.access_key, profile.aws.secret_key))
+        if profile.aws
+        else ""
+    )
+    keys = ", ".join(part for part in (account, _names(profile.env) if profile.env else "", aws) if part)
     asked = " and an entry in the configuration" if profile.on_request else ""
     return keys + asked + ("" if profile.needs_key else " (optional)")
 

@@ -6,8 +6,10 @@ a machine does only adds to it. Usage: python scripts/measure_events.py [rounds]
 """
 
 import json
+import struct
 import sys
 import time
+import zlib
 
 from gatewayz.core.services import CHATS
 from gatewayz.core.usage import Usage
@@ -110,11 +112,63 @@ def responses_stream() -> list[bytes]:
     return pieces
 
 
+def bedrock_stream() -> list[bytes]:
+    """Frames of AWS's binary framing: one block of text, the reason, usage."""
+
+    def event(kind: str, payload: dict[str, object]) -> bytes:
+        pairs = ((":event-type", kind), (":content-type", "application/json"), (":message-type", "event"))
+        head = b"".join(
+            bytes([len(name)]) + name.encode() + b"\x07" + struct.pack(">H", len(value)) + value.encode()
+            for name, value in pairs
+        )
+        body = json.dumps({**payload, "p": "abcdefghij"}, separators=(",", ":")).encode()
+        prelude = struct.pack(">II", 16 + len(head) + len(body), len(head))
+        data = prelude + struct.pack(">I", zlib.crc32(prelude)) + head + body
+        return data + struct.pack(">I", zlib.crc32(data))
+
+    words = [
+        event("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": WORDS[n % 10]}})
+        for n in range(EVENTS - 4)
+    ]
+    usage = {"inputTokens": 20, "outputTokens": 66, "totalTokens": 86}
+    return [
+        event("messageStart", {"role": "assistant"}),
+        *words,
+        event("contentBlockStop", {"contentBlockIndex": 0}),
+        event("messageStop", {"stopReason": "end_turn"}),
+        event("metadata", {"usage": usage, "metrics": {"latencyMs": 5}}),
+    ]
+
+
+def cohere_stream() -> list[bytes]:
+    """A message with one block of text."""
+
+    def event(kind: str, **members: object) -> bytes:
+        body = json.dumps({"type": kind, **members}, separators=(",", ":"))
+        return f"event: {kind}\ndata: {body}\n\n".encode()
+
+    def content(text: str) -> dict[str, object]:
+        return {"message": {"content": {"text": text}}}
+
+    counts = {"input_tokens": 20, "output_tokens": 65}
+    end = {"finish_reason": "COMPLETE", "usage": {"billed_units": counts, "tokens": counts}}
+    return [
+        event("message-start", id="c1", delta={"message": {"role": "assistant"}}),
+        event("content-start", index=0, delta={"message": {"content": {"type": "text", "text": ""}}}),
+        *(event("content-delta", index=0, delta=content(WORDS[n % 10])) for n in range(EVENTS - 5)),
+        event("content-end", index=0),
+        event("message-end", delta=end),
+        b"data: [DONE]\n\n",
+    ]
+
+
 STREAMS = {
     "openai": openai_stream,
     "anthropic": anthropic_stream,
-    "openai_responses": responses_stream,
     "gemini": gemini_stream,
+    "openai_responses": responses_stream,
+    "bedrock": bedrock_stream,
+    "cohere": cohere_stream,
 }
 
 

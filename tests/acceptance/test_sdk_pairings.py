@@ -15,8 +15,9 @@ from tests.acceptance.spine import anthropic_client, model_toml, openai_client, 
 from tests.fakes.handle import FakeUpstream
 from tests.live import Customer, LiveGateway
 
-PROVIDERS = {"openai": "first", "anthropic": "ant", "gemini": "gem"}
+PROVIDERS = {"openai": "first", "anthropic": "ant", "gemini": "gem", "bedrock": "rock", "cohere": "co"}
 NATIVE = {"first": "native-first", "ant": "native-ant", "gem": "gemini-3-flash-preview"}
+NATIVE |= {"rock": "anthropic.claude-sonnet-4-5-20250929-v1:0", "co": "command-a-reasoning-08-2025"}
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -70,6 +71,9 @@ def check_first_request(provider: str, body: dict[str, Any]) -> None:
     assert text.count(PIXEL) == 1 and text.count("Where is this?") == 1 and "Be brief." in text
     if provider == "gemini":
         tools = body["tools"][0]["functionDeclarations"]
+    elif provider == "bedrock":
+        tools = [tool["toolSpec"] for tool in body["toolConfig"]["tools"]]
+        assert body["additionalModelRequestFields"]["thinking"]["type"] == "enabled"
     else:
         tools = [tool.get("function", tool) for tool in body["tools"]]
     assert [tool["name"] for tool in tools] == list(NAMES)
@@ -77,14 +81,16 @@ def check_first_request(provider: str, body: dict[str, Any]) -> None:
 
 def check_second_request(provider: str, client: str, body: dict[str, Any]) -> None:
     """Calls, results in their order, and thinking with its signature: as the provider said them."""
-    if provider == "openai":
+    if provider in ("openai", "cohere"):
         said, *results = body["messages"][-3:]
         calls = [
             (call["id"], call["function"]["name"], json.loads(call["function"]["arguments"]))
             for call in said["tool_calls"]
         ]
         told = [(result["tool_call_id"], result["content"]) for result in results]
-        if client == "anthropic":  # between equal dialects the client's own message is forwarded as it is
+        if provider == "cohere":
+            assert said["content"] == [{"type": "thinking", "thinking": THOUGHT}]
+        elif client == "anthropic":  # between equal dialects the client's own message is forwarded as it is
             assert said["reasoning_content"] == THOUGHT
     elif provider == "anthropic":
         said, results = body["messages"][-2:]
@@ -93,6 +99,14 @@ def check_second_request(provider: str, client: str, body: dict[str, Any]) -> No
         blocks = [block for block in said["content"] if block["type"] == "tool_use"]
         calls = [(block["id"], block["name"], block["input"]) for block in blocks]
         told = [(block["tool_use_id"], _text(block["content"])) for block in results["content"]]
+    elif provider == "bedrock":
+        said, results = body["messages"][-2:]
+        thought = {"reasoningText": {"text": THOUGHT, "signature": SIGNATURE}}
+        assert said["content"][0] == {"reasoningContent": thought}
+        uses = [block["toolUse"] for block in said["content"] if "toolUse" in block]
+        calls = [(use["toolUseId"], use["name"], use["input"]) for use in uses]
+        given = [block["toolResult"] for block in results["content"]]
+        told = [(each["toolUseId"], _text(each["content"])) for each in given]
     else:
         said, results = body["contents"][-2:]
         parts = [part for part in said["parts"] if "functionCall" in part]
@@ -212,8 +226,12 @@ def test_an_agent_with_the_anthropic_sdk(
 def schema_sent(provider: str, body: dict[str, Any]) -> Any:
     if provider == "openai":
         return body["response_format"]["json_schema"]["schema"]
+    if provider == "cohere":
+        return body["response_format"]["json_schema"]
     if provider == "anthropic":
         return body["output_config"]["format"]["schema"]
+    if provider == "bedrock":
+        return json.loads(body["outputConfig"]["textFormat"]["structure"]["jsonSchema"]["schema"])
     config = body["generationConfig"]
     return config.get("responseJsonSchema") or config["responseSchema"]
 

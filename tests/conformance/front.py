@@ -141,6 +141,8 @@ def native_of(profile: Profile) -> str:
         return "accounts/fireworks/models/native-fireworks"  # the catalog completes its names
     if profile.slug == "google-vertex-anthropic":
         return "claude-native"  # its profile speaks of no others
+    if profile.dialect == "bedrock":
+        return "anthropic.claude-native-4-5"
     return "gemini-3.1-pro-preview" if profile.dialect == "gemini" else f"native-{profile.slug}"
 
 
@@ -177,6 +179,8 @@ def address(profile: Profile, *, stream: bool) -> str:
     assert profile.dialect in CHAT_PATHS
     if stream:
         path = path.replace(":rawPredict", ":streamRawPredict")
+    if profile.dialect == "bedrock" and stream:
+        path += "-stream"
     if profile.dialect == "gemini" and stream:
         path = path.replace(":generateContent", ":streamGenerateContent") + "?alt=sse"
     return base + path

@@ -60,7 +60,7 @@ def configuration(fake: FakeUpstream) -> str:
     """The text of gatewayz.toml."""
     texts = [toml("[settings]", **SETTINGS)]
     for upstream in UPSTREAMS.values():
-        base = fake.url(upstream.slug, {"gemini": "/v1beta"}.get(upstream.dialect, "/v1"))
+        base = fake.url(upstream.slug, {"gemini": "/v1beta", "bedrock": ""}.get(upstream.dialect, "/v1"))
         members = {"base_url": base, "dialect": upstream.dialect, "api_key": f"sk-{upstream.slug}"}
         texts.append(toml("[[providers]]", slug=upstream.slug, **members))
     texts += [model_toml(model_of(each), each.slug, each.native_id) for each in UPSTREAMS.values()]

@@ -77,7 +77,7 @@ def _part_as(change: Callable[[Part], Part]) -> Callable[[Any, Any], bool]:
 _CHATS, _OPENAIS = ("openai", "responses", "anthropic"), ("openai", "responses")
 _CHAT, _BOTH, _ALL = ("openai",), ("openai", "anthropic"), ("openai", "anthropic", "completions")
 _OLD, _OPENAI_LIKE, _RESPONSES, _GEMINI = ("completions",), ("openai", "openrouter"), ("responses",), ("gemini",)
-_EVERY = ("openai", "openrouter", "responses", "anthropic", "gemini")
+_EVERY = ("openai", "openrouter", "responses", "anthropic", "gemini", "bedrock", "cohere")
 _UNMARKED = {"turns": _unmarked, "tools": _unmarked, "system_mark": False}
 
 NOTES: tuple[Note, ...] = (
@@ -92,9 +92,19 @@ NOTES: tuple[Note, ...] = (
         named=("seed", "presence_penalty", "frequency_penalty", "logit_bias"), heard={"further": ()},
     ),
     Note(
+        ("seed, penalties, bias",), _ALL, ("cohere",),
+        "Cohere has no `logit_bias`; it is left out, and the log names it. The others arrive.",
+        named=("logit_bias",), heard={"further": lambda seen, wanted: seen == wanted[:-1]},
+    ),
+    Note(
         ("seed, penalties, bias",), _ALL, ("gemini",),
         "Gemini has no `logit_bias`; it is left out, and the log names it. The others arrive.",
         named=("logit_bias",), heard={"further": lambda seen, wanted: seen == wanted[:-1]},
+    ),
+    Note(
+        ("seed, penalties, bias",), _ALL, ("bedrock",),
+        "Converse has none of them; they are left out, and the log names them.",
+        named=("seed", "presence_penalty", "frequency_penalty", "logit_bias"), heard={"further": ()},
     ),
     Note(
         ("top k",), ("anthropic", "gemini"), _OPENAI_LIKE,
@@ -117,6 +127,27 @@ NOTES: tuple[Note, ...] = (
         named=("user",), heard={"user": None},
     ),
     Note(
+        ("end user",), (*_ALL, "responses"), ("cohere",),
+        "Cohere takes no name of an end user; it is left out, and the log names it.",
+        named=("user",), heard={"user": None},
+    ),
+    Note(
+        ("end user",), (*_ALL, "responses"), ("bedrock",),
+        "Converse takes no name of an end user; it is left out, and the log names it.",
+        named=("user",), heard={"user": None},
+    ),
+    Note(
+        ("stop texts",), ("openai", "completions", "gemini"), ("bedrock",),
+        "Claude refuses stop texts of white space only; these are left out, and the log names `stop`. The others arrive."
+        " Which one ended the answer has no place in the answer.",
+        named=("stop",), heard={"stop": ("END",)}, got={"stop_sequence": None},
+    ),
+    Note(
+        ("stop texts",), ("anthropic",), ("bedrock",),
+        "Claude refuses stop texts of white space only; these are left out, and the log names `stop`. The others arrive.",
+        named=("stop",), heard={"stop": ("END",)},
+    ),
+    Note(
         ("stop texts",), ("openai", "completions", "gemini"), ("anthropic",),
         "Anthropic refuses stop texts of white space only; these are left out, and the log names `stop`. The others arrive."
         " Which one ended the answer has no place in the answer.",
@@ -135,6 +166,33 @@ NOTES: tuple[Note, ...] = (
         heard={"turns": _tagged},
     ),
     Note(
+        ("system message later",), _CHATS, ("bedrock",),
+        "Most models of Bedrock take system messages only at the beginning; a later one keeps its place, inside the user's"
+        " turn, between `<system>` tags. The quirk `system_messages` is for those that take it.",
+        heard={"turns": _tagged},
+    ),
+    Note(
+        ("no tool may be called",), (*_CHATS, "gemini"), ("bedrock",),
+        "Converse has no such choice. The tools are not offered, so that none can be called; where the conversation holds"
+        " calls, for which it wants them, the system text forbids further ones.",
+        heard={"tools": (), "choice": None},
+    ),
+    Note(
+        ("one call at a time",), _CHATS, ("cohere",),
+        "Cohere cannot be told to make one call at a time; the wish is left out, and the log names it.",
+        named=("parallel_tool_calls",), heard={"one_at_a_time": False},
+    ),
+    Note(
+        ("this tool must be called",), (*_CHATS, "gemini"), ("cohere",),
+        "Cohere can be told to call a tool, but not which one: the one that must be called is offered alone.",
+        heard={"tools": lambda seen, wanted: seen == wanted[:1], "choice": "required"},
+    ),
+    Note(
+        ("one call at a time",), _CHATS, ("bedrock",),
+        "Converse cannot be told to make one call at a time; the wish is left out, and the log names it.",
+        named=("parallel_tool_calls",), heard={"one_at_a_time": False},
+    ),
+    Note(
         ("strict tool",), _CHATS, ("gemini",),
         "Gemini makes no such promise for calls; `strict` is left out, and the log names it.",
         named=("tools.strict",), heard={"tools": lambda seen, wanted: seen == (replace(wanted[0], strict=False),)},
@@ -143,6 +201,11 @@ NOTES: tuple[Note, ...] = (
         ("one call at a time",), _CHATS, ("gemini",),
         "Gemini cannot be told to make one call at a time; the wish is left out, and the log names it.",
         named=("parallel_tool_calls",), heard={"one_at_a_time": False},
+    ),
+    Note(
+        ("results with images",), (*_CHATS, "gemini"), ("cohere",),
+        "Results of tools are text there; the image follows the result in the user's turn, under the id of the call.",
+        heard={"turns": _result_of_images},
     ),
     Note(
         ("results with images",), ("anthropic", "responses", "gemini"), _OPENAI_LIKE,
@@ -166,6 +229,11 @@ NOTES: tuple[Note, ...] = (
         named=("cache_control",), heard=_UNMARKED,
     ),
     Note(
+        ("cache marks, sent",), _BOTH, ("cohere",),
+        "Cohere caches on its own and has no marks; they are left out, and the log names them.",
+        named=("cache_control",), heard=_UNMARKED,
+    ),
+    Note(
         ("cache marks, sent",), _BOTH, ("gemini",),
         "Gemini caches on its own and has no marks; they are left out, and the log names them.",
         named=("cache_control",), heard=_UNMARKED,
@@ -177,13 +245,44 @@ NOTES: tuple[Note, ...] = (
         REFUSED, "messages[0]",
     ),
     Note(
+        ("image by address", "image by an address without ending", "PDF by address"), _BOTH, ("bedrock",),
+        "Bedrock fetches nothing from the web, and neither does the gateway: send it as data. Another provider of the model"
+        " that can take an address serves it.",
+        REFUSED, "messages[0]",
+    ),
+    Note(
+        ("image by address", "image by an address without ending", "PDF by address"), _RESPONSES, ("bedrock",),
+        "Bedrock fetches nothing from the web, and neither does the gateway: send it as data. Another provider of the model"
+        " that can take an address serves it.",
+        REFUSED, "input",
+    ),
+    Note(
+        ("image by address", "image by an address without ending", "PDF by address"), _GEMINI, ("bedrock",),
+        "Bedrock fetches nothing from the web, and neither does the gateway: send it as data. Another provider of the model"
+        " that can take an address serves it.",
+        REFUSED, "contents",
+    ),
+    Note(("PDF", "PDF by address"), _RESPONSES, ("cohere",), "Cohere reads no files.", REFUSED, "input"),
+    Note(("PDF", "PDF by address"), _GEMINI, ("cohere",), "Cohere reads no files.", REFUSED, "contents"),
+    Note(("audio",), _RESPONSES, ("cohere",), "Cohere takes no audio.", REFUSED, "input"),
+    Note(("audio",), _GEMINI, ("cohere",), "Cohere takes no audio.", REFUSED, "contents"),
+    Note(("PDF", "PDF by address"), _BOTH, ("cohere",), "Cohere reads no files.", REFUSED, "messages[0]"),
+    Note(("audio",), _CHAT, ("cohere",), "Cohere takes no audio.", REFUSED, "messages[0]"),
+    Note(
+        ("PDF",), (*_CHATS, "gemini"), ("bedrock",),
+        "Names of documents hold letters, digits, blanks, hyphens and brackets only; other signs become blanks, and the log"
+        " names `documents.name`.",
+        named=("documents.name",),
+        heard={"turns": _part_as(lambda part: Part("document", (*part.value[:2], part.value[2].replace(".", " "))))},
+    ),
+    Note(
         ("image by an address without ending",), _RESPONSES, ("gemini",),
         "Gemini wants the type of an image told with its address, and the gateway fetches nothing to find out: send the image"
         " as data. Another provider of the model that can take it serves it.",
         REFUSED, "input",
     ),
     Note(
-        ("image, how closely",), _OPENAIS, ("anthropic", "gemini"),
+        ("image, how closely",), _OPENAIS, ("anthropic", "gemini", "bedrock"),
         "There is no such choice; `detail` is left out, and the log names it.",
         named=("image_url.detail",), heard={"turns": _part_as(lambda part: Part("image", part.value[0]))},
     ),
@@ -200,7 +299,7 @@ NOTES: tuple[Note, ...] = (
         heard={"turns": _part_as(lambda part: Part("document", (*part.value[:2], None)))},
     ),
     Note(
-        ("text document",), ("anthropic",), (*_OPENAI_LIKE, "responses", "gemini"),
+        ("text document",), ("anthropic",), (*_OPENAI_LIKE, "responses", "gemini", "cohere"),
         "There are no documents of plain text; it arrives as text, under its name.",
         heard={"turns": _part_as(lambda part: Part("text", f"Document: {part.value[1]}\n\n{part.value[0]}"))},
     ),
@@ -211,27 +310,27 @@ NOTES: tuple[Note, ...] = (
         heard={"turns": _part_as(lambda part: Part("text", f"Document: {part.value[1]}\n\n{part.value[0]}"))},
     ),
     Note(
-        ("picture in the answer",), _CHAT, ("responses", "gemini"),
+        ("picture in the answer",), _CHAT, ("responses", "gemini", "bedrock", "cohere"),
         "It is set aside in `gateway_raw`, in the provider's own form, and the log tells of it.",
         got={"shown": False, "set aside": True, "logged": True},
     ),
     Note(
-        ("picture in the answer",), _RESPONSES, (*_OPENAI_LIKE, "gemini"),
+        ("picture in the answer",), _RESPONSES, (*_OPENAI_LIKE, "gemini", "bedrock", "cohere"),
         "It has no place in the items of text that are written; it is not shown, and the log tells of it.",
         got={"shown": False, "logged": True},
     ),
     Note(
-        ("picture in the answer",), ("anthropic",), (*_OPENAI_LIKE, "responses", "gemini"),
+        ("picture in the answer",), ("anthropic",), (*_OPENAI_LIKE, "responses", "gemini", "bedrock", "cohere"),
         "Messages has no place for it; it is not shown, and the log tells of it.",
         got={"shown": False, "logged": True},
     ),
     Note(
-        ("picture in the answer",), _OLD, (*_OPENAI_LIKE, "responses", "gemini"),
+        ("picture in the answer",), _OLD, (*_OPENAI_LIKE, "responses", "gemini", "bedrock", "cohere"),
         "It is set aside in `gateway_raw`, in the provider's own form, and the log tells of it.",
         got={"shown": False, "set aside": True, "logged": True},
     ),
     Note(
-        ("picture in the answer",), _GEMINI, (*_OPENAI_LIKE, "responses"),
+        ("picture in the answer",), _GEMINI, (*_OPENAI_LIKE, "responses", "bedrock", "cohere"),
         "Other providers' pictures have no place there; it is not shown, and the log tells of it.",
         got={"shown": False, "logged": True},
     ),
@@ -246,6 +345,20 @@ NOTES: tuple[Note, ...] = (
             "system": "Answer with one valid JSON object and nothing else: no explanation, no code fence.",
         },
     ),
+    Note(
+        ("JSON object",), (*_OPENAIS, "gemini"), ("bedrock",),
+        "Converse has schemas but no JSON without one; the system text asks for one JSON object and nothing else.",
+        heard={
+            "form": None,
+            "system": "Answer with one valid JSON object and nothing else: no explanation, no code fence.",
+        },
+    ),
+    Note(("logprobs",), _OPENAIS, ("bedrock",), "Converse gives none.", REFUSED, "logprobs"),
+    Note(("logprobs",), _GEMINI, ("bedrock",), "Converse gives none.", REFUSED, "generationConfig.responseLogprobs"),
+    Note(("several answers",), ("openai", "completions"), ("cohere",), "Cohere gives one.", REFUSED, "n"),
+    Note(("several answers",), ("openai", "completions"), ("bedrock",), "Converse gives one.", REFUSED, "n"),
+    Note(("several answers",), _GEMINI, ("cohere",), "Cohere gives one.", REFUSED, "generationConfig.candidateCount"),
+    Note(("several answers",), _GEMINI, ("bedrock",), "Converse gives one.", REFUSED, "generationConfig.candidateCount"),
     Note(("logprobs",), _OPENAIS, ("anthropic",), "Anthropic gives none.", REFUSED, "logprobs"),
     Note(("logprobs",), _GEMINI, ("anthropic",), "Anthropic gives none.", REFUSED, "generationConfig.responseLogprobs"),
     Note(("several answers",), ("openai", "completions"), ("anthropic",), "Anthropic gives one.", REFUSED, "n"),
@@ -255,17 +368,17 @@ NOTES: tuple[Note, ...] = (
         ("several answers",), _GEMINI, _RESPONSES, "The Responses API gives one.", REFUSED, "generationConfig.candidateCount"
     ),
     Note(
-        ("server tools",), ("openai", "completions"), ("responses", "anthropic", "gemini"),
+        ("server tools",), ("openai", "completions"), ("responses", "anthropic", "gemini", "bedrock", "cohere"),
         "The search of Chat Completions is not that of this provider: results, prices and terms differ.",
         REFUSED, "web_search_options",
     ),
     Note(
-        ("server tools",), ("anthropic",), (*_OPENAI_LIKE, "responses", "gemini"),
+        ("server tools",), ("anthropic",), (*_OPENAI_LIKE, "responses", "gemini", "bedrock", "cohere"),
         "Only Anthropic runs its tools.", REFUSED, "tools",
     ),
-    Note(("server tools",), _GEMINI, (*_OPENAI_LIKE, "responses", "anthropic"), "Only Google runs its tools.", REFUSED, "tools"),
+    Note(("server tools",), _GEMINI, (*_OPENAI_LIKE, "responses", "anthropic", "bedrock", "cohere"), "Only Google runs its tools.", REFUSED, "tools"),
     Note(
-        ("server tools",), _RESPONSES, (*_OPENAI_LIKE, "anthropic", "gemini"),
+        ("server tools",), _RESPONSES, (*_OPENAI_LIKE, "anthropic", "gemini", "bedrock", "cohere"),
         "Only providers of the Responses API run its tools.", REFUSED, "tools",
     ),
     Note(

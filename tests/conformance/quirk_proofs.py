@@ -45,13 +45,21 @@ ODD_VALUES: dict[str, dict[str, Any]] = {
         "add_params": {"truncation": "auto"},
         "max_temperature": 0.7,
     },
+    "bedrock": {
+        "drop_params": ["topP"],
+        "add_params": {"requestMetadata": {"team": "a"}},
+        "max_temperature": 0.7,
+        "adaptive_thinking": True,
+        "system_messages": True,
+    },
+    "cohere": {"drop_params": ["k"], "add_params": {"safety_mode": "STRICT"}, "max_temperature": 0.7},
     "gemini": {"drop_params": ["topK"], "add_params": {"cachedContent": "c"}, "max_temperature": 0.7},
 }
 # A harmless value of each parameter that a profile drops: leaving it out changes nothing about the answer.
 HARMLESS: dict[str, Any] = {
     "frequency_penalty": 0.5, "presence_penalty": 0.5, "logit_bias": {"5": 1}, "service_tier": "auto", "n": 1,
     "logprobs": False, "top_logprobs": 0, "seed": 7, "user": "u", "store": True, "reasoning_format": "raw",
-    "verbosity": "low", "top_k": 40, "topK": 40, "output_config": {}, "output_format": {},
+    "verbosity": "low", "top_k": 40, "topK": 40, "topP": 0.9, "k": 40, "output_config": {}, "output_format": {},
 }  # fmt: skip
 # Those that must be refused where they are meant.
 _FORMAT = {"type": "json_schema", "schema": {"type": "object", "additionalProperties": False}}
@@ -160,7 +168,7 @@ def _drop_params(at: Provider, value: Any) -> Any:
 
 
 def _is_dropped(at: Provider, name: str) -> bool:
-    asked = {"topK": "top_k"}.get(name, name)
+    asked = {"topK": "top_k", "topP": "top_p", "k": "top_k"}.get(name, name)
     path = "/v1/messages" if asked in _ANTHROPIC_ONLY else "/v1/chat/completions"
     sent = at.speak(path=path, **{asked: HARMLESS[name]}).body
     if f"'{name}':" in str(sent):
@@ -190,7 +198,7 @@ def _add_params(at: Provider, value: Any) -> Any:
 
 def _max_temperature(at: Provider, value: Any) -> Any:
     body = at.speak(temperature=2.0 if at.dialect != "anthropic" else 1.0).body
-    return body.get("generationConfig", body)["temperature"] == value
+    return body.get("generationConfig", body.get("inferenceConfig", body))["temperature"] == value
 
 
 def _tool_choice(at: Provider, value: Any) -> Any:
@@ -203,7 +211,8 @@ def _tool_choice(at: Provider, value: Any) -> Any:
 
 
 def _adaptive_thinking(at: Provider, value: Any) -> Any:
-    return (at.speak(reasoning_effort="low").body["thinking"]["type"] == "adaptive") is value
+    body = at.speak(reasoning_effort="low").body
+    return (body.get("additionalModelRequestFields", body)["thinking"]["type"] == "adaptive") is value
 
 
 def _system_messages(at: Provider, value: Any) -> Any:

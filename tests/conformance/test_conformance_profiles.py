@@ -19,7 +19,7 @@ from gatewayz.providers.profile import CHAT_PATHS, Profile, load_profiles
 from gatewayz.providers.quirks import QUIRK_NAMES
 from tests.conformance.front import Front, address, fresh_front, key_of, native_of, signed_for, switched_on
 from tests.conformance.hear import Upstream
-from tests.conformance.house import SETTINGS, model_toml, toml
+from tests.conformance.house import SETTINGS, cost_usd, model_toml, toml
 from tests.conformance.ingress import INGRESSES
 from tests.conformance.profile_table import CAPABILITIES
 from tests.conformance.quirk_proofs import HARMLESS, ODD_VALUES, PROOFS, Provider
@@ -34,8 +34,10 @@ PROFILES = {slug: profile for slug, profile in load_profiles().items() if profil
 SIGNED = [profile for profile in PROFILES.values() if signed_for(profile)]
 OPENAI = INGRESSES["openai"]
 # How a provider of each dialect is heard and scripted; it is asked in Chat Completions, which all of them must serve.
-DRIVERS: dict[str, Upstream] = {each: UPSTREAMS[each] for each in ("openai", "anthropic", "gemini")} | {
-    "openai_responses": UPSTREAMS["responses"]
+DRIVERS: dict[str, Upstream] = {
+    each: UPSTREAMS[each] for each in ("openai", "anthropic", "gemini", "bedrock", "cohere")
+} | {
+    "openai_responses": UPSTREAMS["responses"],
 }
 ORDINARY, ODD = "ordinary", "odd"
 EACH = pytest.mark.parametrize("profile", PROFILES.values(), ids=list(PROFILES))
@@ -64,15 +66,20 @@ def _configuration() -> str:
     for dialect in DRIVERS:
         for kind in (ORDINARY, ODD):
             slug = f"{kind}-{dialect}"
-            base = f"https://{slug}.example/v1"
+            base = f"https://{slug}.example" + ("/v1" if dialect != "bedrock" else "")
             texts.append(toml("[[providers]]", slug=slug, base_url=base, dialect=dialect, api_key=f"key-of-{slug}"))
-            models.append((slug, f"native-{slug}"))
+            models.append((slug, _native(slug)))
         texts += [
             "[providers.quirks]\n",
             *(f"{name} = {_inline(each)}\n" for name, each in ODD_VALUES[dialect].items()),
         ]
     texts += [model_toml(f"profile/{slug}", slug, native) for slug, native in models]
     return "".join(texts)
+
+
+def _native(slug: str) -> str:
+    """A name of a model at a provider without a profile; what Bedrock is told depends on the family."""
+    return "anthropic.claude-native-4-5" if slug.endswith("bedrock") else f"native-{slug}"
 
 
 def _inline(value: Any) -> str:
@@ -210,9 +217,10 @@ def _usage(front: Front, customer: Customer, profile: Profile) -> None:
         payer = front.customer(1)
         front.fake.reset()
         reply = Reply(("Hi.",), usage=Usage(1000, 50, cached=600))
+        used = DRIVERS[profile.dialect].says(reply).usage
         _served(front, payer, profile, Talk((said("Hello!"),)), reply, stream=stream)
         rows = [row["amount_usd"] for row in payer.transactions() if row["type"] == "api_usage"]
-        assert rows == [pytest.approx(-(400 * 3 + 600 * 0.3 + 50 * 15) / 1e6)]
+        assert rows == [pytest.approx(-cost_usd(used))]
 
 
 def _silent_usage(front: Front, customer: Customer, profile: Profile) -> None:
@@ -263,7 +271,7 @@ def _provider(front: Front, customer: Customer, slug: str) -> Provider:
     profile = PROFILES.get(slug)
     model = f"profile/{slug}"
     if profile is None:
-        return Provider(front, customer, model, f"{slug}.example", f"native-{slug}", slug.partition("-")[2])
+        return Provider(front, customer, model, f"{slug}.example", _native(slug), slug.partition("-")[2])
     host = urlsplit(address(profile, stream=False)).netloc
     return Provider(front, customer, model, host, native_of(profile), profile.dialect)
 

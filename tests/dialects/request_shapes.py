@@ -182,9 +182,66 @@ def _responses_part(part: dict[str, Any], role: str) -> None:
         assert part["input_audio"].keys() == {"data", "format"}
 
 
+def check_bedrock(body: dict[str, Any]) -> None:
+    """A Converse body: as Messages, in its own words; unions have one member, names of documents differ."""
+    turns = body["messages"]
+    assert turns and turns[0]["role"] == "user"
+    waiting: list[str] = []
+    before, names = None, []
+    for turn in turns:
+        assert turn["role"] in ("user", "assistant") and turn["role"] != before, "roles alternate"
+        before, blocks = turn["role"], turn["content"]
+        assert blocks and all(len(block) == 1 for block in blocks)
+        results = [block["toolResult"]["toolUseId"] for block in blocks if "toolResult" in block]
+        assert sorted(results) == sorted(waiting), "every call is answered in the next turn, and nothing else is"
+        for block in blocks:
+            assert block.get("text", "x").strip(), "no text is blank"
+            names += [block["document"]["name"]] if "document" in block else []
+            if "toolResult" in block:
+                assert all(len(each) == 1 for each in block["toolResult"]["content"])
+        assert "text" in {name for block in blocks for name in block} or not any(
+            "document" in block for block in blocks
+        )
+        waiting = [block["toolUse"]["toolUseId"] for block in blocks if "toolUse" in block]
+        assert all(re.fullmatch(r"[a-zA-Z0-9_.:-]{1,64}", each) for each in waiting)
+    assert not waiting and len(names) == len(set(names))
+    used = any("toolUse" in block or "toolResult" in block for turn in turns for block in turn["content"])
+    config = body.get("toolConfig")
+    assert config or not used, "calls in the history want tools"
+    for tool in (config or {}).get("tools", []):
+        assert len(tool) == 1 and tool.get("toolSpec", {}).get("description", "x")
+    assert all(block.get("text", "x").strip() for block in body.get("system") or ())
+    assert body.get("inferenceConfig", {}).get("temperature", 0) <= 1
+
+
+def check_cohere(body: dict[str, Any]) -> None:
+    """A body for Cohere's chat: every call is answered, at once and exactly once; no message is empty."""
+    assert body["model"] and isinstance(body["messages"], list)
+    waiting: list[str] = []
+    for message in body["messages"]:
+        role = message["role"]
+        assert role in ("system", "user", "assistant", "tool")
+        if role == "tool":
+            assert isinstance(message["content"], str)
+            waiting.remove(message["tool_call_id"])
+            continue
+        assert not waiting, "tool messages come right after their calls"
+        assert message.get("content") or message.get("tool_calls"), "says something"
+        for block in message["content"] if isinstance(message.get("content"), list) else ():
+            assert block["type"] in ("text", "image_url", "thinking") and block[block["type"]]
+        waiting = [call["id"] for call in message.get("tool_calls") or ()]
+        assert not ("tool_plan" in message and not waiting)
+    assert not waiting, "every call is answered"
+    assert body.get("tool_choice") in (None, "NONE", "REQUIRED")
+    assert len(body.get("stop_sequences") or ()) <= 5
+    assert 0.01 <= body.get("p", 0.5) <= 0.99 and 0 <= body.get("k", 0) <= 500
+
+
 CHECKS = {
     "openai": check_openai,
     "anthropic": check_anthropic,
     "gemini": check_gemini,
     "openai_responses": check_responses,
+    "bedrock": check_bedrock,
+    "cohere": check_cohere,
 }

@@ -30,6 +30,7 @@ from gatewayz.dialects.anthropic.wire import UsageSoFar
 from gatewayz.dialects.base import Dialect
 from gatewayz.dialects.gemini.wire import usage_of as gemini_usage
 from gatewayz.dialects.openai_chat.wire import usage_of as openai_usage
+from tests.aws_frames import delta, events
 
 CLIENTS = pytest.mark.parametrize("client", [OPENAI, ANTHROPIC], ids=["openai", "anthropic"])
 WORDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
@@ -250,6 +251,24 @@ def test_usage_that_is_repeated_is_replaced_and_never_summed(provider: Any) -> N
                 "usage": {"input_tokens": 9, "output_tokens": 3},
             },
             {"type": "message_stop"},
+        ]
+    elif provider.name == "bedrock":
+        counts = [{"usage": {"inputTokens": 9, "outputTokens": n}} for n in (1, 2, 3)]
+        told_so_far = [("metadata", each) for each in counts]
+        body = events(delta({"text": "x"}), *told_so_far, ("messageStop", {"stopReason": "end_turn"}))
+        reader = provider.reader()
+        found = of_events(reader.feed(body) + reader.close())
+        assert (found.usage, found.ended) == (Usage(9, 3), 1)
+        return
+    elif provider.name == "cohere":
+        counted = {"input_tokens": 9, "output_tokens": 3}
+        end = {
+            "finish_reason": "COMPLETE",
+            "usage": {"billed_units": counted, "tokens": {**counted, "input_tokens": 500}},
+        }
+        chunks = [
+            {"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": "x"}}}},
+            *({"type": "message-end", "delta": end} for _ in range(2)),
         ]
     elif provider is RESPONSES:
         frame = {"id": "resp_1", "object": "response", "output": []}

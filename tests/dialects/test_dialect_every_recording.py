@@ -4,6 +4,8 @@ import json
 from collections import Counter
 from typing import Any
 
+import bedrock_samples
+import cohere_samples
 import gemini_samples
 import pytest
 from dialect_samples import ABSENT, ANTHROPIC, OPENAI, TARGET, VOICE, folder, price, recordings, relayed
@@ -25,13 +27,16 @@ SPOKEN = {
     "vertex-anthropic-messages": 4,
     "gemini-generate": 16,
     "gemini-stream": 15,
+    "bedrock-converse": 10,
+    "bedrock-converse-stream": 9,
+    "cohere-v2": 9,
 }
 NOT_SPOKEN = {
     *("openai-responses", "openai-responses-get", "openai-responses-compact", "openai-responses-input-tokens"),
     *("openai-embeddings", "openai-images", "openai-moderations", "models-list", "rerank"),
     *("anthropic-batch-results", "anthropic-count-tokens", "gemini-embed", "gemini-count-tokens"),
-    *("gemini-interactions", "vertex-predict", "bedrock-converse", "bedrock-converse-stream", "bedrock-count-tokens"),
-    *("bedrock-invoke", "bedrock-invoke-stream", "cohere-v1", "cohere-v2", "cohere-embed", "cohere-rerank"),
+    *("gemini-interactions", "vertex-predict", "bedrock-count-tokens"),
+    *("bedrock-invoke", "bedrock-invoke-stream", "cohere-v1", "cohere-embed", "cohere-rerank"),
     *("ollama-chat", "ollama-generate", "watsonx-generate", "watsonx-stream", "replicate-predictions", "hf-tgi"),
     *("writer-chat",),
 }
@@ -39,8 +44,9 @@ CLIENTS = pytest.mark.parametrize("client", [OPENAI, ANTHROPIC], ids=["openai", 
 
 
 def everything(*, stream: bool) -> list[Any]:
-    """All good answers of all three dialects."""
-    return [*recordings(stream=stream), *gemini_samples.recordings(stream=stream)]
+    """All good answers of all dialects."""
+    further = (gemini_samples, bedrock_samples, cohere_samples)
+    return [*recordings(stream=stream), *(each for samples in further for each in samples.recordings(stream=stream))]
 
 
 def provider_of(recording: Any) -> Any:
@@ -66,6 +72,8 @@ def test_no_recording_is_left_out() -> None:
     assert {kind: counts[kind] for kind in SPOKEN} == SPOKEN, "recordings came or went: say so here"
     heard = {each.id for each in [*recordings(ok=None), *of_completions()]}
     heard |= {each.id for ok in (True, False) for each in gemini_samples.recordings(ok=ok)}
+    heard |= {each.id for ok in (True, False) for each in bedrock_samples.recordings(ok=ok)}
+    heard |= {each.id for ok in (True, False) for each in cohere_samples.recordings(ok=ok)}
     assert heard == {name for name, kind in kinds.items() if kind in SPOKEN}
 
 
@@ -154,7 +162,15 @@ def told_error(body: bytes) -> tuple[str, list[Any], Any]:
     return message, words, next((word for word in words if isinstance(word, int) and 100 <= word <= 599), None)
 
 
-@pytest.mark.parametrize("recording", [*recordings(ok=False), *gemini_samples.recordings(ok=False)])
+@pytest.mark.parametrize(
+    "recording",
+    [
+        *recordings(ok=False),
+        *gemini_samples.recordings(ok=False),
+        *bedrock_samples.recordings(ok=False),
+        *cohere_samples.recordings(ok=False),
+    ],
+)
 def test_the_classifier_is_told_what_an_error_body_says(recording: Any) -> None:
     error = provider_of(recording).read_error(recording.body)
     message, words, status = told_error(recording.body)

@@ -1,11 +1,15 @@
 """Recorded traffic with one thing wrong at every place, and absurd bytes: only the errors that are promised come out."""
 
+import base64
 import json
 import random
+import struct
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from bedrock_samples import frames_of
 from dialect_samples import (
     ABSENT,
     ANTHROPIC,
@@ -28,16 +32,21 @@ from gatewayz.core.usage import NOTHING
 from gatewayz.dialects import DIALECTS, bridge, json_text
 from gatewayz.dialects.base import Quirks
 from gatewayz.dialects.sse import SseParser
+from tests.aws_frames import event
 
 APIS = {
     "openai": ("openai-chat",),
     "anthropic": ("anthropic-messages", "vertex-anthropic-messages"),
     "gemini": ("gemini-generate", "gemini-stream"),
+    "bedrock": ("bedrock-converse", "bedrock-converse-stream"),
+    "cohere": ("cohere-v2",),
     "openai_completions": ("openai-completions",),
     "openai_responses": ("openai-responses", "openai-responses-get", "openai-responses-compact"),
 }
 
 PROVIDERS = pytest.mark.parametrize("name", CHAT_PROVIDERS)
+_PRELUDE = struct.pack(">II", 2**31, 8)
+ENDLESS_FRAME = _PRELUDE + struct.pack(">I", zlib.crc32(_PRELUDE))
 CLIENTS = pytest.mark.parametrize("name", CHAT_CLIENTS)
 
 
@@ -48,6 +57,12 @@ def cases(name: str) -> list[dict[str, Any]]:
     if not found:
         pytest.skip(ABSENT)
     return found
+
+
+def body_of(case: dict[str, Any]) -> bytes:
+    """The recorded bytes."""
+    reply = case["response"]
+    return base64.b64decode(reply["body_base64"]) if "body_base64" in reply else reply["body_text"].encode()
 
 
 def is_strict_json(text: bytes) -> None:
@@ -110,10 +125,10 @@ def are_strict_events(shown: bytes) -> int:
 def test_plain_answers_with_one_mistake(name: str) -> None:
     seen: set[Any] = set()
     for case in cases(name):
-        text = case["response"]["body_text"]
-        if not text.lstrip().startswith(("{", "[")):
+        data = body_of(case)
+        if not data.lstrip().startswith((b"{", b"[")):
             continue
-        for body in mutations(json.loads(text), seen):
+        for body in mutations(json.loads(data), seen):
             check_plain(name, body)
             check_stream(name, body)
 
@@ -123,6 +138,9 @@ def test_plain_answers_with_one_mistake(name: str) -> None:
 def test_streams_with_one_mistake(name: str) -> None:
     """The chunk that is wrong stands among its neighbours, the beginning and the end."""
     seen: set[Any] = set()
+    if name == "bedrock":
+        check_binary_streams(seen)
+        return
     for case in cases(name):
         lines = case["response"]["body_text"].replace("\r\n", "\n").split("\n")
         for place, line in enumerate(lines):
@@ -139,6 +157,22 @@ def test_streams_with_one_mistake(name: str) -> None:
                 )
                 pieces = [*lines[: min(6, place)], *around[0], "data: " + wrong.decode(), *around[1], *around[2]]
                 check_stream(name, "\n".join(pieces).encode())
+
+
+def check_binary_streams(seen: set[Any]) -> None:
+    """As above, with the wrong payload in a frame that is in order."""
+    for case in cases("bedrock"):
+        if "body_base64" not in case["response"]:
+            continue
+        frames = frames_of(body_of(case))
+        for place, (headers, payload) in enumerate(frames):
+            value, kind = json.loads(payload), headers[":event-type"]
+            inner = value.get("delta") or value.get("start") or {}
+            for wrong in mutations(value, seen, (kind, *inner)):
+                around = [*frames[max(0, place - 5) : place], *frames[place + 1 : place + 4], *frames[-3:]]
+                events = [event(named[":event-type"], data) for named, data in around]
+                events.insert(min(place, 5), event(kind, wrong))
+                check_stream("bedrock", b"".join(events))
 
 
 def bodies(name: str) -> Iterator[bytes]:
@@ -181,7 +215,7 @@ def test_requests_with_one_mistake_are_understood_or_refused_by_name(name: str) 
 def test_recordings_with_bytes_flipped_cut_and_doubled(name: str) -> None:
     chance = random.Random(7)
     for case in cases(name):
-        body = case["response"]["body_text"].encode()[:6_000]
+        body = body_of(case)[:6_000]
         for _ in range(6):
             at, size = chance.randrange(len(body)), chance.randint(1, 40)
             other = bytes(chance.randrange(256) for _ in range(2))
@@ -229,6 +263,9 @@ def test_absurd_nesting_never_ends_in_a_recursion_error(depth: int) -> None:
             check_plain_loosely(name, text.encode())
         for text in events:
             stream_of(name, f"data: {text}\n\ndata: [DONE]\n\n".encode())
+            if name == "bedrock":
+                kinds = ("contentBlockDelta", "contentBlockStart", "messageStop", "metadata", "other")
+                stream_of(name, b"".join(event(kind, text.encode()) for kind in kinds))
 
 
 def check_plain_loosely(name: str, body: bytes) -> None:
@@ -256,7 +293,7 @@ def test_an_endless_line_is_cut_off_at_the_limit_and_told(name: str) -> None:
     piece = b"x" * 1_000_000
     for client in CHAT_CLIENTS.values():
         relay = bridge(client, CHAT_PROVIDERS[name], VOICE, TARGET, price)
-        relay.feed(b"data: ")
+        relay.feed(b"data: " if name != "bedrock" else ENDLESS_FRAME)
         for _ in range(40):
             assert relay.feed(piece) == b""
         assert relay.facts.error is not None and relay.facts.error.kind == "stream_overflow"

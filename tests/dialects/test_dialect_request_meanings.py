@@ -158,16 +158,26 @@ def test_any_request_is_the_same_after_its_own_dialect(sender: Dialect, target: 
     assert comparable(said(twice)) == comparable(said(once))
 
 
+@pytest.mark.parametrize(
+    ("name", "native_id"),
+    [
+        ("gemini", "native-model"),
+        ("bedrock", "anthropic.claude-sonnet-4-5-20250929-v1:0"),
+        ("bedrock", "meta.llama3-3-70b-instruct-v1:0"),
+        ("cohere", "command-a-reasoning-08-2025"),
+        ("cohere", "command-r"),
+    ],
+)
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
-def test_any_request_has_a_form_that_gemini_takes(data: Any) -> None:
+def test_any_request_has_a_form_that_a_provider_takes(name: str, native_id: str, data: Any) -> None:
     request = data.draw(requests(OPENAI) | requests(ANTHROPIC))
     try:
-        body = json.loads(CHAT_PROVIDERS["gemini"].write_request(request, TARGET))
+        body = json.loads(CHAT_PROVIDERS[name].write_request(request, Target(native_id)))
     except InvalidRequest as error:
         assert error.param
         return
-    CHECKS["gemini"](body)
+    CHECKS[name](body)
 
 
 @settings(max_examples=150, deadline=None)

@@ -278,7 +278,9 @@ def test_what_does_not_is_dropped_and_told() -> None:
 CLEARING = [{"type": "clear_thinking_20251015", "keep": "all"}, {"type": "clear_tool_uses_20250919"}]
 
 
-@pytest.mark.parametrize("writer", [OPENAI, RESPONSES, PROVIDER_DIALECTS["gemini"]])
+@pytest.mark.parametrize(
+    "writer", [OPENAI, RESPONSES, *(PROVIDER_DIALECTS[name] for name in ("gemini", "bedrock", "cohere"))]
+)
 def test_only_clearing_old_turns_is_left_out_for_other_providers(writer: Any) -> None:
     def asked(*edits: dict[str, Any]) -> Any:
         body = {"model": "m", "max_tokens": 5, "messages": [USER], "context_management": {"edits": edits}}

@@ -36,14 +36,14 @@ def asked(client: str, provider: str, tool: dict[str, Any], messages: list[Any])
     return json.loads(theirs.write_request(request, target)), set(theirs.dropped(request, target))
 
 
-@pytest.mark.parametrize("provider", ["openai", "gemini"])
+@pytest.mark.parametrize("provider", ["openai", "gemini", "bedrock", "cohere"])
 def test_anthropic_members_are_named_elsewhere(provider: str) -> None:
     body, dropped = asked("anthropic", provider, ANTHROPIC_TOOL, USER)
     assert {"tools.defer_loading", "tools.input_examples"} <= dropped
     assert "defer_loading" not in json.dumps(body)
 
 
-@pytest.mark.parametrize("provider", ["anthropic", "gemini"])
+@pytest.mark.parametrize("provider", ["anthropic", "gemini", "bedrock", "cohere"])
 def test_openai_members_are_named_elsewhere(provider: str) -> None:
     body, dropped = asked("openai", provider, OPENAI_TOOL, USER)
     assert "tools.examples" in dropped and "examples" not in json.dumps(body)
@@ -63,5 +63,5 @@ def test_marks_inside_results_of_tools_are_named() -> None:
         {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "weather", "input": {}}]},
         {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": result}]},
     ]
-    for provider in ("openai", "gemini"):
+    for provider in ("openai", "gemini", "bedrock", "cohere"):
         assert "cache_control" in asked("anthropic", provider, ANTHROPIC_TOOL, messages)[1]

@@ -37,8 +37,12 @@ VALUES: dict[str, Any] = {
     "verbosity": "low",
 }
 EVERYTHING = frozenset({"tools", "logprobs", "reasoning", "json_schema", "json_object", "vision"})
-# A model of Google's that can think, by the name that it has there.
-NATIVE = {"gemini": "gemini-2.5-flash"}
+# Models that can think, by the names that they have there.
+NATIVE = {
+    "gemini": "gemini-2.5-flash",
+    "bedrock": "anthropic.claude-sonnet-4-5-20250929-v1:0",
+    "cohere": "command-a-reasoning-08-2025",
+}
 
 
 def is_said(dialect: str, name: str) -> bool:
@@ -56,7 +60,7 @@ def is_said(dialect: str, name: str) -> bool:
     return name not in provider.dropped(request, target)
 
 
-@pytest.mark.parametrize("dialect", ["anthropic", "gemini"])
+@pytest.mark.parametrize("dialect", ["anthropic", "gemini", "bedrock", "cohere"])
 @pytest.mark.parametrize("name", sorted(VALUES))
 def test_a_parameter_counts_as_understood_exactly_if_the_provider_is_told_of_it(dialect: str, name: str) -> None:
     assert (name in understood(dialect, EVERYTHING, frozenset())) == is_said(dialect, name)

@@ -18,7 +18,7 @@ class Behaviour:
     Usage: `usage` `{prompt, completion, cached, cache_write, reasoning}`, None to say nothing; `usage_when` is "end",
     "every" chunk, or "own" (its own chunk although nobody asked).
     Trouble by status: `status` (0: reset without any reply), `error` (the body, a value or text), `headers`.
-    Trouble in the bytes: `body` (this text instead of an answer), `frames` (these texts instead of a stream's),
+    Trouble in the bytes: `body` (this text instead of an answer), `body_base64` (these bytes), `frames` (these texts instead of a stream's),
     `error_in_200` (an error object with status 200), `error_after` + `stream_error` (after so many content chunks),
     `cut_after_bytes`, `cut_after_chunks` (connection reset there), `close_after_chunks` (silent regular end there),
     `no_done` (without terminator), `empty` (nothing but the terminator), `extra` (raw frames before the content),
@@ -54,6 +54,7 @@ class Behaviour:
     error: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     body: str | None = None
+    body_base64: str | None = None
     frames: list[str] | None = None
     error_in_200: Any = None
     error_after: int | None = None

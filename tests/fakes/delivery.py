@@ -56,10 +56,12 @@ class Sender:
         await self._raw(body)
         await self._writer.drain()
 
-    async def stream(self, frames: Iterable[tuple[str, bool]]) -> None:
+    async def stream(
+        self, frames: Iterable[tuple[str | bytes, bool]], content_type: str = "text/event-stream; charset=utf-8"
+    ) -> None:
         """An event stream in HTTP chunks; each frame comes with whether it is content."""
         script = self._behaviour
-        self._head(200, {"Content-Type": "text/event-stream; charset=utf-8", "Transfer-Encoding": "chunked"})
+        self._head(200, {"Content-Type": content_type, "Transfer-Encoding": "chunked"})
         await self._writer.drain()
         if script.hang == "first":
             await self.hang()
@@ -94,10 +96,10 @@ class Sender:
             frames.append('data: {"id":"broken","choices":[{"del\n\n')
         return frames
 
-    async def _frame(self, frame: str) -> None:
-        if self._behaviour.crlf:
+    async def _frame(self, frame: str | bytes) -> None:
+        if self._behaviour.crlf and isinstance(frame, str):
             frame = frame.replace("\n", "\r\n")
-        data = frame.encode()
+        data = frame.encode() if isinstance(frame, str) else frame
         step = self._behaviour.split or len(data) or 1
         for start in range(0, len(data), step):
             part = data[start : start + step]

@@ -1,4 +1,4 @@
-"""A fake provider in a process of its own: OpenAI Chat and Responses, Anthropic Messages and Gemini, scripted over HTTP.
+"""A fake provider in a process of its own: the dialects of chats and of the services beside them, scripted over HTTP.
 
     python tests/fakes/upstream.py --port 0        prints the port, serves until stdin closes or it is killed
 
@@ -7,12 +7,14 @@ persona is "default"); what stands before the endpoint may differ, as it does be
 `{persona, model?, default?, queue?}` (see `behaviour.py`), `GET
 /_journal?persona=` tells what was asked, `POST /_reset` forgets both. Without a script: 200, "Hello from {persona}",
 usage 10/5. Gemini's model and whether to stream stand in the path, `…/models/{model}:generateContent`, and so do Claude's at
-Vertex, `…/publishers/anthropic/models/{model}:rawPredict`; `/token` issues
-access tokens for signed claims. The services beside chats are those of `speak_media.py`. A further dialect is a module like `speak_openai.py` and a line in `SPEAKERS`.
+Vertex, `…/publishers/anthropic/models/{model}:rawPredict`, and Bedrock's, `…/model/{model}/converse`; `/token` issues
+access tokens for signed claims. The services beside chats are those of `speak_media.py`. A further dialect is a module like
+`speak_openai.py` and a line in `SPEAKERS`.
 """
 
 import argparse
 import asyncio
+import base64
 import json
 import sys
 import time
@@ -20,6 +22,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import speak_anthropic
+import speak_bedrock
+import speak_cohere
 import speak_gemini
 import speak_media
 import speak_openai
@@ -32,8 +36,10 @@ SPEAKERS: dict[str, Any] = {  # by the path's end
     "/chat/completions": speak_openai,
     "/messages": speak_anthropic,
     "/responses": speak_responses,
+    "/chat": speak_cohere,
 }
 JOURNAL_LIMIT = 20_000
+_EVENTS = "text/event-stream; charset=utf-8"
 
 
 class Upstream:
@@ -126,15 +132,15 @@ class Upstream:
             )
             entry["status"] = status
             await sender.plain(status, as_body(value))
-        elif script.body is not None:
-            await sender.plain(
-                script.status, script.body.encode(), script.headers.get("Content-Type", "application/json")
-            )
+        elif script.body is not None or script.body_base64 is not None:
+            body = base64.b64decode(script.body_base64) if script.body is None else script.body.encode()
+            await sender.plain(script.status, body, script.headers.get("Content-Type", "application/json"))
         elif script.status != 200:
             error = speaker.default_error(script.status) if script.error is None else script.error
             await sender.plain(script.status, as_body(error))
         elif _streams(path, request):
-            await sender.stream(_frames(speaker, request, script, entry))
+            frames = _frames(speaker, request, script, entry)
+            await sender.stream(frames, getattr(speaker, "STREAM_TYPE", _EVENTS))
         elif script.error_in_200 is not None:
             await sender.plain(200, as_body(script.error_in_200))
         else:
@@ -212,6 +218,8 @@ def _speaker(path: str) -> Any:
     """Who answers at this address; None for addresses that are no chat."""
     if speak_gemini.model_in(path):
         return speak_media if speak_media.service_in(path) else speak_gemini
+    if speak_bedrock.model_in(path):
+        return speak_bedrock
     cloud_model = speak_anthropic.model_in(path)
     if cloud_model:
         return None if cloud_model == speak_anthropic.COUNTER else speak_anthropic
@@ -222,7 +230,7 @@ def _speaker(path: str) -> Any:
 
 def _model_of(path: str, request: Any) -> Any:
     """The model that was asked for, in the address or in the body."""
-    named = speak_gemini.model_in(path) or speak_anthropic.model_in(path)
+    named = speak_gemini.model_in(path) or speak_bedrock.model_in(path) or speak_anthropic.model_in(path)
     in_body = request.get("model") if isinstance(request, dict) else None
     return in_body if named in (None, speak_anthropic.COUNTER) else named
 
@@ -230,7 +238,7 @@ def _model_of(path: str, request: Any) -> Any:
 def _streams(path: str, request: dict[str, Any]) -> bool:
     if speak_anthropic.model_in(path):
         return speak_anthropic.streams(path)
-    return request.get("stream") is True or speak_gemini.streams(path)
+    return request.get("stream") is True or speak_gemini.streams(path) or speak_bedrock.streams(path)
 
 
 def _frames(

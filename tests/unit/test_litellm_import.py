@@ -97,7 +97,8 @@ def test_keys_in_the_file_become_names_of_variables() -> None:
     ("entry", "word"),
     [
         (deployment("openai/some-unknown-model"), "price"),
-        (deployment("bedrock/anthropic.claude-v2"), "not known here"),
+        (deployment("sagemaker/some-endpoint"), "not known here"),
+        (deployment("bedrock/anthropic.claude-v2"), "price"),
         (deployment("openai/text-embedding-3-small", info={"mode": "embedding"}), "mode"),
         (deployment("anthropic/*"), "no name stands for many"),
         (deployment("ollama/llama3", api_base="http://localhost:11434"), "by itself"),

@@ -297,6 +297,8 @@ def _failed(name: str, refusal: _Refusal, report: Report) -> Step:
 def _credential(provider: Provider) -> str:
     if provider.account is not None:
         return "the service account"
+    if provider.aws is not None:
+        return "the pair of AWS keys"
     return f"the key of {provider.slug}"
 
 

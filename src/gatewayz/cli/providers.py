@@ -14,7 +14,7 @@ from gatewayz.cli.provider_trial import ANSWER_TOKENS, Trial, choose
 from gatewayz.core.money import usd_number, usd_text
 from gatewayz.infra.http_client import Timeouts
 from gatewayz.providers.addresses import request_url
-from gatewayz.providers.client import Upstreams
+from gatewayz.providers.client import Upstreams, name_at
 from gatewayz.providers.profile import Profile, Provider, load_profiles
 from gatewayz.providers.simulated import Simulated
 from gatewayz.settings import read_environment
@@ -182,8 +182,8 @@ def _requests(trial: Trial) -> list[dict[str, Any]]:
             "provider": place.slug,
             "location": place.location,
             "method": "POST",
-            "url": request_url(place.url, trial.target.native_id, stream=stream),
-            "headers": sorted({*place.headers, *(("authorization",) if place.account is not None else ())}),
+            "url": request_url(place.url, name_at(place, trial.target.native_id), stream=stream),
+            "headers": sorted({*place.headers, *(("authorization",) if place.account or place.aws else ())}),
             "body": json.loads(trial.body(stream=stream)),
         }
         for stream in (False, True)

@@ -8,6 +8,8 @@ from gatewayz.dialects.audio import (
     TRANSCRIPTIONS_BASE64,
 )
 from gatewayz.dialects.base import Bridge, ClientDialect, Dialect, Price, ProviderDialect, Target, Voice
+from gatewayz.dialects.bedrock import BEDROCK
+from gatewayz.dialects.cohere import COHERE
 from gatewayz.dialects.embeddings import (
     COHERE_EMBED,
     GEMINI_EMBED,
@@ -51,7 +53,12 @@ OPENROUTER_DIALECTS: dict[str, ClientDialect] = {
     "openrouter": OPENROUTER_CHAT,
     "openrouter_completions": OPENROUTER_COMPLETIONS,
 }
-PROVIDER_DIALECTS: dict[str, ProviderDialect] = {**_SHARED, **{dialect.name: dialect for dialect in _MEDIA_PROVIDERS}}
+PROVIDER_DIALECTS: dict[str, ProviderDialect] = {
+    **_SHARED,
+    **{dialect.name: dialect for dialect in _MEDIA_PROVIDERS},
+    BEDROCK.name: BEDROCK,
+    COHERE.name: COHERE,
+}
 
 
 def shared(client: ClientDialect, provider: ProviderDialect) -> Dialect | None:

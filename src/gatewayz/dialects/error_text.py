@@ -26,7 +26,7 @@ def error_from(value: Any) -> StreamError:
         return error_from(value[0])
     if not isinstance(value, dict):
         return StreamError(_text(value))
-    inner = value.get("error") or _of_choices(value.get("choices"))
+    inner = value.get("error") or _of_choices(value.get("choices")) or _of_envelope(value)
     if isinstance(inner, list) and inner:
         inner = inner[0]
     if isinstance(inner, dict):
@@ -41,6 +41,13 @@ def _of_choices(choices: Any) -> Any:
     """The error inside a choice, where OpenRouter puts the failure of a provider behind it."""
     found = [choice.get("error") for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
     return next((error for error in found if error), None)
+
+
+def _of_envelope(value: dict[str, Any]) -> Any:
+    """The first error of an envelope that says whether it succeeded, as Cloudflare puts it around everything."""
+    errors = value.get("errors")
+    told = isinstance(errors, list) and bool(errors) and isinstance(errors[0], dict) and bool(errors[0].get("message"))
+    return errors if told and value.get("success") is False else None
 
 
 def _from_object(error: dict[str, Any]) -> StreamError:

@@ -14,6 +14,8 @@ NAMES: Mapping[str, frozenset[str]] = MappingProxyType(
         | {"frequency_penalty", "presence_penalty", "logit_bias", "seed", "user", "metadata", "service_tier"},
         "anthropic": (_EVERYWHERE - {"n"}) | {"top_k", "stop_sequences", "system", "metadata", "user"},
         "gemini": _EVERYWHERE | {"top_k", "seed", "frequency_penalty", "presence_penalty"},
+        "bedrock": (_EVERYWHERE - {"n"}) | {"top_k", "stop_sequences"},
+        "cohere": (_EVERYWHERE - {"n"}) | {"top_k", "stop_sequences", "seed", "frequency_penalty", "presence_penalty"},
     }
 )
 # What an offer must be able to do before its provider can be told of it.
@@ -25,7 +27,12 @@ _NEEDED: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "json_schema": ("structured_outputs",),
     }
 )
-_NOT_SAID = {"anthropic": frozenset({"logprobs", "top_logprobs"}), "gemini": frozenset({"parallel_tool_calls"})}
+_NOT_SAID = {
+    "anthropic": frozenset({"logprobs", "top_logprobs"}),
+    "gemini": frozenset({"parallel_tool_calls"}),
+    "bedrock": frozenset({"logprobs", "top_logprobs", "parallel_tool_calls"}),
+    "cohere": frozenset({"top_logprobs", "parallel_tool_calls"}),
+}
 # Every name that is a parameter of the model's answer; others (messages, model, …) are no parameters.
 KNOWN = frozenset(
     {"top_k", "min_p", "top_a", "repetition_penalty", "prediction", "verbosity", "web_search_options", "logit_bias"}

@@ -20,6 +20,8 @@ GEMINI = "google-gemini-v1"
 SEALED_BY_GEMINI = f"{GEMINI}:"  # how every sealed signature begins
 OPENAI = "openai-responses-v1"
 SEALED_BY_OPENAI = f"{OPENAI}:"
+BEDROCK = "aws-bedrock-v1"
+SEALED_BY_BEDROCK = f"{BEDROCK}:"  # before encrypted thoughts that only a model at Bedrock can read
 
 THOUGHT, TEXT, END = "thought", "text", "end"  # places; a call's is `call_place`
 
@@ -51,9 +53,7 @@ def family(sealed: str | None) -> str | None:
     """The family that made a signature, as far as its text tells; None if it does not."""
     if sealed is None:
         return None
-    if sealed.startswith(SEALED_BY_GEMINI):
-        return GEMINI
-    return OPENAI if sealed.startswith(SEALED_BY_OPENAI) else None
+    return next((name for name in (GEMINI, OPENAI, BEDROCK) if sealed.startswith(f"{name}:")), None)
 
 
 def gemini_signature(part: Thinking | RedactedThinking, calls: list[ToolCall]) -> tuple[str, str] | None:

@@ -11,12 +11,23 @@ from gatewayz.providers.service_accounts import AccountRules
 _VERSIONED = re.compile(r"/v\d+(?:(?:alpha|beta)\d*)?$")
 _NAME = re.compile(r"[\w.-]+")
 _DEFAULT_PATHS: Mapping[str, str] = MappingProxyType(
-    {"openai": "/v1", "anthropic": "/v1", "gemini": "/v1beta", "openai_responses": "/v1"}
+    {
+        "openai": "/v1",
+        "anthropic": "/v1",
+        "gemini": "/v1beta",
+        "openai_responses": "/v1",
+        "bedrock": "",
+        "cohere": "/v2",
+    }
 )
 # The official variables of these hold the version.
 _WITH_VERSION = frozenset({"openai", "openai_responses"})
 # How the end of an address with a model says whether a stream is wanted: (plain, streamed), and what asks for events.
-_ENDS = ((":generateContent", ":streamGenerateContent", "alt=sse"), (":rawPredict", ":streamRawPredict", ""))
+_ENDS = (
+    (":generateContent", ":streamGenerateContent", "alt=sse"),
+    (":rawPredict", ":streamRawPredict", ""),
+    ("{model}/converse", "{model}/converse-stream", ""),
+)
 _COUNTED = "/models/{model}:rawPredict"
 
 
@@ -124,6 +135,32 @@ def account_urls(
         base = (base_url or rules.hosts.get(location) or rules.hosts["*"]).strip().rstrip("/")
         urls.append((location, (base + rules.path).replace("{location}", location).replace("{project}", project)))
     return urls
+
+
+def located_urls(
+    profile: Profile, env: Mapping[str, str], base_url: str | None, wanted: tuple[str, ...]
+) -> list[tuple[str, str]] | str:
+    """(location, chat endpoint) of a profile with `locations`, best first; or why there is none.
+
+    `base_url` and the locations `wanted` are the operator's, if he has chosen any. An address of his that does not hold the
+    placeholder stands at the first of the locations.
+    """
+    if profile.locations is None:
+        raise ValueError(f"{profile.slug} has no locations")
+    names, placeholder = profile.variables[profile.locations], f"{{{profile.locations}}}"
+    moved = first_set(profile.base_url_env, env) if base_url is None else None
+    if moved is not None and (problem := url_problem(moved[1])) is not None:
+        return f"{moved[0]} {problem}"
+    stated = first_set(names, env)
+    places = wanted or tuple(part.strip() for part in (stated[1].split(",") if stated else ()) if part.strip())
+    if not places:
+        return f"its address needs {_one_of(names)}"
+    if not all(_NAME.fullmatch(place) for place in places):
+        return f"{_one_of(names)} may hold letters, digits, dots and dashes only"
+    base = base_url or (moved[1] if moved is not None else profile.base_url)
+    url = configured_url(profile.dialect, base, profile)
+    places = tuple(dict.fromkeys(places)) if placeholder in url else places[:1]
+    return [(place, url.replace(placeholder, place)) for place in places]
 
 
 def url_problem(url: str) -> str | None:

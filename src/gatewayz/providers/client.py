@@ -1,5 +1,6 @@
 """One call to a provider: its address, its headers, the dialect's own headers, and a reply."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -9,6 +10,8 @@ from gatewayz.dialects.base import Encoded
 from gatewayz.infra.http_client import Reply, Timeouts, Transport
 from gatewayz.providers.access_tokens import AccessTokens, TokenRefused
 from gatewayz.providers.addresses import count_url, request_url
+from gatewayz.providers.aws_signing import AwsKeys, signed_headers
+from gatewayz.providers.inference_profiles import name_in
 from gatewayz.providers.profile import Provider
 from gatewayz.providers.service_accounts import ServiceAccount
 from gatewayz.providers.ways import Way
@@ -19,6 +22,9 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 _NO_NAMES: frozenset[str] = frozenset()
 # Errors of a stream come as JSON, and some servers insist that both are named.
 _ACCEPT_STREAM = "text/event-stream, application/json"
+_ACCEPT_BINARY = "application/vnd.amazon.eventstream, application/json"
+_BEDROCK = "bedrock"
+_LARGE_BYTES = 256 * 1024  # from here on a digest takes so long that others would wait for it
 
 
 class InProcess(Protocol):
@@ -59,11 +65,12 @@ class Upstreams:
     ) -> None:
         """`simulated` answers for providers that are marked so; None where there is none.
 
-        `now_s` is seconds since the epoch, for access tokens.
+        `now_s` is seconds since the epoch, for access tokens and signatures.
         """
         self._transport = transport
         self._simulated = simulated
         self._timeouts = timeouts
+        self._now_s = now_s
         self._tokens = AccessTokens(transport, timeouts, now_s)
 
     async def open(
@@ -88,14 +95,18 @@ class Upstreams:
         if provider.simulated and self._simulated is not None:
             service = way.url.partition(":")[2] or "chat"
             return self._simulated.answer(body, stream=stream, request_id=request_id, service=service)
-        accept = _ACCEPT_STREAM if stream else "application/json"
+        accept = "application/json"
+        if stream:
+            accept = _ACCEPT_STREAM if way.dialect != _BEDROCK else _ACCEPT_BINARY
         headers = _headers(provider, way.dialect, "*/*" if any_answer else accept, request_id, extra_headers)
         if isinstance(body, Encoded):
             headers["content-type"] = body.content_type
             body = body.data
-        url = request_url(way.url, native_id, stream=stream)
+        url = request_url(way.url, name_at(provider, native_id), stream=stream)
         if provider.account is not None:
             return await self._signed(provider.account, url, headers, body)
+        if provider.aws is not None:
+            headers = await self._signed_by_keys(provider.aws, url, headers, body)
         return await self._transport.post(url, headers, body, self._timeouts)
 
     async def count_tokens(
@@ -119,6 +130,10 @@ class Upstreams:
             return await self._signed(provider.account, url, headers, body)
         return await self._transport.post(url, headers, body, self._timeouts)
 
+    async def _signed_by_keys(self, keys: AwsKeys, url: str, headers: dict[str, str], body: bytes) -> dict[str, str]:
+        sign = (keys, "POST", url, headers, body, self._now_s())
+        return await asyncio.to_thread(signed_headers, *sign) if len(body) > _LARGE_BYTES else signed_headers(*sign)
+
     async def _signed(self, account: ServiceAccount, url: str, headers: dict[str, str], body: bytes) -> Reply:
         try:
             token = await self._tokens.token(account)
@@ -129,6 +144,13 @@ class Upstreams:
         if reply.status == 401:
             self._tokens.forget(account, token)
         return reply
+
+
+def name_at(provider: Provider, native_id: str) -> str:
+    """The name by which this provider is asked for a model where it is: at Bedrock the region's area may stand before it."""
+    if provider.dialect == _BEDROCK and provider.location is not None:
+        return name_in(native_id, provider.location)
+    return native_id
 
 
 def _headers(

@@ -71,6 +71,40 @@ _REFUSED = (400, 413, 422, None)
 _TOO_LONG = (*_REFUSED, 500)
 _K = FailureKind
 
+# Names of exceptions, in a header of a reply or of an event; before all others, because its sentences sound like theirs.
+_AWS = (
+    _say(
+        _K.BUSY, "throttlingexception servicequotaexceededexception toomanyrequestsexception", "AWS: a quota is used up"
+    ),
+    _say(
+        _K.OVERLOADED, "modelnotreadyexception serviceunavailableexception", "AWS: the model is not loaded; no capacity"
+    ),
+    _say(_K.TIMEOUT, "modeltimeoutexception", "AWS: the model took too long"),
+    _say(_K.FAULT, "internalserverexception modelerrorexception modelstreamerrorexception", "AWS: the model failed"),
+    _say(
+        _K.CREDENTIALS,
+        "unrecognizedclientexception invalidsignatureexception expiredtokenexception incompletesignatureexception"
+        " missingauthenticationtokenexception invalidclienttokenid",
+        "AWS: keys that are unknown, expired, or a clock that is wrong",
+    ),
+    _say(_K.MODEL_GONE, "resourcenotfoundexception", "AWS: no such model, or its use was not applied for"),
+    _read(_K.MODEL_GONE, r"^you don't have access to the model", "Bedrock answers 403: not opened for us", (403,)),
+    _read(
+        _K.MODEL_GONE,
+        r"^invocation of model id .{1,200} with on-demand throughput isn.t supported",
+        "Bedrock: this model has no plain name in this region",
+        (400, None),
+    ),
+    _read(
+        _K.MODEL_GONE,
+        r"^this model doesn.t support",
+        "Bedrock: a model without this ability there; another provider's may have it",
+        (400, None),
+    ),
+    _read(_K.CONTEXT_LENGTH, r"^input is too long for requested model", "Bedrock", (400, None)),
+    _say(_K.CREDENTIALS, "accessdeniedexception", "AWS: the keys may not do this"),
+)
+
 _MONEY = (
     _say(_K.BUSY, "resource_exhausted", "Google's quota per minute, worded like an unpaid bill", (429, None)),
     _say(_K.CREDIT, "insufficient_quota", "OpenAI (429) and Perplexity (401): the account's money, no wait helps"),
@@ -99,6 +133,13 @@ _MONEY = (
     ),
     _read(_K.CREDIT, r"^account .{0,120}suspended, possibly due to reaching the monthly spending", "Fireworks: 412"),
     _read(_K.CREDIT, r"^you have exceeded your monthly included credits", "Hugging Face"),
+    _say(_K.CREDIT, "3036 4006", "Cloudflare answers 429 for a day's allocation that is used up", (429, None)),
+    _read(
+        _K.CREDIT,
+        r"^you are using a trial key, which is limited to .{1,60} / month",
+        "Cohere answers 429 for a month's trial that is used up",
+        (429,),
+    ),
     _read(_K.CREDIT, r"^inference prohibited, please enter a payment method", "DeepInfra"),
 )
 
@@ -177,6 +218,7 @@ _MODELS = (
         _K.MODEL_GONE, "model_permission_blocked_org model_permission_blocked_project", "Groq: forbidden to our account"
     ),
     _say(_K.MODEL_GONE, "1211", "Z.ai: unknown model"),
+    _say(_K.MODEL_GONE, "5007 3042 5018 3041 5016", "Cloudflare: no such model, or not for us", (400, 403, 404, None)),
     _read(_K.MODEL_GONE, r"^model not exist", "DeepSeek and Alibaba Cloud answer 400", (400, 403)),
     _read(_K.MODEL_GONE, r"is not a valid model id$|^no endpoints found", "OpenRouter", (400, 404)),
     _read(_K.MODEL_GONE, r"^the provided model identifier is invalid", "Bedrock answers 400", (400,)),
@@ -201,6 +243,7 @@ _OTHERS = (
         "overloaded_error engine_overloaded_error",
         "Anthropic; Moonshot, under 429: its capacity, not our limit",
     ),
+    _say(_K.OVERLOADED, "3040", "Cloudflare answers 429 where no data center has room", (429, None)),
     _say(_K.OVERLOADED, "insufficient_system_resource", "DeepSeek, as the reason for which an answer ended", (None,)),
     _say(_K.OVERLOADED, "service_unavailable_error service_unavailable unavailable", "no capacity", (None,)),
     _say(
@@ -239,13 +282,15 @@ _WITHOUT_STATUS = (
         _K.BUSY, "rate_limit_error rate_limit_exceeded too_many_requests too_many_requests_error", "error type", (None,)
     ),
     _say(_K.BUSY, "throttling throttling_ratequota throttling_allocationquota tokens requests", "error type", (None,)),
-    _say(_K.TIMEOUT, "timeout_error timeout deadline_exceeded request_timeout", "error type", (None,)),
+    _say(
+        _K.TIMEOUT, "timeout_error timeout deadline_exceeded request_timeout generation_timeout", "error type", (None,)
+    ),
     _say(_K.FAULT, "api_error server_error internal_server_error internal internal_error", "error type", (None,)),
     _say(_K.CALLER, "invalid_request_error invalid_argument bad_request request_too_large", "error type", (None,)),
-    _say(_K.CALLER, "badrequesterror unprocessable_entity validation_error", "error type", (None,)),
+    _say(_K.CALLER, "badrequesterror unprocessable_entity validation_error validationexception", "error type", (None,)),
 )
 
-RULES: tuple[Rule, ...] = (*_MONEY, *_CONTENT, *_LENGTH, *_KEYS, *_MODELS, *_OTHERS, *_WITHOUT_STATUS)
+RULES: tuple[Rule, ...] = (*_AWS, *_MONEY, *_CONTENT, *_LENGTH, *_KEYS, *_MODELS, *_OTHERS, *_WITHOUT_STATUS)
 
 STATUS_RULES: dict[int, tuple[FailureKind, str]] = {
     400: (_K.CALLER, "bad request"),

@@ -16,6 +16,8 @@ __all__ = ["Failure", "FailureKind", "classify"]
 _FOR_THE_CALLER = frozenset({FailureKind.CALLER, FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_POLICY})
 _MAY_NAME_A_TIME = frozenset({FailureKind.BUSY, FailureKind.OVERLOADED})
 _RELAYED = "Provider returned error: "  # OpenRouter, before the words of the provider behind it
+_OF_MODEL = "The model returned the following errors: "  # Bedrock, before the words of the model's maker
+_AWS_NAME = "x-amzn-errortype"  # the name of an exception, with an address behind a colon
 _GROQ_TOO_LARGE = (
     "The request is larger than the provider of this model accepts. Shorten it or lower the maximum of tokens."
 )
@@ -68,7 +70,8 @@ def _of_reply(
 ) -> Failure:
     told = _unwrapped(error) if error is not None else StreamError("")
     known = status if status is not None and status >= 300 else told.status
-    words = frozenset(word(text) for text in (told.code, told.kind) if text)
+    named = headers.get(_AWS_NAME, "").partition(":")[0]
+    words = frozenset(word(text) for text in (told.code, told.kind, named) if text)
     rule = next((rule for rule in RULES if rule.fits(known, words, told.message)), None)
     kind, reason = (rule.kind, rule.reason) if rule is not None else by_status(known)
     param = safe_message = None
@@ -90,6 +93,8 @@ def _for_logs(reason: str, status: int | None, words: frozenset[str]) -> str:
 
 def _unwrapped(error: StreamError) -> StreamError:
     """The words of the provider behind a relaying one, as far as they are there."""
+    if error.message.startswith(_OF_MODEL):
+        return replace(error, message=error.message.removeprefix(_OF_MODEL))
     if not error.message.startswith(_RELAYED):
         return error
     raw = error.message.removeprefix(_RELAYED)

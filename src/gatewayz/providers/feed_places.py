@@ -16,6 +16,8 @@ DEFAULT_RULES: Mapping[DialectName, FeedRules] = MappingProxyType(
         "anthropic": FeedRules("/models?limit=1000", "anthropic"),
         "gemini": FeedRules("/models?pageSize=1000", "gemini"),
         "openai_responses": FeedRules("/models", "openai"),
+        "cohere": FeedRules("../v1/models?page_size=1000", "cohere"),
+        "bedrock": FeedRules("", NO_FEED),  # at another host, to be signed for
     }
 )
 
@@ -24,7 +26,7 @@ def with_feed(found: Provider | str, profile: Profile | None, wanted: Mapping[st
     """The provider with the address of its model list, if it has one; a reason for inactivity stays as it is.
 
     `wanted` are the operator's own `path`, `shape` and `unit`. A list at another host is asked without the credential; a
-    provider that was moved to another address is asked there.
+    provider that was moved to another address is asked there; an address that holds the model's name has no list below it.
     """
     if isinstance(found, str) or found.simulated or found.local or found.account is not None:
         return found
@@ -34,7 +36,7 @@ def with_feed(found: Provider | str, profile: Profile | None, wanted: Mapping[st
         wanted.get("path", stated.path), wanted.get("shape", stated.shape), wanted.get("unit", stated.unit)
     )
     base = _base_of(found, spoken)
-    if rules.shape == NO_FEED or base is None:
+    if rules.shape == NO_FEED or base is None or "{model}" in base:
         return found
     if urlsplit(stated.path).scheme and "path" not in wanted and _moved(base, spoken):
         rules = replace(rules, path=DEFAULT_RULES[found.dialect].path)

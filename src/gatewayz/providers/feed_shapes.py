@@ -49,6 +49,7 @@ _OTHER_NAMES = (
     ("imagen", "image"), ("sora", "video"), ("veo-", "video"), ("moderation", "moderation"), ("realtime", "realtime"),
     ("ocr", "ocr"), ("guard", "moderation"), ("davinci-002", "completion"), ("babbage-002", "completion"),
 )  # fmt: skip
+_COHERE_KINDS = {"chat": "chat", "embed": "embedding", "rerank": "rerank", "generate": "completion"}
 _MEDIA = {"text", "image", "file", "audio", "video", "embedding"}
 _PARAMETERS = {
     "tools": "tools", "function_calling": "tools", "functions": "tools", "function-calling": "tools", "tool_use": "tools",
@@ -288,6 +289,21 @@ def _gemini(entry: Entry, _unit: str) -> FeedModel | None:
     )
 
 
+def _cohere(entry: Entry, _unit: str) -> FeedModel | None:
+    native = text(entry, "name")
+    if native is None:
+        return None
+    served = words(entry.get("endpoints"))
+    kind = next((kind for name, kind in _COHERE_KINDS.items() if name in served), None)
+    able = words(entry.get("features"))
+    capabilities: dict[str, bool] = {name: True for name in ("tools", "reasoning", "vision") if name in able}
+    if entry.get("supports_vision") is True:
+        capabilities["vision"] = True
+    return FeedModel(
+        native_id=native, kind=kind, context_length=whole(entry, "context_length"), capabilities=capabilities
+    )
+
+
 def _deepinfra(entry: Entry, unit: str) -> FeedModel | None:
     native = text(entry, "model_name", "id")
     if native is None:
@@ -414,12 +430,18 @@ def _page_token(answer: Entry) -> Mapping[str, str] | None:
     return {"pageToken": token} if isinstance(token, str) and token else None
 
 
+def _cohere_token(answer: Entry) -> Mapping[str, str] | None:
+    token = answer.get("next_page_token")
+    return {"page_token": token} if isinstance(token, str) and token else None
+
+
 _USUAL = ("data", "models", "result", "data.models")
 _SHAPES: Mapping[str, tuple[tuple[str, ...], Reader, Callable[[Entry], Mapping[str, str] | None]]] = MappingProxyType(
     {
         "openai": (_USUAL, _openai, _no_more),
         "anthropic": (("data",), _anthropic, _after_id),
         "gemini": (("models",), _gemini, _page_token),
+        "cohere": (("models",), _cohere, _cohere_token),
         "deepinfra": (_USUAL, _deepinfra, _no_more),
         "novita": (_USUAL, _novita, _no_more),
         "xai": (("models",), _xai, _no_more),

@@ -16,19 +16,22 @@ from urllib.parse import urlsplit
 
 from gatewayz.core.services import SERVICES
 from gatewayz.dialects.base import Quirks
+from gatewayz.providers.aws_signing import AwsKeys, AwsKeysRule
 from gatewayz.providers.feed_shapes import NO_FEED, SHAPES
 from gatewayz.providers.model_feeds import NO_PRICES, PRICE_UNITS, FeedRules, ModelFeed
 from gatewayz.providers.quirks import QUIRK_NAMES, near, quirk_value
 from gatewayz.providers.service_accounts import AccountRules, ServiceAccount
 from gatewayz.providers.ways import NO_WAYS, Way, WayRule, way_to
 
-DialectName = Literal["openai", "anthropic", "gemini", "openai_responses"]
+DialectName = Literal["openai", "anthropic", "gemini", "openai_responses", "bedrock", "cohere"]
 CHAT_PATHS: Mapping[str, str] = MappingProxyType(
     {
         "openai": "/chat/completions",
         "anthropic": "/messages",
         "gemini": "/models/{model}:generateContent",
         "openai_responses": "/responses",
+        "bedrock": "/model/{model}/converse",
+        "cohere": "/chat",
     }
 )
 SLUG = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
@@ -61,7 +64,9 @@ class Profile:
     address. `variables` names, for each `{placeholder}` of `base_url`, the variables that fill it. A profile without
     `needs_key` is a local server: it is switched on by one of `base_url_env`. `quirk_reasons` gives for each quirk why
     it is there, with its source.
-    `chat_path` may hold `{model}`. `account` says how the provider is used with a service account, None if it is not.
+    `chat_path` may hold `{model}`. `locations` is the placeholder that may be filled with several values, each a location
+    of its own. `aws` says which keys sign requests where there is no key.
+    `account` says how the provider is used with a service account, None if it is not.
     `models` matches the provider's names of the models that can be spoken to in `dialect`; None: all. `offers_of` is the
     slug of the provider whose offers of such models are served here, where one provider has two ways to be spoken to.
     `chats`: it answers chats; else its `ways` alone are asked for, under the base URL.
@@ -86,6 +91,8 @@ class Profile:
     regions: tuple[str, ...] = ()
     needs_key: bool = True
     account: AccountRules | None = None
+    aws: AwsKeysRule | None = None
+    locations: str | None = None
     models: re.Pattern[str] | None = None
     offers_of: str | None = None
     on_request: bool = False
@@ -103,8 +110,9 @@ class Profile:
 class Provider:
     """An active provider. `headers` hold the credential: never logged, never rendered. `url` is where chats are sent.
 
-    `url` may hold `{model}`. `account` signs each request with a token, if there is one. `elsewhere` is the same provider at
-    its other locations, to be tried in this order when this one fails; `location` is where this one is.
+    `url` may hold `{model}`. `account` signs each request with a token, `aws` with its keys, if there is one.
+    `elsewhere` is the same provider at its other locations, to be tried in this order when this one fails; `location` is
+    where this one is.
     `feed` is its model list, None if it has none that is known.
     `configured`: it stands in the operator's configuration file, rather than being switched on by a variable.
     """
@@ -122,6 +130,7 @@ class Provider:
     local: bool = False
     configured: bool = False
     account: ServiceAccount | None = field(default=None, repr=False)
+    aws: AwsKeys | None = field(default=None, repr=False)
     location: str | None = None
     elsewhere: "tuple[Provider, ...]" = ()
     feed: ModelFeed | None = None
@@ -193,6 +202,9 @@ def parse_profile(text: str, file_name: str) -> Profile:
     variables = {name: reader.names_of(name, value) for name, value in reader.table("variables").items()}
     if set(variables) != set(PLACEHOLDER.findall(base_url)):
         reader.refuse("variables", "must name the variables of each placeholder in base_url")
+    locations = reader.text("locations", "") or None
+    if locations is not None and locations not in variables:
+        reader.refuse("locations", "must be one of the placeholders in base_url")
     quirks, reasons = reader.quirks()
     feed, feed_source = reader.feed()
     return Profile(
@@ -212,6 +224,8 @@ def parse_profile(text: str, file_name: str) -> Profile:
         regions=reader.names("regions"),
         needs_key=reader.flag("needs_key", default=True),
         account=reader.account(),
+        aws=reader.aws(),
+        locations=locations,
         models=reader.pattern("models"),
         offers_of=reader.text("offers_of", "") or None,
         on_request=reader.flag("on_request", default=False),
@@ -230,10 +244,11 @@ _MEMBERS = frozenset(
     {
         "slug", "name", "dialect", "base_url", "chat_path", "env", "auth", "base_url_env", "variables", "headers",
         "quirks", "regions", "needs_key", "account", "models", "models_feed", "offers_of", "on_request", "site_url",
-        "color", "sources", "notes", "ways", "chats",
+        "color", "sources", "notes", "ways", "chats", "aws", "locations",
     }
 )  # fmt: skip
 _ACCOUNT_MEMBERS = frozenset({"json", "file", "scope", "path", "project", "location", "default_location", "hosts"})
+_AWS_MEMBERS = frozenset({"access_key", "secret_key", "session_token", "service"})
 _FEED_MEMBERS = frozenset({"path", "shape", "unit", "source"})
 _WAY_MEMBERS = frozenset({"dialect", "path", "source"})
 _QUIRK_MEMBERS = frozenset({"value", "reason", "source"})
@@ -295,6 +310,16 @@ class _Reader:
         lists = {name: inner.names(name) for name in ("json", "file", "project", "location")}
         texts = {name: inner.text(name) for name in ("scope", "path", "default_location")}
         return AccountRules(**lists, **texts, hosts=inner.table("hosts"))  # type: ignore[arg-type]  # as the names say
+
+    def aws(self) -> AwsKeysRule | None:
+        value = self._table.get("aws")
+        if value is None:
+            return None
+        if not isinstance(value, dict) or set(value) != _AWS_MEMBERS:
+            self.refuse("aws", f"must be a table of {', '.join(sorted(_AWS_MEMBERS))}")
+        inner = _Reader(f"{self._file_name}: aws", value)
+        lists = {name: inner.names(name) for name in ("access_key", "secret_key", "session_token")}
+        return AwsKeysRule(**lists, service=inner.text("service"))
 
     def ways(self) -> dict[str, WayRule]:
         """Each service is a table with `dialect`, `path`, `source`, and `from_root` where it needs it."""

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from gatewayz.core.services import KIND_OF
-from gatewayz.providers.addresses import account_urls, configured_url, first_set, profile_url
+from gatewayz.providers.addresses import account_urls, configured_url, first_set, located_urls, profile_url
+from gatewayz.providers.aws_signing import AwsKeys, AwsKeysRule
 from gatewayz.providers.config import SIMULATED_SLUG, ConfiguredProvider, fit_for_header
 from gatewayz.providers.feed_places import with_feed
 from gatewayz.providers.profile import CHAT_PATHS, NO_QUIRKS, DialectName, Profile, Provider
@@ -31,6 +32,8 @@ _AUTH: Mapping[str, tuple[str, str]] = MappingProxyType(
         "anthropic": ("x-api-key", ""),
         "gemini": ("x-goog-api-key", ""),
         "openai_responses": ("Authorization", "Bearer"),
+        "bedrock": ("Authorization", "Bearer"),
+        "cohere": ("Authorization", "Bearer"),
     }
 )
 
@@ -137,11 +140,14 @@ def _from_profile(profile: Profile, env: Mapping[str, str]) -> Provider | str:
     if isinstance(account, str):
         return account
     key = _key_from(profile, env) if account is None else None
-    if profile.needs_key and key is None and account is None:
+    aws = _aws_keys(profile.aws, env) if profile.aws is not None and key is None else None
+    if isinstance(aws, str):
+        return aws
+    if profile.needs_key and key is None and account is None and aws is None:
         return f"no key: set {' or '.join(_credentials_of(profile))}"
     if key is not None and not fit_for_header(key[1]):
         return f"{key[0]} holds characters that no header can carry"
-    url, problem = profile_url(profile, env)
+    url, problem = (profile.base_url, None) if profile.locations is not None else profile_url(profile, env)
     if url is None:
         return str(problem)
     provider = Provider(
@@ -159,7 +165,48 @@ def _from_profile(profile: Profile, env: Mapping[str, str]) -> Provider | str:
         ways=_ways(url, profile),
         chats=profile.chats,
     )
+    if profile.locations is not None:
+        return _spread(provider, aws, profile, env, None, ())
     return provider if account is None else _at_locations(provider, account, profile, env, None, ())
+
+
+def _spread(
+    provider: Provider,
+    aws: AwsKeys | None,
+    profile: Profile,
+    env: Mapping[str, str],
+    base_url: str | None,
+    wanted: tuple[str, ...],
+) -> Provider | str:
+    """The provider at the first of its locations, signed for by `aws` if there are such keys, the others beside it."""
+    urls = located_urls(profile, env, base_url, wanted)
+    if isinstance(urls, str):
+        return urls
+    places = [
+        replace(
+            provider,
+            url=url,
+            aws=replace(aws, region=location) if aws is not None else None,
+            location=location,
+            regions=(location,),
+            ways=narrowed(_ways(url, profile), tuple(provider.ways)) if provider.ways else NO_WAYS,
+        )
+        for location, url in urls
+    ]
+    return replace(places[0], elsewhere=tuple(places[1:]))
+
+
+def _aws_keys(rule: AwsKeysRule, env: Mapping[str, str]) -> AwsKeys | str | None:
+    """The keys that the environment holds, without a region; why they cannot be used; None if it holds none."""
+    access, secret = first_set(rule.access_key, env), first_set(rule.secret_key, env)
+    if access is None or secret is None:
+        missing = rule.secret_key if access is not None else rule.access_key
+        return None if access is None and secret is None else f"no key: set {' or '.join(missing)}, too"
+    token = first_set(rule.session_token, env)
+    for name, value in (access, *((token,) if token is not None else ())):
+        if not fit_for_header(value):
+            return f"{name} holds characters that no header can carry"
+    return AwsKeys(access[1], secret[1], rule.service, "", token[1] if token is not None else None)
 
 
 def _at_locations(
@@ -191,7 +238,8 @@ def _at_locations(
 
 
 def _credentials_of(profile: Profile) -> tuple[str, ...]:
-    return (*(profile.account.names if profile.account is not None else ()), *profile.env)
+    account = profile.account.names if profile.account is not None else ()
+    return (*account, *profile.env, *(profile.aws.names if profile.aws is not None else ()))
 
 
 def _from_config(wanted: ConfiguredProvider, profile: Profile | None, env: Mapping[str, str]) -> Provider | str:
@@ -203,15 +251,14 @@ def _from_config(wanted: ConfiguredProvider, profile: Profile | None, env: Mappi
     account = account_in(spoken.account, env) if signs and spoken and spoken.account else None
     if isinstance(account, str):
         return account
-    key = wanted.api_key
-    if key is None and profile is not None and account is None:
-        found = _key_from(profile, env)
-        if found is not None and not fit_for_header(found[1]):
-            return f"{found[0]} holds characters that no header can carry"
-        key = found[1] if found else None
-        if key is None and profile.needs_key and wanted.base_url is None:
-            return f"no key: set api_key, api_key_env or {' or '.join(_credentials_of(profile))}"
-    if wanted.base_url is not None:
+    credential = _credential(wanted, profile, spoken, env) if account is None else (wanted.api_key, None)
+    if isinstance(credential, str):
+        return credential
+    key, aws = credential
+    located = spoken is not None and spoken.locations is not None
+    if located and profile is not None:
+        url = profile.base_url
+    elif wanted.base_url is not None:
         url = configured_url(dialect, wanted.base_url, profile)
     elif profile is None or spoken is None:
         return f"base_url is needed for dialect {dialect}"
@@ -238,9 +285,28 @@ def _from_config(wanted: ConfiguredProvider, profile: Profile | None, env: Mappi
         ways=narrowed(_configured_ways(url, spoken, dialect), wanted.services),
         chats=(spoken is None or spoken.chats) and (not wanted.services or "chat" in wanted.services),
     )
+    if located and spoken is not None:
+        return _spread(provider, aws, spoken, env, wanted.base_url, wanted.regions)
     if account is None or spoken is None:
         return provider
     return _at_locations(provider, account, spoken, env, wanted.base_url, wanted.regions)
+
+
+def _credential(
+    wanted: ConfiguredProvider, profile: Profile | None, spoken: Profile | None, env: Mapping[str, str]
+) -> tuple[str | None, AwsKeys | None] | str:
+    """The key of a configured provider, or the keys that sign for it (neither, where none is needed); or why there is none."""
+    if wanted.api_key is not None or profile is None:
+        return wanted.api_key, None
+    found = _key_from(profile, env)
+    if found is not None:
+        return (found[1], None) if fit_for_header(found[1]) else f"{found[0]} holds characters that no header can carry"
+    aws = _aws_keys(spoken.aws, env) if spoken is not None and spoken.aws is not None else None
+    if isinstance(aws, str):
+        return aws
+    if aws is None and profile.needs_key and wanted.base_url is None:
+        return f"no key: set api_key, api_key_env or {' or '.join(_credentials_of(profile))}"
+    return None, aws
 
 
 def _ways(url: str, profile: Profile) -> Mapping[str, Way]:

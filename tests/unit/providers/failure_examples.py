@@ -16,8 +16,68 @@ def _anthropic(kind: str, message: str) -> str:
     return json.dumps({"type": "error", "error": {"type": kind, "message": message}, "request_id": "req_011CWb"})
 
 
+def _cloudflare(code: int, message: str) -> str:
+    return json.dumps(
+        {"result": None, "success": False, "errors": [{"code": code, "message": message}], "messages": []}
+    )
+
+
 # (kind, status or None for an error inside a stream, body)
 EXAMPLES: list[tuple[FailureKind, int | None, str]] = [
+    (K.BUSY, None, '{"type":"throttlingException","message":"Too many tokens, please wait before trying again."}'),
+    (
+        K.OVERLOADED,
+        None,
+        '{"type":"serviceUnavailableException","message":"Bedrock is unable to process your request."}',
+    ),
+    (K.FAULT, None, '{"type":"modelStreamErrorException","message":"The system encountered an unexpected error."}'),
+    (K.CALLER, None, '{"type":"validationException","message":"The text field in the ContentBlock object is blank."}'),
+    (
+        K.CREDIT,
+        429,
+        '{"id":"4b3a","message":"You are using a Trial key, which is limited to 1000 API calls / month. You can continue to use'
+        ' the Trial key for free or upgrade to a Production key."}',
+    ),
+    (K.BUSY, 429, '{"message":"You are using a Trial key, which is limited to 10 API calls / minute."}'),
+    (K.OVERLOADED, 429, _cloudflare(3040, "AiError: No more data centers to forward the request to")),
+    (K.OVERLOADED, None, _cloudflare(3040, "AiError: No more data centers to forward the request to")),
+    (K.CREDIT, 429, _cloudflare(3036, "AiError: You have used up your daily free allocation of 10,000 neurons.")),
+    (K.MODEL_GONE, 400, _cloudflare(5007, "AiError: No such model @cf/acme/none or task")),
+    (K.MODEL_GONE, 403, _cloudflare(5016, "AiError: User has not agreed to Llama3.2 model terms")),
+    (K.CREDENTIALS, 401, _cloudflare(10000, "Authentication error")),
+    (K.CALLER, 400, _cloudflare(5004, "AiError: Invalid data type for base64 input")),
+    (K.TIMEOUT, None, '{"type":"generation_timeout","message":"the model\'s answer ended with TIMEOUT"}'),
+    (K.TIMEOUT, 408, '{"type":"ModelTimeoutException","message":"Model has timed out in processing the request."}'),
+    (
+        K.CREDENTIALS,
+        403,
+        '{"type":"ExpiredTokenException","message":"The security token included in the request is expired"}',
+    ),
+    (
+        K.MODEL_GONE,
+        404,
+        '{"type":"ResourceNotFoundException","message":"Model use case details have not been submitted for this account."}',
+    ),
+    (
+        K.CREDENTIALS,
+        403,
+        '{"type":"AccessDeniedException","message":"User: x is not authorized to perform: bedrock:InvokeModel"}',
+    ),
+    (K.CONTEXT_LENGTH, 400, '{"message":"Input is too long for requested model."}'),
+    (
+        K.CONTEXT_LENGTH,
+        400,
+        '{"message":"The model returned the following errors: prompt is too long: 208310 tokens > 200000 maximum"}',
+    ),
+    (K.MODEL_GONE, 403, '{"message":"You don\'t have access to the model with the specified model ID."}'),
+    (
+        K.MODEL_GONE,
+        400,
+        '{"message":"Invocation of model ID anthropic.claude-sonnet-4-5 with on-demand throughput isn\u2019t supported. Retry'
+        ' your request with the ID or ARN of an inference profile that contains this model."}',
+    ),
+    (K.MODEL_GONE, 400, '{"message":"This model doesn\'t support tool use in streaming mode."}'),
+    (K.CREDENTIALS, 403, '{"message":"The security token included in the request is invalid."}'),
     # recorded
     (K.MODEL_GONE, 404, _anthropic("not_found_error", "model: this-model-does-not-exist-12345")),
     (

@@ -146,3 +146,21 @@ def _deciding(status: int | None, body: str) -> Rule | None:
     known = status if status is not None else error.status
     words = frozenset(word(text) for text in (error.code, error.kind) if text)
     return next((rule for rule in RULES if rule.fits(known, words, error.message)), None)
+
+
+@pytest.mark.parametrize(
+    ("status", "named", "kind"),
+    [
+        (429, "ThrottlingException", FailureKind.BUSY),
+        (400, "ServiceQuotaExceededException:http://internal.amazon.com/coral/", FailureKind.BUSY),
+        (429, "ModelNotReadyException", FailureKind.OVERLOADED),
+        (403, "AccessDeniedException:http://internal.amazon.com/coral/", FailureKind.CREDENTIALS),
+        (400, "ValidationException", FailureKind.CALLER),
+        (424, "ModelErrorException", FailureKind.FAULT),
+        (404, "ResourceNotFoundException", FailureKind.MODEL_GONE),
+    ],
+)
+def test_aws_names_the_exception_in_a_header(status: int, named: str, kind: FailureKind) -> None:
+    message = "Too many tokens, please wait." if status == 429 else "It cannot be done."
+    failure = classify(status, StreamError(message), {"x-amzn-errortype": named}, None)
+    assert failure.kind is kind and failure.status == status

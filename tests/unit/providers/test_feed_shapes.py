@@ -217,3 +217,26 @@ def test_units_are_exact() -> None:
     assert PRICE_UNITS["cents_per_token"] == Decimal(10_000)
     price = one("openai", {"id": "x", "pricing": {"prompt": 0.0000001, "completion": 3e-7}}, "usd_per_token").price
     assert price is not None and (price.prompt, price.completion) == (100_000_000, 300_000_000)
+
+
+def test_the_list_of_cohere_tells_what_a_model_is_for_and_where_it_goes_on() -> None:
+    """Entries in the form of its documentation; prices are not in it."""
+    chat = {
+        "name": "command-a-03-2025", "endpoints": ["chat"], "context_length": 288000, "supports_vision": False,
+        "features": ["json_mode", "tools", "strict_tools"], "finetuned": False,
+    }  # fmt: skip
+    further = [
+        {"name": "command-a-vision-07-2025", "endpoints": ["chat"], "supports_vision": True},
+        {"name": "embed-v4.0", "endpoints": ["embed"], "context_length": 128000},
+        {"name": "rerank-v3.5", "endpoints": ["rerank"]},
+        {"name": "c4ai-aya", "endpoints": ["summarize"]},
+        {"endpoints": ["chat"]},
+    ]
+    page = read_feed("cohere", json.dumps({"models": [chat, *further], "next_page_token": "t"}).encode())
+    assert [(model.native_id, model.kind) for model in page.models] == [
+        ("command-a-03-2025", "chat"), ("command-a-vision-07-2025", "chat"), ("embed-v4.0", "embedding"),
+        ("rerank-v3.5", "rerank"), ("c4ai-aya", None),
+    ]  # fmt: skip
+    assert page.models[0].context_length == 288000 and dict(page.models[0].capabilities) == {"tools": True}
+    assert dict(page.models[1].capabilities) == {"vision": True} and page.models[0].price is None
+    assert page.unread == 1 and page.further == {"page_token": "t"}

@@ -77,6 +77,8 @@ def test_they_are_read_once() -> None:
         (GOOD.replace("https:", "ftp:"), "base_url: must start"),
         (GOOD.replace("/v1", "/"), "base_url: must start"),
         (GOOD.replace("/v1", "/{account}"), "variables: must name"),
+        (GOOD + 'locations = "region"', "locations: must be one of the placeholders"),
+        (GOOD + '[aws]\naccess_key = ["A"]', "aws: must be a table of access_key, secret_key, service, session_token"),
         (GOOD.replace('["ACME_API_KEY"]', '"ACME_API_KEY"'), "env: must be a list"),
         (GOOD.replace('name = "Acme"\n', ""), "name: must be a text"),
         (GOOD + "needs_key = 'no'", "needs_key: must be true or false"),

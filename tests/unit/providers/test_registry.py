@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from gatewayz.providers import ConfiguredProvider, Provider, Providers, build_providers, load_profiles
-from gatewayz.providers.addresses import chat_url, url_problem
+from gatewayz.providers.addresses import chat_url, request_url, url_problem
 from gatewayz.providers.profile import BreakerOverrides
 from gatewayz.providers.registry import DEFAULT_CHAIN, SIMULATED_PROVIDER, default_priority
 
@@ -216,3 +216,17 @@ def test_the_door() -> None:
     assert providers.active_slugs() == {"openai", "sim"} and providers.has_real()
     assert providers.get("sim") is SIMULATED_PROVIDER and providers.get("nobody") is None
     assert not build({}, simulated=True).has_real()
+
+
+def test_deployments_of_azure_stand_in_the_address() -> None:
+    """The old path: one deployment each, the version in the query, the key in a header of its own; no list below it."""
+    base = "https://acme.openai.azure.com/openai/deployments/{model}?api-version=2024-10-21"
+    provider = one({"AZURE_API_KEY": "k"}, ConfiguredProvider("azure-openai", base_url=base))
+    asked = request_url(provider.url, "my gpt-4o", stream=True)
+    assert asked == (
+        "https://acme.openai.azure.com/openai/deployments/my%20gpt-4o/chat/completions?api-version=2024-10-21"
+    )
+    assert provider.headers["api-key"] == "k" and "authorization" not in provider.headers
+    assert provider.feed is None
+    new = one({"AZURE_API_KEY": "k", "AZURE_OPENAI_ENDPOINT": "https://acme.openai.azure.com/"})
+    assert new.url == "https://acme.openai.azure.com/openai/v1/chat/completions" and new.feed is not None

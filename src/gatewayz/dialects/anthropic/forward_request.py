@@ -11,7 +11,9 @@ from gatewayz.dialects.gateway_fields import GATEWAY_FIELDS
 from gatewayz.dialects.parameters import unsupported
 
 _NULL = msgspec.Raw(b"null")
-_SEALED = (signatures.SEALED_BY_GEMINI.encode(), signatures.SEALED_BY_OPENAI.encode())
+_SEALED = tuple(
+    seal.encode() for seal in (signatures.SEALED_BY_GEMINI, signatures.SEALED_BY_OPENAI, signatures.SEALED_BY_BEDROCK)
+)
 _UNSIGNED = re.compile(rb'"signature"\s*:\s*""')
 
 

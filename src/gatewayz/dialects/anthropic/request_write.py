@@ -168,7 +168,7 @@ def _thinking(body: dict[str, Any], request: ChatRequest, target: Target, left_o
     adaptive = target.quirks.adaptive_thinking or (
         request.dialect == NAME and reasoning is not None and reasoning.adaptive
     )
-    if reasoning is not None and (forced or (not adaptive and _tool_loop_without_thinking(request.messages))):
+    if reasoning is not None and (forced or (not adaptive and tool_loop_without_thinking(request.messages))):
         reasoning = None
         left_out.append("reasoning_effort")
     caller_set_max = request.max_tokens is not None
@@ -176,7 +176,7 @@ def _thinking(body: dict[str, Any], request: ChatRequest, target: Target, left_o
     body.update(plan_thinking(reasoning, max_tokens, caller_set_max, adaptive))
 
 
-def _tool_loop_without_thinking(messages: tuple[Message, ...]) -> bool:
+def tool_loop_without_thinking(messages: tuple[Message, ...]) -> bool:
     """Whether results are sent back for calls whose turn has no signed thinking, which Anthropic then refuses."""
     answered = False
     for message in reversed(messages):
