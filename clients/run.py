@@ -9,6 +9,7 @@ Ends with 1 if a client that could be installed failed; what was said is in `cli
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -31,6 +32,7 @@ def main() -> int:
     unknown = (set(wanted.names) - {each.folder for each in CLIENTS}) | (set(behind) - set(DIALECTS))
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the gateway is stopped then, too
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="gatewayz-clients-") as home, running(Path(home)) as house:
         for client in CLIENTS:

@@ -19,7 +19,8 @@ def aider(*words: str) -> str:
     quiet = ["--no-check-update", "--analytics-disable", "--no-show-model-warnings", "--no-gitignore", "--no-pretty"]
     quiet += ["--no-auto-commits", "--no-detect-urls", "--no-show-release-notes", "--map-tokens", "0"]
     command += [*quiet, "--yes-always", *words]
-    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True)
+    environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"}  # else it is fetched from its makers
+    done = subprocess.run(command, env=environment, cwd=folder, stdout=subprocess.PIPE, text=True)
     return done.stdout if done.returncode == 0 else sys.exit(done.stdout)
 
 

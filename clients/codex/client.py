@@ -14,6 +14,10 @@ home.mkdir(exist_ok=True)
     f"""model = {json.dumps(os.environ["MODEL"])}
 model_provider = "gatewayz"
 web_search = "disabled"
+check_for_update_on_startup = false
+
+[analytics]
+enabled = false
 
 [model_providers.gatewayz]
 name = "gatewayz"
