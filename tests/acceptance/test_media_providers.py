@@ -25,6 +25,7 @@ OFFERED = [
     if service not in CHATS
 ]
 PRICES = {
+    "chat": {"price_prompt_usd_per_mtok": 1, "price_completion_usd_per_mtok": 1},
     "embedding": {"price_prompt_usd_per_mtok": 1},
     "moderation": {"price_prompt_usd_per_mtok": 1},
     "rerank": {"price_search_usd": 0.001},
@@ -48,6 +49,7 @@ PACKAGED = [
     ("moderations", MODERATION, "openai", 0),
 ]
 REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "responses": ("/v1/responses", {"input": "a"}),
     "embeddings": ("/v1/embeddings", {"input": ["a", "b"]}),
     "moderations": ("/v1/moderations", {"input": "a"}),
     "rerank": ("/v1/rerank", {"query": "a", "documents": ["a", "b"]}),
@@ -59,6 +61,7 @@ REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
     "speech": ("/v1/audio/speech", {"input": "a", "voice": "b"}),
 }
 _MEMBERS = {
+    "responses": "output",
     "embeddings": "data", "moderations": "results", "rerank": "results", "image_generations": "data", "image_edits": "data",
     "image_variations": "data", "transcriptions": "text", "translations": "text",
 }  # fmt: skip
