@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gatewayz.core.services import CHATS, KIND_OF
+from gatewayz.core.services import KIND_OF
 from gatewayz.providers.profile import Profile, load_profiles
 from tests.acceptance import spine
 from tests.acceptance.media_house import form, paid, sound
@@ -22,7 +22,6 @@ OFFERED = [
     for profile in load_profiles().values()
     if profile.slug not in _ELSEWHERE
     for service in profile.ways
-    if service not in CHATS
 ]
 PRICES = {
     "chat": {"price_prompt_usd_per_mtok": 1, "price_completion_usd_per_mtok": 1},
