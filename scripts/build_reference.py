@@ -81,6 +81,7 @@ _SPEAKS = {
     "bedrock": "Bedrock Converse",
     "cohere": "Cohere chat",
     "openai_embeddings": "OpenAI Embeddings",
+    "gemini_embeddings": "Gemini embedContent",
     "openai_moderations": "OpenAI Moderations",
     "rerank": "Rerank, in Cohere's and Jina's form",
     "openai_images": "OpenAI Images: generations",

@@ -210,7 +210,7 @@ def test_every_error_has_googles_shape(gateway: LiveGateway, customer: Customer)
         (ask(customer, path(GPT), {}), 400, "INVALID_ARGUMENT", "missing_field"),
         (ask(customer, path(GPT), "{"), 400, "INVALID_ARGUMENT", "invalid_json"),
         (ask(poor, path(GPT)), 402, "FAILED_PRECONDITION", "payment_required"),
-        (ask(customer, path(GPT, "embedContent")), 404, "NOT_FOUND", "not_found"),
+        (ask(customer, path(GPT, "predict")), 404, "NOT_FOUND", "not_found"),
         (ask(customer, "/v1beta/tunedModels/mine:generateContent"), 404, "NOT_FOUND", "not_found"),
         (gateway.call("DELETE", path(GPT)), 405, "UNIMPLEMENTED", "method_not_allowed"),
         (gateway.call("GET", "/v1beta/models/acme/nothing"), 404, "NOT_FOUND", "model_not_found"),

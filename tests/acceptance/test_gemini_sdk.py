@@ -9,7 +9,18 @@ from typing import Any
 import pytest
 
 from tests.acceptance import spine
-from tests.acceptance.test_sdk_pairings import CALLS, FIRST, PROVIDERS, SECOND, SIGNATURE, THOUGHT, USAGE, config, model
+from tests.acceptance.test_sdk_pairings import (
+    CALLS,
+    FIRST,
+    PROVIDERS,
+    SECOND,
+    SIGNATURE,
+    THOUGHT,
+    USAGE,
+    config,
+    model,
+    schema_sent,
+)
 from tests.fakes.handle import FakeUpstream
 from tests.live import Customer, LiveGateway
 
@@ -98,7 +109,7 @@ def check_second_turn(provider: str, body: dict[str, Any]) -> None:
     """Calls, their results and the thinking with its signature, as the provider said them."""
     text = json.dumps(body)
     told = ["of get_weather", "of get_time"]
-    if provider == "openai":
+    if provider in ("openai", "cohere"):
         said, *results = body["messages"][-3:]
         calls = [
             (call["id"], call["function"]["name"], json.loads(call["function"]["arguments"]))
@@ -107,12 +118,22 @@ def check_second_turn(provider: str, body: dict[str, Any]) -> None:
         assert [(each["tool_call_id"], each["content"]) for each in results] == list(
             zip(("call_p", "call_r"), told, strict=True)
         )
-        assert said["reasoning_content"] == THOUGHT
+        if provider == "openai":
+            assert said["reasoning_content"] == THOUGHT
+        else:
+            assert said["content"] == [{"type": "thinking", "thinking": THOUGHT}]
     elif provider == "anthropic":
         said, results = body["messages"][-2:]
         assert said["content"][0] == {"type": "thinking", "thinking": THOUGHT, "signature": SIGNATURE}
         calls = [(each["id"], each["name"], each["input"]) for each in said["content"] if each["type"] == "tool_use"]
         assert [each["tool_use_id"] for each in results["content"]] == ["call_p", "call_r"]
+    elif provider == "bedrock":
+        said, results = body["messages"][-2:]
+        thought = {"reasoningText": {"text": THOUGHT, "signature": SIGNATURE}}
+        assert said["content"][0] == {"reasoningContent": thought}
+        uses = [block["toolUse"] for block in said["content"] if "toolUse" in block]
+        calls = [(use["toolUseId"], use["name"], use["input"]) for use in uses]
+        assert [block["toolResult"]["toolUseId"] for block in results["content"]] == ["call_p", "call_r"]
     else:
         parts = [part for content in body["contents"] if content["role"] == "model" for part in content["parts"]]
         functions = [part for part in parts if "functionCall" in part]
@@ -134,7 +155,8 @@ def test_structured_output(client: genai.Client, upstream: FakeUpstream, provide
     answer = client.models.generate_content(model=model(provider), contents="Which city?", config=wanted)
     assert json.loads(answer.text or "") == {"city": "Zürich"}
     (entry,) = upstream.journal(PROVIDERS[provider])
-    assert '"city"' in json.dumps(entry["body"])
+    sent = json.dumps(schema_sent(provider, entry["body"]))
+    assert '"city"' in sent and '"required"' in sent
 
 
 # The SDK subclasses what aiohttp would rather not have subclassed.

@@ -13,6 +13,7 @@ from gatewayz.dialects.cohere import COHERE
 from gatewayz.dialects.embeddings import (
     COHERE_EMBED,
     GEMINI_EMBED,
+    GEMINI_EMBEDDINGS,
     JINA_EMBEDDINGS,
     OPENAI_EMBEDDINGS,
     VERTEX_EMBED,
@@ -46,6 +47,7 @@ CLIENT_DIALECTS: dict[str, ClientDialect] = {
     **_SHARED,
     OPENAI_COMPLETIONS.name: OPENAI_COMPLETIONS,
     RERANK.name: RERANK,
+    GEMINI_EMBEDDINGS.name: GEMINI_EMBEDDINGS,
     "transcriptions_base64": TRANSCRIPTIONS_BASE64,  # the answers are those of the form
 }
 # The same, as clients of OpenRouter expect them: by the names that routes give them.

@@ -89,6 +89,14 @@ _BODIES: dict[str, dict[str, Any]] = {
         dimensions={"type": "integer", "minimum": 1},
         input_type={"type": "string", "description": "search_query, search_document, classification, clustering"},
     ),
+    "gemini_embeddings": {
+        "type": "object",
+        "properties": {
+            "content": {"type": "object", "description": "the text, of embedContent"},
+            "requests": {"type": "array", "items": {"type": "object"}, "description": "texts, of batchEmbedContents"},
+            **_OF_THE_GATEWAY,
+        },
+    },
     "openai_moderations": _object(["input"], input={"description": "a text, a list of texts, or text and image parts"}),
     "rerank": _object(
         ["model", "query", "documents"],
@@ -185,6 +193,8 @@ _WORDS = {
         "Google's streamGenerateContent, with any model",
         "Server-sent events with alt=sse, else one JSON array",
     ),
+    "/v1beta/models/{model}:embedContent": ("The vector of a text, in Google's form", "A vector"),
+    "/v1beta/models/{model}:batchEmbedContents": ("Vectors for texts, in Google's form", "A list of vectors"),
     "/v1beta/models/{model}:countTokens": ("How many tokens a request has; free", "The number of tokens"),
     "/v1/estimate": ("What an inference request would cost, and which way it would go; free", "The prediction"),
     "/v1/messages/count_tokens": ("How many tokens a Messages request has; free", "The number of tokens"),

@@ -10,6 +10,8 @@ from dataclasses import replace
 from urllib.parse import parse_qsl
 
 from gatewayz.api.inference.routes import OnPath, Route
+from gatewayz.dialects.base import ClientDialect
+from gatewayz.dialects.embeddings.gemini_client import GeminiEmbeddings
 from gatewayz.dialects.gemini import GeminiGenerateContent
 from gatewayz.dialects.gemini.count_tokens import GeminiCounter
 from gatewayz.gateway.ports import EVENT_STREAM
@@ -21,7 +23,7 @@ _TEMPLATE = "/v1beta/models/{model}:"
 METHODS: Mapping[str, Route] = {
     method: Route("gemini", _TEMPLATE + method, counts=method == "countTokens")
     for method in ("generateContent", "streamGenerateContent", "countTokens")
-}
+} | {method: Route("gemini_embeddings", _TEMPLATE + method) for method in ("embedContent", "batchEmbedContents")}
 
 
 def is_googles(path: str) -> bool:
@@ -44,7 +46,7 @@ def route_on_path(path: str, query: bytes) -> Route | None:
     return replace(
         route,
         on_path=OnPath(
-            dialect=GeminiGenerateContent(model, stream=stream, events=events),
+            dialect=_dialect(model, found[2], stream, events),
             counter=GeminiCounter(model) if route.counts else None,
             streams_as=EVENT_STREAM if events else _ARRAY,
             # A repeated request id must not be answered with what another model said, or in another form.
@@ -52,6 +54,12 @@ def route_on_path(path: str, query: bytes) -> Route | None:
             query_keys=keys_of(asked),
         ),
     )
+
+
+def _dialect(model: str, method: str, stream: bool, events: bool) -> ClientDialect:
+    if METHODS[method].dialect == "gemini_embeddings":
+        return GeminiEmbeddings(model, batch=method == "batchEmbedContents")
+    return GeminiGenerateContent(model, stream=stream, events=events)
 
 
 def keys_of(asked: Iterable[tuple[str, str]]) -> tuple[str, ...]:

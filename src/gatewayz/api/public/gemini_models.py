@@ -17,8 +17,8 @@ from gatewayz.infra.answers import Answer, tag_of
 
 _routes = APIRouter(tags=["models"])
 
-# Google's methods are served for chats only.
-_KIND = KIND_OF["chat"]
+# What Google's methods are served for.
+_KINDS = frozenset({KIND_OF["chat"], KIND_OF["embeddings"]})
 _USUAL_PAGE, _LARGEST_PAGE = 50, 1_000  # Google's
 
 
@@ -43,7 +43,7 @@ async def get_model(request: Request, model_id: str) -> Response:
     catalog = house.catalog.current
     found = find(catalog, model_id)
     offers = catalog.within(found.model, house.providers.reach()) if found else ()
-    if found is None or not offers or found.model.kind != _KIND:
+    if found is None or not offers or found.model.kind not in _KINDS:
         raise not_found(catalog, model_id, house.providers.active_slugs())
     body = msgspec.json.encode(gemini_entry(found.model, offers[0]))
     return respond(request, Answer(body, tag_of(body)))
@@ -57,7 +57,7 @@ async def google_list(request: Request, page_size: int, page_token: str | None) 
 
 
 def _list(view: View, count: int, after: str) -> dict[str, Any]:
-    rows = sorted((row for row in view.rows if row.model.kind == _KIND), key=lambda row: row.model.id)
+    rows = sorted((row for row in view.rows if row.model.kind in _KINDS), key=lambda row: row.model.id)
     start = bisect_right(rows, after, key=lambda row: row.model.id) if after else 0
     shown = rows[start : start + count]
     listed: dict[str, Any] = {"models": [gemini_entry(row.model, row.offers[0]) for row in shown]}

@@ -173,6 +173,12 @@ def fastest(offers: Sequence[Offer], usage: Usage) -> tuple[Offer, float] | None
     return offer, time_ms
 
 
+_GOOGLES = {
+    "chat": ["generateContent", "streamGenerateContent", "countTokens"],
+    "embedding": ["embedContent", "batchEmbedContents"],
+}
+
+
 def gemini_entry(model: Model, offer: Offer) -> dict[str, Any]:
     """Google's form of one model, with the methods by which it can be asked here."""
     limits = {"inputTokenLimit": offer.context_length, "outputTokenLimit": offer.max_output_tokens}
@@ -180,7 +186,7 @@ def gemini_entry(model: Model, offer: Offer) -> dict[str, Any]:
         "name": f"models/{model.id}",
         "displayName": model.name,
         **{name: limit for name, limit in limits.items() if limit is not None},
-        "supportedGenerationMethods": ["generateContent", "streamGenerateContent", "countTokens"],
+        "supportedGenerationMethods": _GOOGLES.get(model.kind, []),
         "thinking": "reasoning" in offer.capabilities,
     }
 

@@ -1,7 +1,8 @@
-"""Embeddings: OpenAI's form on the client's side; OpenAI's, Cohere's, Google's, Jina's and Voyage's beyond."""
+"""Embeddings: OpenAI's and Google's forms on the client's side; OpenAI's, Cohere's, Google's, Jina's and Voyage's beyond."""
 
 from gatewayz.dialects.embeddings.cohere import COHERE_EMBED
 from gatewayz.dialects.embeddings.gemini import GEMINI_EMBED
+from gatewayz.dialects.embeddings.gemini_client import GEMINI_EMBEDDINGS
 from gatewayz.dialects.embeddings.jina import JINA_EMBEDDINGS
 from gatewayz.dialects.embeddings.openai import OPENAI_EMBEDDINGS
 from gatewayz.dialects.embeddings.vertex import VERTEX_EMBED
@@ -10,6 +11,7 @@ from gatewayz.dialects.embeddings.voyage import VOYAGE_EMBEDDINGS
 __all__ = [
     "COHERE_EMBED",
     "GEMINI_EMBED",
+    "GEMINI_EMBEDDINGS",
     "JINA_EMBEDDINGS",
     "OPENAI_EMBEDDINGS",
     "VERTEX_EMBED",
