@@ -63,16 +63,22 @@ def favour_children(nice: int) -> None:
 
     Where the kernel shares out time by session ("autogroup"), a process's own priority counts only inside its session.
     """
-    with suppress(OSError):
-        own = _session_of(os.getpid())
-        for child in psutil.Process().children(recursive=True):
+    own = session_of(os.getpid())
+    for child in psutil.Process().children(recursive=True):
+        if session_of(child.pid) not in (None, own):
             with suppress(OSError):
-                if _session_of(child.pid) != own:
-                    Path(f"/proc/{child.pid}/autogroup").write_text(str(nice), encoding="ascii")
+                Path(f"/proc/{child.pid}/autogroup").write_text(str(nice), encoding="ascii")
 
 
-def _session_of(pid: int) -> str:
-    return Path(f"/proc/{pid}/autogroup").read_text(encoding="ascii").split()[0]
+def session_of(pid: int, proc: Path = Path("/proc")) -> str | None:
+    """Name of the group by which the kernel shares out time; None without such groups and for a process that has none.
+
+    The kernel shows an empty file for processes of the first session, e.g. those of some containers and CI runners.
+    """
+    with suppress(OSError):
+        if words := (proc / str(pid) / "autogroup").read_text(encoding="ascii").split():
+            return words[0]
+    return None
 
 
 def tree(pid: int) -> list[int]:

@@ -106,8 +106,8 @@ def idle_streams(
             errors="replace",
             start_new_session=True,
         )
-    favour_children(place.nice)
     try:
+        favour_children(place.nice)
         assert process.stdout is not None
         ready, _, _ = select.select([process.stdout], [], [], count / _OPENED_PER_S + _OPEN_S)
         first = process.stdout.readline() if ready else ""
@@ -119,7 +119,7 @@ def idle_streams(
         told.update({**json.loads(last), "said": said.strip()})
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def load(
@@ -169,12 +169,12 @@ def load(
             errors="replace",
             start_new_session=True,
         )
-    favour_children(place.nice)
     try:
+        favour_children(place.nice)
         told, said = process.communicate(timeout=limit_s)
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
     if process.returncode:
         raise RuntimeError(f"the load client failed: {said}")
     return {**json.loads(told), "said": said.strip()}

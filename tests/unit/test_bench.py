@@ -17,7 +17,7 @@ from bench import native
 from bench.figures import Sample, Spread, added, noise, ratios, series, spread, values_of
 from bench.goals import AFTER_ANSWERS, GOALS, Goal, goals_table
 from bench.ledger import audit_sqlite, complaints
-from bench.machine import Place
+from bench.machine import Place, session_of
 from bench.report import Run, report
 from bench.session import PAGE, ROWS, TRIALS, Session, idle_values, pressure_on, read_plan, takes_part
 from bench.tables import BEGIN, END, Standing, cell, replace_between, summary_table, table, times, trial_table
@@ -327,6 +327,14 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> native.Programs:
     if not any(shutil.which(name) for name in ("cc", "gcc", "clang")):
         pytest.skip("NO C COMPILER: the load client and the mock upstream are not tested")
     return native.build(tmp_path_factory.mktemp("programs"))
+
+
+@pytest.mark.parametrize(("shown", "name"), [("/autogroup-77 nice -5\n", "/autogroup-77"), ("", None), (None, None)])
+def test_a_process_may_have_no_session_of_the_scheduler(tmp_path: Path, shown: str | None, name: str | None) -> None:
+    (tmp_path / "42").mkdir()
+    if shown is not None:
+        (tmp_path / "42" / "autogroup").write_text(shown)
+    assert session_of(42, tmp_path) == name
 
 
 @pytest.mark.slow
