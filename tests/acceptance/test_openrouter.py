@@ -127,10 +127,10 @@ def test_suffixes_that_sort_name_the_same_model(customer: Customer, suffix: str)
     assert answer.json()["model"] == spine.CHAT
 
 
-def test_the_web_plugin_is_refused_by_name(customer: Customer) -> None:
-    answer = chat(customer, spine.CHAT + ":online")
-    assert (answer.status_code, answer.json()["error"]["metadata"]["code"]) == (400, "unsupported_suffix")
-    answer = chat(customer, plugins=[{"id": "web"}])
+def test_plugins_that_cannot_be_served_are_refused_by_name(customer: Customer) -> None:
+    for answer in (chat(customer, spine.CHAT + ":online"), chat(customer, plugins=[{"id": "web"}])):
+        assert (answer.status_code, answer.json()["error"]["metadata"]["code"]) == (400, "web_search_unavailable")
+    answer = chat(customer, plugins=[{"id": "file-parser"}])
     assert (answer.status_code, answer.json()["error"]["metadata"]["param"]) == (400, "plugins[0].id")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from dialect_samples import ABSENT, ANTHROPIC, OPENAI, folder
+from msgspec.structs import replace
 
 from gatewayz.core.usage import Usage
 from gatewayz.dialects import PROVIDER_DIALECTS
@@ -80,10 +81,12 @@ class Said:
 def hear(recording: Recording) -> Said:
     """The recorded answer, all chunks together."""
     said = Said()
+    queries: set[str] = set()
     for chunk in recording.chunks():
         for candidate in chunk.get("candidates", []):
             for part in candidate.get("content", {}).get("parts", []):
                 _part(said, part)
+            queries |= set(candidate.get("groundingMetadata", {}).get("webSearchQueries", []))
             if "finishReason" in candidate:
                 reason = candidate["finishReason"]
                 said.finish = NUMBERED.get(reason, reason)
@@ -100,6 +103,8 @@ def hear(recording: Recording) -> Said:
                 audio_input_tokens=details.get("AUDIO", 0),
             )
             assert said.usage.total_tokens == counts["totalTokenCount"], "the provider's own sum"
+    if said.usage is not None:
+        said.usage = replace(said.usage, web_searches=len(queries - {""}))
     return said
 
 

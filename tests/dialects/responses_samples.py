@@ -123,8 +123,9 @@ def item_secrets(stream: bytes) -> list[str]:
     ]
 
 
-def counts(usage: dict[str, Any]) -> Usage:
-    """The token counts of a raw `usage`."""
+def counts(response: dict[str, Any]) -> Usage:
+    """What a raw response tells of its usage."""
+    usage = response["usage"]
     inside, outside = usage.get("input_tokens_details") or {}, usage.get("output_tokens_details") or {}
     return Usage(
         usage["input_tokens"],
@@ -132,6 +133,7 @@ def counts(usage: dict[str, Any]) -> Usage:
         cached_tokens=inside.get("cached_tokens") or 0,
         cache_write_5m_tokens=inside.get("cache_write_tokens") or 0,
         reasoning_tokens=outside.get("reasoning_tokens") or 0,
+        web_searches=len([each for each in response["output"] if (each.get("action") or {}).get("type") == "search"]),
     )
 
 

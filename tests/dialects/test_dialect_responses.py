@@ -63,7 +63,7 @@ def test_a_recorded_answer_is_read_as_it_says(sample: Recorded) -> None:
     assert structs.replace(facts, unknown_events=0, unknown_excerpt=None) == RESPONSES.glance_answer(sample.body)
     others = [item for item in raw["output"] if item["type"] not in ("message", "reasoning", "function_call")]
     assert facts.unknown_events == len(others)
-    assert facts.usage == counts(raw["usage"]) and facts.upstream_id == raw["id"] and not facts.empty
+    assert facts.usage == counts(raw) and facts.upstream_id == raw["id"] and not facts.empty
     said = said_by(raw)
     assert facts.finish == said.finish
     asked = voice(reasoning={"summary": "auto"})
@@ -76,7 +76,7 @@ def test_a_recorded_answer_is_read_as_it_says(sample: Recorded) -> None:
 @pytest.mark.parametrize("sample", recorded(stream=False))
 def test_a_recorded_answer_is_forwarded_with_its_members(sample: Recorded) -> None:
     raw = json.loads(sample.body)
-    told = json.loads(RESPONSES.forward_answer(sample.body, voice(), counts(raw["usage"]), 7_000_000, Quirks(), "acme"))
+    told = json.loads(RESPONSES.forward_answer(sample.body, voice(), counts(raw), 7_000_000, Quirks(), "acme"))
     assert (told["id"], told["model"], told["store"], told["previous_response_id"]) == (
         "resp_1",
         "shown-model",
@@ -95,7 +95,7 @@ def test_a_recorded_answer_is_forwarded_with_its_members(sample: Recorded) -> No
 @pytest.mark.parametrize("sample", recorded(stream=True))
 def test_a_recorded_stream_is_read_and_forwarded_as_it_says(sample: Recorded) -> None:
     raw = last_response(sample.body)
-    said, usage = said_by(raw), counts(raw["usage"])
+    said, usage = said_by(raw), counts(raw)
     shown: set[bytes] = set()
     read: list[list[StreamEvent]] = []
     for step in (len(sample.body), 1, 7, 1000) if len(sample.body) < 50_000 else (len(sample.body), 700):

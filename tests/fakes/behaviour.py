@@ -15,8 +15,8 @@ class Behaviour:
     (`[{url, title}]`) are sources of the text, `logprobs` gives one probability for each piece of it, `stop_sequence` is
     the stop text that ended it, `blocks` are raw blocks before it (of OpenAI: the images beside it;
     of Responses: items), `members` further top-level members of every body.
-    Usage: `usage` `{prompt, completion, cached, cache_write, reasoning}`, None to say nothing; `usage_when` is "end",
-    "every" chunk, or "own" (its own chunk although nobody asked).
+    Usage: `usage` `{prompt, completion, cached, cache_write, reasoning, searches}` (searches of the web), None to say
+    nothing; `usage_when` is "end", "every" chunk, or "own" (its own chunk although nobody asked).
     Trouble by status: `status` (0: reset without any reply), `error` (the body, a value or text), `headers`.
     Trouble in the bytes: `body` (this text instead of an answer), `body_base64` (these bytes), `frames` (these texts instead of a stream's),
     `error_in_200` (an error object with status 200), `error_after` + `stream_error` (after so many content chunks),

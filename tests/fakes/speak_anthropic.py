@@ -69,7 +69,7 @@ def frames(request: dict[str, Any], behaviour: Behaviour, persona: str, number: 
     stopped = {"stop_reason": _stop_reason(behaviour), "stop_sequence": behaviour.stop_sequence}
     ended: dict[str, Any] = {"delta": stopped}
     if counts is not None:
-        ended["usage"] = {"output_tokens": counts.get("completion", 0)}
+        ended["usage"] = {"output_tokens": counts.get("completion", 0), **_searched(counts)}
     yield event("message_delta", ended), False
     if not behaviour.no_done:
         yield event("message_stop", {}), False
@@ -100,7 +100,11 @@ def usage(counts: dict[str, int]) -> dict[str, Any]:
     if "cached" in counts or "cache_write" in counts:
         told["cache_read_input_tokens"] = cached
         told["cache_creation_input_tokens"] = written
-    return told
+    return {**told, **_searched(counts)}
+
+
+def _searched(counts: dict[str, int]) -> dict[str, Any]:
+    return {"server_tool_use": {"web_search_requests": counts["searches"]}} if "searches" in counts else {}
 
 
 def event(name: str, members: dict[str, Any]) -> str:

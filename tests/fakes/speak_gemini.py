@@ -114,7 +114,7 @@ def _body(
     text = "".join(part.get("text", "") for part in parts if not part.get("thought"))
     if finish is not None:
         candidate["finishReason"] = finish
-        if behaviour.citations:
+        if behaviour.citations or (behaviour.usage or {}).get("searches"):
             candidate["groundingMetadata"] = _grounding(behaviour)
     if behaviour.logprobs and text:
         chosen = [{"token": piece, "logProbability": -0.25} for piece in behaviour.text_pieces(text)]
@@ -143,7 +143,11 @@ def _grounding(behaviour: Behaviour) -> dict[str, Any]:
     """Sources of the first four bytes of the text."""
     chunks = [{"web": {"uri": each["url"], "title": each["title"]}} for each in behaviour.citations]
     segment = {"startIndex": 0, "endIndex": 4}
+    searches = (behaviour.usage or {}).get("searches", 0)
+    # Google's own lists hold empty and repeated queries, which it does not bill.
+    queries = ["", *(f"query {place}" for place in range(searches)), "query 0"] if searches else []
     return {
+        **({"webSearchQueries": queries} if queries else {}),
         "groundingChunks": chunks,
         "groundingSupports": [{"segment": segment, "groundingChunkIndices": list(range(len(chunks)))}],
     }

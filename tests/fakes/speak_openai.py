@@ -106,6 +106,8 @@ def usage(counts: dict[str, int]) -> dict[str, Any]:
         told["prompt_tokens_details"] = {"cached_tokens": counts["cached"]}
     if "reasoning" in counts:
         told["completion_tokens_details"] = {"reasoning_tokens": counts["reasoning"]}
+    if "searches" in counts:
+        told["server_tool_use_details"] = {"web_search_requests": counts["searches"]}
     return told
 
 

@@ -107,6 +107,9 @@ def _items(behaviour: Behaviour, persona: str, number: int) -> list[dict[str, An
         item = {"id": f"rs_{number}_r", "type": "reasoning", "status": "completed", "summary": []}
         items.append({**item, "encrypted_content": behaviour.redacted})
     items += behaviour.blocks
+    for place in range((behaviour.usage or {}).get("searches", 0)):
+        action = {"type": "search", "query": f"query {place}"}
+        items.append({"id": f"ws_{number}_{place}", "type": "web_search_call", "status": "completed", "action": action})
     text = behaviour.text if behaviour.text is not None or behaviour.tool_calls else f"Hello from {persona}"
     content: list[dict[str, Any]] = []
     if behaviour.refusal is not None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from gatewayz.catalog.prices import NO_UNITS, PriceSnapshot
+from gatewayz.catalog.prices import NO_UNITS, WEB_SEARCH, PriceSnapshot
 
 # The units by which a service may be charged, the first one that an offer prices; then tokens, where they are counted.
 _UNITS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -61,6 +61,9 @@ def billed_by(price: PriceSnapshot, service: str, variant: str = "") -> PriceSna
 def like(price: PriceSnapshot, pinned: PriceSnapshot) -> PriceSnapshot | None:
     """Another price of the same thing on the basis of a pinned one; None if it has nothing to say about it."""
     if price.basis == pinned.basis:
+        if WEB_SEARCH in pinned.units and WEB_SEARCH not in price.units:
+            # It says nothing about searches: they cost what they did.
+            return replace(price, units=MappingProxyType({**price.units, WEB_SEARCH: pinned.units[WEB_SEARCH]}))
         return price
     service, _, variant = pinned.basis.partition(" ")
     if not service:

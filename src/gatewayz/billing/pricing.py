@@ -2,7 +2,7 @@
 
 Every token is charged in exactly one kind. Cached and cache-written tokens are part of the prompt count, reasoning, audio
 and image tokens part of their side's count; what is left over is charged at the base price. Pieces (images, seconds,
-characters, searches) are charged where the price states one for them. The sum is kept in nano-USD x 10^6 (tokens x
+characters, searches of the web) are charged where the price states one for them. The sum is kept in nano-USD x 10^6 (tokens x
 nano-USD per million tokens) until the single rounding.
 """
 
@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import msgspec
 
-from gatewayz.catalog.prices import PriceSnapshot, PriceTier
+from gatewayz.catalog.prices import WEB_SEARCH, PriceSnapshot, PriceTier
 from gatewayz.core.money import TOKENS_PER_PRICE_UNIT, divide_half_even
 from gatewayz.core.usage import Usage
 
@@ -68,6 +68,7 @@ def _pieces(price: PriceSnapshot, usage: Usage) -> int:
         + usage.audio_output_ms * unit("second_output", 0) * 1_000
         + usage.characters * unit("million_characters", 0)
         + usage.searches * unit("query", 0) * 1_000_000
+        + usage.web_searches * unit(WEB_SEARCH, 0) * 1_000_000
     )
 
 
@@ -101,8 +102,7 @@ def price_json(price: PriceSnapshot) -> str:
         "image_input": price.image_input,
         "image_output": price.image_output,
         "basis": price.basis or None,
-        # Of a price as it was stated, nothing is charged by the piece.
-        "units": dict(price.units) if price.basis and price.units else None,
+        "units": _charged_units(price) or None,
         "request_nano_usd": price.request_nano_usd or None,
         "tiers": [
             {
@@ -118,6 +118,13 @@ def price_json(price: PriceSnapshot) -> str:
         or None,
     }
     return json.dumps({name: value for name, value in fields.items() if value is not None}, separators=(",", ":"))
+
+
+def _charged_units(price: PriceSnapshot) -> dict[str, int]:
+    """The prices by the piece that are charged: of a price as it was stated, that of web searches alone."""
+    if price.basis or not price.units:
+        return dict(price.units)
+    return {WEB_SEARCH: price.units[WEB_SEARCH]} if WEB_SEARCH in price.units else {}
 
 
 def usage_json(usage: Usage) -> str:
@@ -138,6 +145,7 @@ def usage_json(usage: Usage) -> str:
         usage.audio_output_ms,
         usage.characters,
         usage.searches,
+        usage.web_searches,
         usage.estimated,
     )
     return _encode(kept).decode()
@@ -168,6 +176,7 @@ def usage_from_json(text: str) -> Usage:
         audio_output_ms=kept.audio_output_ms,
         characters=kept.characters,
         searches=kept.searches,
+        web_searches=kept.web_searches,
         estimated=kept.estimated,
     )
 
@@ -189,6 +198,7 @@ class _KeptUsage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     audio_output_ms: int = 0
     characters: int = 0
     searches: int = 0
+    web_searches: int = 0
     estimated: bool = False
 
 

@@ -49,6 +49,7 @@ UNIT_PRICES: dict[str, str] = {
     "price_speech_usd_per_second": "second_output",
     "price_usd_per_million_characters": "million_characters",
     "price_search_usd": "query",
+    "price_web_search_usd": "web_search",
 }
 IMAGE_VARIANTS = "price_image_variants_usd"
 REQUEST_PRICE = "price_request_usd"

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from gatewayz.core.money import NANO_PER_USD, TOKENS_PER_PRICE_UNIT
 
 NO_UNITS: Mapping[str, int] = MappingProxyType({})
+WEB_SEARCH = "web_search"
 
 # Names of prices that are not per token, in nano-USD per one: kept and shown, whatever is billed by them.
 UNIT_NAMES = (
@@ -15,7 +16,7 @@ UNIT_NAMES = (
     "image_input",  # one image in the prompt
     "second_input",  # one second of audio or video in
     "second_output",  # one second of audio or video out
-    "web_search",
+    WEB_SEARCH,  # one search of the web that a provider runs for an answer
     "query",
     "page",
     "million_characters",

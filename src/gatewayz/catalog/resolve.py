@@ -26,13 +26,6 @@ def resolve(catalog: Catalog, typed: str, *, kind: str = "chat", providers: Cont
     not of this `kind`.
     """
     found = find(catalog, typed)
-    if found is None and typed.strip().lower().endswith(ONLINE):
-        raise InvalidRequest(
-            f"The suffix {ONLINE} of {typed.strip()[:200]} asks for a web search plugin, which is not served here."
-            " Leave it out.",
-            code="unsupported_suffix",
-            param="model",
-        )
     if found is None:
         raise not_found(catalog, typed, providers)
     if found.model.kind != kind:
@@ -84,6 +77,13 @@ def _with_suffix(catalog: Catalog, name: str) -> Resolved | None:
     if sort is not None:
         found = catalog.exact.get(base) or _with_suffix(catalog, base) or _looked_up(catalog, base)
         return replace(found, sort=sort) if found else None
+    if colon + suffix == ONLINE:
+        found = catalog.exact.get(base) or _with_suffix(catalog, base) or _looked_up(catalog, base)
+        return replace(found, online=True) if found else None
+    if colon + suffix == FREE and base.endswith(ONLINE):
+        name = base.removesuffix(ONLINE) + FREE
+        found = catalog.exact.get(name) or _with_suffix(catalog, name)
+        return replace(found, online=True) if found else None
     if colon + suffix == FREE:
         # The paid model of that name is never meant: whoever writes :free does not want to be charged.
         found = catalog.exact.get(base) or _looked_up(catalog, base)

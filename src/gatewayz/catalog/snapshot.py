@@ -25,7 +25,8 @@ class Resolved:
 
     `offers` are all offers of the model that are in use, priced or not, in a fixed order; those of `provider_pin`
     only, if the name pinned one. `preferred_provider` comes first if it can serve. `sort` is what a suffix such
-    as `:nitro` sorts by. `redirected_from` is the retired name that was asked for: to be logged, never told.
+    as `:nitro` sorts by; `online`: one asks for a search of the web. `redirected_from` is the retired name that was
+    asked for: to be logged, never told.
     """
 
     model: Model
@@ -33,6 +34,7 @@ class Resolved:
     preferred_provider: str | None = None
     provider_pin: str | None = None
     sort: SuffixSort | None = None
+    online: bool = False
     redirected_from: str | None = None
 
 

@@ -8,7 +8,8 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 
     `prompt_tokens` counts all input, cached and cache-written tokens included; `completion_tokens` counts all output,
     reasoning included. The other token counts are parts of these two, never additions. Beside them stand what is priced
-    by the piece: `images` made, milliseconds of audio in and out, `characters` spoken, `searches` of a reranker.
+    by the piece: `images` made, milliseconds of audio in and out, `characters` spoken, `searches` of a reranker,
+    `web_searches` that the provider ran for the answer, as it bills them.
     `estimated` is true when the provider was silent and the gateway counted.
     """
 
@@ -27,6 +28,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     audio_output_ms: int = 0
     characters: int = 0
     searches: int = 0
+    web_searches: int = 0
     estimated: bool = False
 
     @property

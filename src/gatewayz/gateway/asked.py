@@ -23,6 +23,8 @@ from gatewayz.dialects.parameters import (
     wrong_type,
     wrong_value,
 )
+from gatewayz.dialects.web_search import SearchWish
+from gatewayz.gateway.plugins import read_plugins
 from gatewayz.routing.preferences import QUANTIZATIONS, SORTS, Preferences
 
 MOST_MODELS = 8
@@ -30,19 +32,20 @@ _LONGEST_SLUG = 64
 _PERCENTILES = ("p50", "p75", "p90", "p99")
 # They make a prompt fit that does not; here a prompt that does not fit is refused, so nothing is lost without them.
 _HARMLESS_TRANSFORMS = frozenset({"middle-out"})
-_HARMLESS_PLUGINS = frozenset({"context-compression"})
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """`pin` is the one provider that may serve, `models` what may answer in place of the model, in this order.
 
+    `search` is what it wants of a search of the web, None if it asks for none.
     `itemised`: the client wants to see what its charge is made of. `notes` say what has no effect here, in words.
     """
 
     pin: str | None = None
     preferences: Preferences | None = None
     models: tuple[str, ...] = ()
+    search: SearchWish | None = None
     itemised: bool = False
     notes: tuple[str, ...] = ()
 
@@ -58,6 +61,7 @@ def asked_of(glance: Glance) -> Asked:
     values = {name: value_of(name, glance.fields[name]) for name in GATEWAY_FIELDS & glance.fields.keys()}
     notes: list[str] = []
     _refuse(values)
+    search = read_plugins(values.get("plugins"))
     pin = preferences = None
     if isinstance(provider, str) and provider.strip():
         pin = provider.strip().lower()
@@ -66,7 +70,8 @@ def asked_of(glance: Glance) -> Asked:
     elif provider is not None:
         raise wrong_type("provider", 'the slug of a provider, e.g. "openrouter", or an object of preferences')
     usage = values.get("usage") or {}
-    return Asked(pin, preferences, _models(values, glance.model), usage.get("include") is True, tuple(notes))
+    models = _models(values, glance.model)
+    return Asked(pin, preferences, models, search, usage.get("include") is True, tuple(notes))
 
 
 def read_preferences(value: Mapping[str, Any], sent: frozenset[str], notes: list[str]) -> Preferences | None:
@@ -128,14 +133,6 @@ def _refuse(values: Mapping[str, Any]) -> None:
         unknown = sorted(set(transforms) - _HARMLESS_TRANSFORMS)
         if unknown:
             raise unsupported("transforms", f"holds {unknown[0]!r}, which is not done here")
-    plugins = values.get("plugins")
-    if plugins is not None and not isinstance(plugins, list):
-        raise wrong_type("plugins", "an array of objects")
-    for index, plugin in enumerate(plugins or ()):
-        obj(f"plugins[{index}]", plugin)
-        name = plugin.get("id")
-        if plugin.get("enabled") is not False and name not in _HARMLESS_PLUGINS:
-            raise unsupported(f"plugins[{index}].id", f"is {name!r}, a plugin that is not served here")
     usage = values.get("usage")
     if usage is not None:
         obj("usage", usage)

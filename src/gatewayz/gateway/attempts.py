@@ -18,6 +18,7 @@ from gatewayz.core.usage import Usage
 from gatewayz.dialects import PROVIDER_DIALECTS, bridge, shared
 from gatewayz.dialects.base import AnswerFacts, Bridge, Dialect, Encoded, Glance, ProviderDialect, Target, Voice
 from gatewayz.dialects.media import MediaDialect
+from gatewayz.dialects.web_search import SearchWish, with_search
 from gatewayz.gateway.ports import Call
 from gatewayz.infra.alarms import Alarms
 from gatewayz.infra.http_client import Reply, TransportError
@@ -93,6 +94,7 @@ class Attempts:
     deadline_s: float
     alarms: Alarms
     on_slow_start: Callable[[], None]
+    search: SearchWish | None = None
     trail: list[str] = field(default_factory=list)
     _request: Any = None
 
@@ -309,11 +311,19 @@ class Attempts:
         same = shared(self.call.dialect, theirs)
         if same is not None:
             self._note_dropped(candidate, same.dropped(self.glance, target))
-            return same.forward_request(self.glance, target)
+            body = same.forward_request(self.glance, target)
+            return body if self.search is None else self._asking(candidate, body, self.search)
         if self._request is None:
             self._request = self.call.dialect.read_request(self.glance)
         self._note_dropped(candidate, theirs.dropped(self._request, target))
-        return theirs.write_request(self._request, target)
+        body = theirs.write_request(self._request, target)
+        return body if self.search is None else self._asking(candidate, body, self.search)
+
+    def _asking(self, candidate: Candidate, body: bytes | Encoded, wish: SearchWish) -> bytes | Encoded:
+        """The body, with the search of the web that the caller asks for."""
+        if candidate.search is None or isinstance(body, Encoded):
+            raise RuntimeError("a candidate that does not search was planned")
+        return with_search(body, candidate.search.form, wish, candidate.offer.native_id)
 
     def _note_dropped(self, candidate: Candidate, names: tuple[str, ...]) -> None:
         """Says in the log which parameters this provider will not receive; none of them changes the meaning."""

@@ -8,13 +8,16 @@ from gatewayz.catalog.keeper import CatalogKeeper
 from gatewayz.catalog.resolve import pin, resolve
 from gatewayz.catalog.snapshot import Resolved
 from gatewayz.core.errors import GatewayError, InvalidRequest, NotFound, Unavailable
-from gatewayz.core.services import KIND_OF
+from gatewayz.core.services import CHATS, KIND_OF
 from gatewayz.dialects.base import Glance
+from gatewayz.dialects.parameters import unsupported
+from gatewayz.dialects.web_search import SearchWish
 from gatewayz.gateway.asked import Asked
 from gatewayz.gateway.entry import Doorkeeper, no_key
 from gatewayz.gateway.planning import Planner
 from gatewayz.gateway.trip import Course, Trip
 from gatewayz.routing.preferences import Preferences
+from gatewayz.routing.searching import UNAVAILABLE
 
 log = structlog.get_logger(__name__)
 
@@ -77,4 +80,26 @@ class Courses:
         wanted = asked.preferences
         if found.sort is not None and (wanted is None or (wanted.sort is None and not wanted.order)):
             wanted = replace(wanted or Preferences(), sort=found.sort)
-        return Course(found, self._planner.plan(found, glance, trip.call.dialect.service, wanted), wanted)
+        service = trip.call.dialect.service
+        search = asked.search or (SearchWish() if found.online else None)
+        if search is None:
+            return Course(found, self._planner.plan(found, glance, service, wanted), wanted)
+        if service not in CHATS:
+            raise unsupported(
+                "model" if found.online else "plugins", "asks for a search of the web, which only chats have"
+            )
+        try:
+            plan = self._planner.plan(found, glance, service, wanted, search.members)
+        except InvalidRequest as refused:
+            raise self._with_searchers(refused, found) from None
+        return Course(found, plan, wanted, search)
+
+    def _with_searchers(self, refused: InvalidRequest, found: Resolved) -> InvalidRequest:
+        """A refusal to search, with the models that can; any other as it is."""
+        if refused.code != UNAVAILABLE:
+            return refused
+        able = self._planner.searchers(found.model)
+        told = f" Models that search the web here: {', '.join(able)}." if able else " No model here searches the web."
+        return InvalidRequest(
+            refused.message + told, code=refused.code, param=refused.param, suggestions=able, details=refused.details
+        )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gatewayz.billing.pricing import cost
-from gatewayz.catalog.prices import PriceSnapshot, usd_per_token_text
+from gatewayz.catalog.prices import WEB_SEARCH, PriceSnapshot, usd_per_token_text
 from gatewayz.core.money import usd_text
 from gatewayz.core.usage import Usage
 from gatewayz.dialects.base import Glance
@@ -18,9 +18,11 @@ from gatewayz.gateway.trip import Course, Trip
 from gatewayz.operations.traffic import Usage as Records
 from gatewayz.routing.plan import Candidate, Excluded, Plan
 from gatewayz.routing.preferences import REASONS, latency_s, notes_on, recorded
+from gatewayz.routing.searching import SEARCH_REASONS
 
 _MEANING: Mapping[str, str] = {
     **REASONS,
+    **SEARCH_REASONS,
     "provider_not_configured": "has no credentials here",
     "other_provider_pinned": "is not the provider that the request pins",
     "not_in_vendor_chain": "does not serve models of this vendor",
@@ -28,6 +30,7 @@ _MEANING: Mapping[str, str] = {
     "service_not_offered": "does not offer this endpoint",
     "breaker_open": "is paused after repeated failures",
 }
+_BILLED = {"each": "each search", "prompt": "a request that searched", "request": "every request"}
 _STICKING = {
     "new": "the conversation has no provider yet",
     "kept": "the conversation stays where its prompt is cached",
@@ -116,7 +119,7 @@ def estimate(trip: Trip, glance: Glance, records: Records) -> dict[str, Any]:
     first = trip.courses[0]
     candidate = first.route.candidates[0]
     least = cost(_priced(candidate), Usage(prompt_tokens=glance.prompt_tokens))
-    most = ceiling_of(Plan((candidate,)), glance, first.found.model)
+    most = ceiling_of(Plan((candidate,)), glance, first.found.model, searches=first.search is not None)
     return {
         "object": "estimate",
         "dialect": trip.call.dialect.name,
@@ -163,9 +166,17 @@ def _candidate(candidate: Candidate, course: Course, glance: Glance, records: Re
         },
         "prompt_cost_usd": usd_text(cost(price, Usage(prompt_tokens=glance.prompt_tokens))),
         "max_output_tokens": output_limit(glance, course.found.model, candidate),
-        "ceiling_usd": usd_text(ceiling_of(Plan((candidate,)), glance, course.found.model)),
+        "ceiling_usd": usd_text(
+            ceiling_of(Plan((candidate,)), glance, course.found.model, searches=course.search is not None)
+        ),
         "priority": candidate.provider.priority,
     }
+    if course.search is not None and candidate.search is not None:
+        shown["web_search"] = {
+            "form": candidate.search.form,
+            "price_usd": usd_text(price.units[WEB_SEARCH]),
+            "billed": _BILLED[candidate.search.counts],
+        }
     figures = recorded(offer, records)
     if figures is not None:
         shown["measured"] = {

@@ -1,11 +1,15 @@
 """What was consumed? The provider's word if it gave one; otherwise the gateway counts and says so."""
 
+from collections.abc import Sequence
+
 from msgspec.structs import replace
 
 from gatewayz.billing.basis import counts_tokens
 from gatewayz.catalog.prices import PriceSnapshot
 from gatewayz.core.usage import NOTHING, Usage
 from gatewayz.dialects.base import Glance
+from gatewayz.gateway.trip import Course
+from gatewayz.routing.plan import Candidate
 
 # The same rule of thumb as for prompts, see `dialects/tokens.py`.
 CHARS_PER_TOKEN = 4
@@ -27,6 +31,16 @@ def unfinished_usage(glance: Glance, reported: Usage | None, output_chars: int, 
         made = known.image_output_tokens // known.images
         known = replace(known, images=1, completion_tokens=made, image_output_tokens=made)
     return piece_usage(known, reported, output_chars, price)
+
+
+def with_searches(usage: Usage, candidate: Candidate, courses: Sequence[Course]) -> Usage:
+    """The usage of a chat with its searches of the web as the provider bills them."""
+    search = candidate.search
+    if search is None:
+        return usage
+    asked = any(course.search is not None and candidate in course.route.candidates for course in courses)
+    billed = search.billed(usage, asked=asked)
+    return usage if billed == usage.web_searches else replace(usage, web_searches=billed)
 
 
 def piece_usage(known: Usage, reported: Usage | None, output_chars: int, price: PriceSnapshot | None) -> Usage:

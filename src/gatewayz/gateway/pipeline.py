@@ -29,7 +29,7 @@ from gatewayz.gateway.entry import Doorkeeper, key_needed, no_key
 from gatewayz.gateway.explaining import estimate, revealed
 from gatewayz.gateway.itemising import itemised
 from gatewayz.gateway.keeping import Keeping
-from gatewayz.gateway.meter import final_usage, unfinished_usage
+from gatewayz.gateway.meter import final_usage, unfinished_usage, with_searches
 from gatewayz.gateway.planning import Planner
 from gatewayz.gateway.ports import Call, Responder
 from gatewayz.gateway.quote import cap_output, dearest
@@ -38,7 +38,7 @@ from gatewayz.gateway.replay import MAX_STORED_BYTES, Replays
 from gatewayz.gateway.settlement import Settlement
 from gatewayz.gateway.staying import Staying
 from gatewayz.gateway.telling import error_headers, plain_headers, replay_headers, stream_headers
-from gatewayz.gateway.trip import CLIENT_CLOSED, Trip
+from gatewayz.gateway.trip import CLIENT_CLOSED, Course, Trip
 from gatewayz.gateway.understanding import understood
 from gatewayz.infra.alarms import Alarms
 from gatewayz.infra.clock import Clock
@@ -217,7 +217,7 @@ class Gateway:
             route = course.route
             if not course.ordered and trip.call.dialect.service in CHATS:
                 route = self._rooms.staying.ordered(trip, glance, route)
-            attempts = self._attempts(trip, out, glance, found, deadline_s)
+            attempts = self._attempts(trip, out, glance, course, deadline_s)
             try:
                 return await attempts.first_success(route, partial(self._alternatives, found))
             except GaveUp as gave_up:
@@ -227,7 +227,7 @@ class Gateway:
                 trip.attempts += attempts.trail
         raise InternalError("No model was tried.")
 
-    def _attempts(self, trip: Trip, out: Responder, glance: Glance, found: Resolved, deadline_s: float) -> Attempts:
+    def _attempts(self, trip: Trip, out: Responder, glance: Glance, course: Course, deadline_s: float) -> Attempts:
         rooms = self._rooms
         return Attempts(
             upstreams=rooms.upstreams,
@@ -236,16 +236,19 @@ class Gateway:
             call=trip.call,
             glance=glance,
             voice=trip.voice(itemised(trip, glance)),
-            target_of=partial(self._planner.target, found=found),
+            target_of=partial(self._planner.target, found=course.found),
             price_of=self._settlement.price,
             deadline_s=deadline_s,
             alarms=rooms.alarms,
             on_slow_start=lambda: _open_early(trip, out),
+            search=course.search,
         )
 
     async def _answer(self, trip: Trip, out: Responder, glance: Glance, answer: Answer) -> None:
         facts = answer.facts
         trip.usage = final_usage(glance, facts.usage, facts.output_chars, answer.candidate.offer.price)
+        if answer.candidate.search is not None:
+            trip.usage = with_searches(trip.usage, answer.candidate, trip.courses)
         trip.cost = self._settlement.price(answer.candidate, trip.usage)
         trip.finish, trip.upstream_id = facts.native_finish or facts.finish, facts.upstream_id
         self._rooms.staying.served(trip, trip.usage)
@@ -307,6 +310,8 @@ class Gateway:
     ) -> None:
         facts = opened.bridge.facts
         trip.usage = final_usage(glance, facts.usage, facts.output_chars, opened.candidate.offer.price)
+        if opened.candidate.search is not None:
+            trip.usage = with_searches(trip.usage, opened.candidate, trip.courses)
         trip.cost = self._settlement.price(opened.candidate, trip.usage)
         self._rooms.staying.served(trip, trip.usage)
         tail = opened.bridge.finish(trip.usage, trip.cost)
@@ -326,6 +331,7 @@ class Gateway:
         if glance.counted is not None:
             opened.bridge.close()  # measures what came until here
         trip.usage = unfinished_usage(glance, done.facts.usage, done.facts.output_chars, opened.candidate.offer.price)
+        trip.usage = with_searches(trip.usage, opened.candidate, trip.courses)
         self._rooms.staying.served(trip, trip.usage)
         trip.cost = self._settlement.price(opened.candidate, trip.usage)
         await self._settlement.charge(trip, status, self._now(), code=code)

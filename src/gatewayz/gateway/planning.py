@@ -6,10 +6,14 @@ asked every time.
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import MappingProxyType
 
 from gatewayz.billing.basis import billed_by
 from gatewayz.catalog.keeper import CatalogKeeper
+from gatewayz.catalog.models import Model
+from gatewayz.catalog.offers import Offer
 from gatewayz.catalog.premium import guard
+from gatewayz.catalog.prices import WEB_SEARCH
 from gatewayz.catalog.snapshot import Catalog, Resolved
 from gatewayz.core.errors import Unavailable
 from gatewayz.core.services import CHATS, Service
@@ -19,8 +23,10 @@ from gatewayz.operations.traffic import Usage
 from gatewayz.providers.registry import Providers
 from gatewayz.routing.plan import Candidate, Excluded, Plan, Wish, passable, ranked
 from gatewayz.routing.preferences import Preferences
+from gatewayz.routing.searching import reason_not_to_search
 
 _MAX_PLANS = 4096
+_MOST_SUGGESTED = 5
 
 
 class Planner:
@@ -45,14 +51,22 @@ class Planner:
         # By identity of the candidate, which is kept beside it so that no other takes its identity.
         self._targets: dict[int, tuple[Candidate, Target]] = {}
 
-    def plan(self, found: Resolved, glance: Glance, service: Service, preferences: Preferences | None = None) -> Plan:
-        """The ordered attempts for a request. Prices of services beside chats are those of what it asks for.
+    def plan(
+        self,
+        found: Resolved,
+        glance: Glance,
+        service: Service,
+        preferences: Preferences | None = None,
+        search: frozenset[str] | None = None,
+    ) -> Plan:
+        """The ordered attempts for a request. Prices of services beside chats are those of what it asks for; `search` as in
+        `Wish`.
 
         Raises InvalidRequest if no offer can do what is asked; NotFound if the caller's preferences leave nobody;
         Unavailable if nobody can be asked now, or no offer has a price (`pricing_unavailable`).
         """
         variant = glance.counted.variant if glance.counted is not None else ""
-        wish = Wish(glance.needs, found.provider_pin, found.preferred_provider, service, variant, preferences)
+        wish = Wish(glance.needs, found.provider_pin, found.preferred_provider, service, variant, preferences, search)
         records = self._usage().digest if preferences is not None and preferences.measured else ""
         catalog, providers = self._made_for
         if catalog is not self._catalog.current or providers is not self._providers():
@@ -63,6 +77,17 @@ class Planner:
         if plan is None:
             plan = self._plans[(found.model.id, wish, records)] = self._ranked(found, wish)
         return passable(found.model, plan, self._is_paused)
+
+    def searchers(self, near: Model) -> tuple[str, ...]:
+        """Models that can search the web here now, those of the same maker first."""
+        catalog, providers = self._catalog.current, self._providers()
+        able = [
+            model
+            for model in catalog.models.values()
+            if model.kind == near.kind and any(_searches(offer, providers) for offer in catalog.offers_of(model.id))
+        ]
+        able.sort(key=lambda model: (model.vendor != near.vendor, -model.created_at_us, model.id))
+        return tuple(model.id for model in able[:_MOST_SUGGESTED])
 
     def target(self, candidate: Candidate, found: Resolved) -> Target:
         """How a request for this model is put to the candidate."""
@@ -85,6 +110,7 @@ class Planner:
             self._forget()
         usable = guard(found.model, reachable)
         if wish.service in CHATS:
+            usable = tuple(_with_search_price(offer, providers) for offer in usable)
             return ranked(found.model, usable, providers, self._known_slugs, wish, self._usage())
         priced = [(offer, billed_by(offer.price, wish.service, wish.variant)) for offer in usable if offer.price]
         pinned = [replace(offer, price=price) for offer, price in priced if price is not None]
@@ -98,6 +124,24 @@ class Planner:
         self._plans.clear()
         self._targets.clear()
         self._made_for = (self._catalog.current, self._providers())
+
+
+def _with_search_price(offer: Offer, providers: Providers) -> Offer:
+    """The offer with the price of a search at its provider, where its own price states none."""
+    provider, price = providers.get(offer.provider), offer.price
+    search = provider.search_for(offer.native_id) if provider is not None else None
+    if search is None or search.price_nano_usd is None or price is None or WEB_SEARCH in price.units:
+        return offer
+    units = MappingProxyType({**price.units, WEB_SEARCH: search.price_nano_usd})
+    return replace(offer, price=replace(price, units=units))
+
+
+def _searches(offer: Offer, providers: Providers) -> bool:
+    provider = providers.get(offer.provider)
+    if provider is None or not offer.usable:
+        return False
+    priced = _with_search_price(offer, providers)
+    return reason_not_to_search(priced, provider.search_for(offer.native_id), frozenset()) is None
 
 
 def _no_price_of_that(model_id: str, wish: Wish) -> Unavailable:

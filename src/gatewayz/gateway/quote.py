@@ -6,13 +6,18 @@ import msgspec
 
 from gatewayz.billing.pricing import ceiling, cost
 from gatewayz.catalog.models import Model
+from gatewayz.catalog.prices import WEB_SEARCH, PriceSnapshot
 from gatewayz.catalog.transforms import force_params, upstream_id
 from gatewayz.dialects.base import Glance, Target
+from gatewayz.dialects.web_search import MOST_SEARCHES
 from gatewayz.gateway.trip import Course
+from gatewayz.providers.web_search import WebSearch
 from gatewayz.routing.plan import Candidate, Plan
 
 # What a model of unknown limits is assumed to write when the caller names no maximum (spec 9.1).
 UNKNOWN_MAX_TOKENS = 4096
+# What one search adds to the prompt: the block that OpenAI charges for it with its small models.
+TOKENS_PER_SEARCH = 8_000
 _MAX_TOKENS_FIELDS = ("max_completion_tokens", "max_tokens")
 
 
@@ -26,13 +31,18 @@ def output_limit(glance: Glance, model: Model, candidate: Candidate) -> int:
     return limit
 
 
-def ceiling_of(plan: Plan, glance: Glance, model: Model) -> int:
-    """Nano-USD to set aside: the dearest way through the plan, so that failover never needs more."""
+def ceiling_of(plan: Plan, glance: Glance, model: Model, *, searches: bool = False) -> int:
+    """Nano-USD to set aside: the dearest way through the plan, so that failover never needs more.
+
+    `searches`: the request asks for a search of the web.
+    """
     if glance.counted is not None:
         most = glance.counted.most
         return max(cost(each.offer.price, most) for each in plan.candidates if each.offer.price is not None)
     return max(
         ceiling(candidate.offer.price, glance.prompt_tokens, output_limit(glance, model, candidate), glance.n)
+        if candidate.search is None
+        else _searching(candidate.offer.price, candidate.search, candidate, glance, model, asked=searches)
         for candidate in plan.candidates
         if candidate.offer.price is not None
     )
@@ -40,7 +50,25 @@ def ceiling_of(plan: Plan, glance: Glance, model: Model) -> int:
 
 def dearest(courses: Sequence[Course], glance: Glance) -> int:
     """Nano-USD to set aside for a request that any of these models may answer."""
-    return max(ceiling_of(course.route, glance, course.found.model) for course in courses)
+    return max(
+        ceiling_of(course.route, glance, course.found.model, searches=course.search is not None) for course in courses
+    )
+
+
+def _searching(
+    price: PriceSnapshot, search: WebSearch, candidate: Candidate, glance: Glance, model: Model, *, asked: bool
+) -> int:
+    """The same where the model may search: what it finds is read as prompt, and each search has its price."""
+    limit = output_limit(glance, model, candidate)
+    if not asked:
+        most = ceiling(price, glance.prompt_tokens, limit, glance.n)
+        return most + (price.units.get(WEB_SEARCH, 0) if search.always else 0)
+    most_searches = MOST_SEARCHES if search.counts == "each" else 1
+    prompt = glance.prompt_tokens + TOKENS_PER_SEARCH * MOST_SEARCHES
+    context = candidate.offer.context_length or model.context_length
+    if context is not None:
+        prompt = max(glance.prompt_tokens, min(prompt, context))
+    return ceiling(price, prompt, limit, glance.n) + most_searches * price.units.get(WEB_SEARCH, 0)
 
 
 def target_for(candidate: Candidate, model: Model) -> Target:

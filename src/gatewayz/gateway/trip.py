@@ -4,12 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from gatewayz.billing.cashier import Hold
 from gatewayz.billing.ops import Claim
 from gatewayz.catalog.snapshot import Resolved
 from gatewayz.core.caller import Caller
 from gatewayz.core.usage import NOTHING, Usage
 from gatewayz.dialects.base import Glance, Voice
+from gatewayz.dialects.web_search import SearchWish
 from gatewayz.gateway.asked import NOTHING as NOTHING_ASKED
 from gatewayz.gateway.asked import Asked
 from gatewayz.gateway.ports import Call, HeaderPairs
@@ -22,13 +25,16 @@ from gatewayz.routing.sticky import Decision
 CLIENT_CLOSED = 499
 
 
-@dataclass(frozen=True, slots=True)
-class Course:
-    """A model that may answer, and the ways to it, ordered by what the caller prefers (None: nothing)."""
+class Course(msgspec.Struct, frozen=True):
+    """A model that may answer, and the ways to it, ordered by what the caller prefers (None: nothing).
+
+    `search` is what the caller wants of a search of the web, None if it asks for none.
+    """
 
     found: Resolved
     route: Plan
     preferences: Preferences | None = None
+    search: SearchWish | None = None
 
     @property
     def ordered(self) -> bool:

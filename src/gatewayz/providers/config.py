@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 from gatewayz.core.services import SERVICES
 from gatewayz.providers.addresses import url_problem
@@ -12,17 +12,19 @@ from gatewayz.providers.feed_shapes import NO_FEED, SHAPES
 from gatewayz.providers.model_feeds import NO_PRICES, PRICE_UNITS
 from gatewayz.providers.profile import CHAT_PATHS, NO_OVERRIDES, SLUG, BreakerOverrides, DialectName, Profile
 from gatewayz.providers.quirks import near, quirk_value
+from gatewayz.providers.web_search import known_form, price_of_search
 from gatewayz.settings import Mistake
 
 Path = tuple[str | int, ...]
 LineOf = Callable[[Path], int | None]
+T = TypeVar("T")
 
 SIMULATED_SLUG = "sim"
 _BREAKER_COUNTS = ("breaker_failures", "breaker_successes", "breaker_half_open_concurrency")
 _FIELDS = frozenset(
     {
         "slug", "name", "base_url", "dialect", "api_key", "api_key_env", "priority", "regions", "headers", "quirks",
-        "models_feed", "services", "breaker_cooldown_s", *_BREAKER_COUNTS,
+        "models_feed", "services", "breaker_cooldown_s", "web_search", "price_web_search_usd", *_BREAKER_COUNTS,
     }
 )  # fmt: skip
 _FEED_WORDS: Mapping[str, frozenset[str] | None] = MappingProxyType(
@@ -64,6 +66,8 @@ class ConfiguredProvider:
     breaker: BreakerOverrides = NO_OVERRIDES
     models_feed: Mapping[str, str] = field(default_factory=dict)
     services: tuple[str, ...] = ()
+    web_search: str | None = None
+    web_search_nano_usd: int | None = None
 
 
 def read_providers(
@@ -133,6 +137,8 @@ class _Reader:
             "breaker": self._breaker(table, path, label),
             "models_feed": self._models_feed(table, path, label),
             "services": self._services(table, path, label),
+            "web_search": self._read(table, path, "web_search", label, known_form),
+            "web_search_nano_usd": self._read(table, path, "price_web_search_usd", label, price_of_search),
         }
         return ConfiguredProvider(slug, **values) if slug is not None else None  # type: ignore[arg-type]
 
@@ -210,6 +216,13 @@ class _Reader:
                 problem = f"services: there is no service {part!r}{near(part, frozenset(SERVICES))}"
                 self.wrong((*path, "services"), f"{label}: {problem}")
         return tuple(value)
+
+    def _read(self, table: Mapping[str, Any], path: Path, name: str, label: str, read: Callable[[Any], T]) -> T | None:
+        try:
+            return read(table[name]) if name in table else None
+        except ValueError as error:
+            self.wrong((*path, name), f"{label}: {name} {error}")
+            return None
 
     def _headers(self, table: Mapping[str, Any], path: Path, label: str) -> Mapping[str, str]:
         value = table.get("headers", {})

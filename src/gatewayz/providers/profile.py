@@ -22,6 +22,7 @@ from gatewayz.providers.model_feeds import NO_PRICES, PRICE_UNITS, FeedRules, Mo
 from gatewayz.providers.quirks import QUIRK_NAMES, near, quirk_value
 from gatewayz.providers.service_accounts import AccountRules, ServiceAccount
 from gatewayz.providers.ways import NO_WAYS, Way, WayRule, way_to
+from gatewayz.providers.web_search import WebSearch, read_web_search, search_for
 
 DialectName = Literal["openai", "anthropic", "gemini", "openai_responses", "bedrock", "cohere"]
 CHAT_PATHS: Mapping[str, str] = MappingProxyType(
@@ -72,7 +73,7 @@ class Profile:
     `chats`: it answers chats; else its `ways` alone are asked for, under the base URL.
     `on_request`: credentials alone do not switch it on, only an entry in the operator's configuration. `ways` are the
     services beside chats, by name. `feed` says where its model list is and how it reads, with `feed_source` for the proof;
-    None: as usual in its dialect.
+    None: as usual in its dialect. `searches` are the ways in which its models search the web, the first that fits counts.
     """
 
     slug: str
@@ -98,6 +99,7 @@ class Profile:
     on_request: bool = False
     chats: bool = True
     ways: Mapping[str, WayRule] = field(default_factory=dict)
+    searches: tuple[WebSearch, ...] = ()
     feed: FeedRules | None = None
     feed_source: str | None = None
     site_url: str | None = None
@@ -138,6 +140,7 @@ class Provider:
     color: str | None = None
     ways: Mapping[str, Way] = field(default_factory=lambda: NO_WAYS)
     chats: bool = True
+    searches: tuple[WebSearch, ...] = ()
 
     @property
     def chat_way(self) -> Way:
@@ -147,6 +150,10 @@ class Provider:
     def way(self, service: str) -> Way | None:
         """How a service (see `core/services.py`) is asked for here; None if it is not offered."""
         return way_to(service, self.ways, self.chat_way) if self.chats else self.ways.get(service)
+
+    def search_for(self, native_id: str) -> WebSearch | None:
+        """How the model of this name searches the web here; None if it does not."""
+        return search_for(native_id, self.searches)
 
 
 def speaker(slug: str, native_id: str) -> str | None:
@@ -235,6 +242,7 @@ def parse_profile(text: str, file_name: str) -> Profile:
         site_url=reader.text("site_url", "") or None,
         color=reader.text("color", "") or None,
         ways=reader.ways(),
+        searches=reader.searches(),
         sources=reader.names("sources"),
         notes=reader.names("notes"),
     )
@@ -245,6 +253,7 @@ _MEMBERS = frozenset(
         "slug", "name", "dialect", "base_url", "chat_path", "env", "auth", "base_url_env", "variables", "headers",
         "quirks", "regions", "needs_key", "account", "models", "models_feed", "offers_of", "on_request", "site_url",
         "color", "sources", "notes", "ways", "chats", "aws", "locations",
+        "web_search",
     }
 )  # fmt: skip
 _ACCOUNT_MEMBERS = frozenset({"json", "file", "scope", "path", "project", "location", "default_location", "hosts"})
@@ -338,6 +347,16 @@ class _Reader:
                 self.refuse(member, "path must begin with /")
             rules[service] = rule
         return rules
+
+    def searches(self) -> tuple[WebSearch, ...]:
+        value = self._table.get("web_search", [])
+        if not isinstance(value, list):
+            self.refuse("web_search", "must be a list of tables: write [[web_search]]")
+        try:
+            return tuple(read_web_search(table) for table in value)
+        except ValueError as error:
+            self.refuse("web_search", str(error))
+        return ()
 
     def feed(self) -> tuple[FeedRules | None, str | None]:
         """The rules of `[models_feed]` and their source; shape `none` without path: there is no list to read."""

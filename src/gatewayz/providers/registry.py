@@ -13,6 +13,7 @@ from gatewayz.providers.profile import CHAT_PATHS, NO_QUIRKS, DialectName, Profi
 from gatewayz.providers.quirks import with_quirks
 from gatewayz.providers.service_accounts import ServiceAccount, account_in
 from gatewayz.providers.ways import NO_WAYS, OPENAI_WAYS, Way, narrowed, ways_beside
+from gatewayz.providers.web_search import WebSearch
 
 # The chain in which providers are tried where nothing else tells them apart; 10 is the first.
 DEFAULT_CHAIN = (
@@ -164,6 +165,7 @@ def _from_profile(profile: Profile, env: Mapping[str, str]) -> Provider | str:
         color=profile.color,
         ways=_ways(url, profile),
         chats=profile.chats,
+        searches=profile.searches,
     )
     if profile.locations is not None:
         return _spread(provider, aws, profile, env, None, ())
@@ -284,6 +286,7 @@ def _from_config(wanted: ConfiguredProvider, profile: Profile | None, env: Mappi
         color=profile.color if profile else None,
         ways=narrowed(_configured_ways(url, spoken, dialect), wanted.services),
         chats=(spoken is None or spoken.chats) and (not wanted.services or "chat" in wanted.services),
+        searches=_searches(wanted, spoken),
     )
     if located and spoken is not None:
         return _spread(provider, aws, spoken, env, wanted.base_url, wanted.regions)
@@ -319,6 +322,16 @@ def _configured_ways(url: str, spoken: Profile | None, dialect: str) -> Mapping[
     if spoken is not None:
         return _ways(url, spoken)
     return ways_beside(url, CHAT_PATHS["openai"], OPENAI_WAYS) if dialect == "openai" else NO_WAYS
+
+
+def _searches(wanted: ConfiguredProvider, spoken: Profile | None) -> tuple[WebSearch, ...]:
+    """How the models search: in the form that the operator names, else as the profile says; at his price, if he has one."""
+    if wanted.web_search is not None:
+        return (WebSearch(wanted.web_search, price_nano_usd=wanted.web_search_nano_usd, source="the configuration"),)
+    known = spoken.searches if spoken is not None else ()
+    if wanted.web_search_nano_usd is None:
+        return known
+    return tuple(replace(each, price_nano_usd=wanted.web_search_nano_usd) for each in known)
 
 
 def _regions_of(profile: Profile | None, wanted: ConfiguredProvider) -> tuple[str, ...]:

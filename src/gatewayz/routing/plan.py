@@ -4,15 +4,19 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from gatewayz.catalog.models import Model
 from gatewayz.catalog.offers import Offer
 from gatewayz.core.errors import GatewayError, InvalidRequest, NotFound, Unavailable
-from gatewayz.core.services import Service
+from gatewayz.core.services import CHATS, Service
 from gatewayz.operations.traffic import NOTHING, Usage
 from gatewayz.providers.profile import Provider
 from gatewayz.providers.ways import Way
+from gatewayz.providers.web_search import WebSearch
 from gatewayz.routing.chains import is_cloud_of, vendor_chain
 from gatewayz.routing.preferences import REASONS, Preferences, place_of, reason_against
+from gatewayz.routing.searching import SEARCH_REASONS, cannot_search, reason_not_to_search, way_of_search
 
 # Without these the answer would mean something else; what is not here is dropped or answered with null.
 HARD_NEEDS = frozenset({"tools", "vision", "audio", "documents", "json_schema"})
@@ -20,11 +24,15 @@ HARD_NEEDS = frozenset({"tools", "vision", "audio", "documents", "json_schema"})
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One way to serve the request; `way` says in which dialect and where the provider is asked for it."""
+    """One way to serve the request; `way` says in which dialect and where the provider is asked for it.
+
+    `search` is how the model searches the web there, None if it does not.
+    """
 
     offer: Offer
     provider: Provider
     way: Way
+    search: WebSearch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,12 +62,12 @@ class Active(Protocol):
     def get(self, slug: str) -> Provider | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(msgspec.Struct, frozen=True):
     """What the request demands of an offer: hard needs, a pinned provider, and the provider that comes first if it can.
 
     `service` is what is asked for, see `core/services.py`; `variant` what decides its price (`quality/size` of images).
-    `preferences` are the caller's, None without any.
+    `preferences` are the caller's, None without any. `search` names what the caller says of a search of the web that he
+    asks for; None if he asks for none.
     """
 
     needs: frozenset[str]
@@ -68,6 +76,7 @@ class Wish:
     service: Service = "chat"
     variant: str = ""
     preferences: Preferences | None = None
+    search: frozenset[str] | None = None
 
 
 def plan(
@@ -104,16 +113,19 @@ def ranked(
         provider = providers.get(offer.provider)
         closed_to = known_slugs if chain is not None and not _joins(model, provider) else ()
         reason = _reason_against(offer, provider, chain or (), closed_to, wish)
-        way = provider.way(wish.service) if provider is not None else None
+        search = provider.search_for(offer.native_id) if provider is not None and wish.service in CHATS else None
+        way = _way(provider, wish, search) if provider is not None else None
         if provider is not None and way is not None and reason is None:
             missing = offer.lacks(wish.needs & HARD_NEEDS)
             if missing:
                 lacking[offer.provider] = missing
                 reason = "cannot_" + "_".join(sorted(missing))
-            elif wish.preferences is not None:
+            elif wish.search is not None:
+                reason = reason_not_to_search(offer, search, wish.search)
+            if reason is None and wish.preferences is not None:
                 reason = reason_against(offer, provider, way.dialect, wish.preferences)
             if reason is None:
-                able.append(Candidate(offer, provider, way))
+                able.append(Candidate(offer, provider, way, search))
                 continue
         excluded.append(Excluded(offer.provider, reason or "unusable"))
     if not able:
@@ -122,7 +134,7 @@ def ranked(
     if wish.preferences is not None and wish.preferences.first_only:
         excluded += [Excluded(candidate.provider.slug, "fallbacks_not_allowed") for candidate in ordered[1:]]
         ordered = ordered[:1]
-    return Plan(tuple(_with_locations(ordered, wish.service)), tuple(excluded))
+    return Plan(tuple(_with_locations(ordered, wish)), tuple(excluded))
 
 
 def passable(model: Model, plan: Plan, is_open: Callable[[str], bool]) -> Plan:
@@ -159,6 +171,10 @@ def _reason_against(
     return None if provider.way(wish.service) is not None else "service_not_offered"
 
 
+def _way(provider: Provider, wish: Wish, search: WebSearch | None) -> Way | None:
+    return provider.way(wish.service) if wish.search is None else way_of_search(provider, wish.service, search)
+
+
 def _joins(model: Model, provider: Provider | None) -> bool:
     """Whether the operator has put this provider behind the vendor's own chain."""
     return provider is not None and provider.configured and is_cloud_of(model.vendor, provider.slug)
@@ -181,13 +197,13 @@ def _one_per_provider(candidates: list[Candidate]) -> list[Candidate]:
     return list(chosen.values())
 
 
-def _with_locations(candidates: list[Candidate], service: str) -> list[Candidate]:
+def _with_locations(candidates: list[Candidate], wish: Wish) -> list[Candidate]:
     """Each candidate followed by the same provider at its other locations."""
     return [
-        Candidate(candidate.offer, place, way)
+        Candidate(candidate.offer, place, way, candidate.search)
         for candidate in candidates
         for place in (candidate.provider, *candidate.provider.elsewhere)
-        if (way := place.way(service)) is not None
+        if (way := _way(place, wish, candidate.search)) is not None
     ]
 
 
@@ -211,6 +227,9 @@ def _nobody(model: Model, lacking: dict[str, frozenset[str]], wish: Wish, exclud
             param="provider",
             details={"excluded": [{"provider": item.provider, "reason": item.reason} for item in unwanted]},
         )
+    unable = [item for item in excluded if item.reason in SEARCH_REASONS]
+    if unable:
+        return cannot_search(model, [(item.provider, item.reason) for item in unable])
     if lacking:
         missing = sorted(frozenset.intersection(*lacking.values()) or next(iter(lacking.values())))
         param, what = _WORDS[missing[0]]

@@ -6,8 +6,9 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewayz.billing.pricing import ceiling, cost, price_json, usage_json
-from gatewayz.catalog.prices import PriceSnapshot, PriceTier
+from gatewayz.billing.basis import like
+from gatewayz.billing.pricing import ceiling, cost, price_from_json, price_json, usage_from_json, usage_json
+from gatewayz.catalog.prices import WEB_SEARCH, PriceSnapshot, PriceTier
 from gatewayz.core.money import price_per_mtok
 from gatewayz.core.usage import Usage
 
@@ -86,3 +87,21 @@ def test_the_charge_is_the_exact_sum_rounded_half_even(
 def test_the_hold_covers_every_answer_within_its_limit(prompt: int, limit: int, out: int, p: int, c: int) -> None:
     priced = replace(price(), prompt=p, completion=c)
     assert cost(priced, Usage(prompt, min(out, limit))) <= ceiling(priced, prompt, limit)
+
+
+def test_searches_of_the_web_are_charged_where_they_have_a_price() -> None:
+    searching = price(units={WEB_SEARCH: 10_000_000, "image": 7})
+    usage = Usage(100, 10, web_searches=3)
+    assert cost(searching, usage) == 100 * 2000 + 10 * 8000 + 3 * 10_000_000
+    assert cost(price(), usage) == 100 * 2000 + 10 * 8000
+    kept = price_from_json(price_json(searching))
+    assert kept.units == {WEB_SEARCH: 10_000_000}
+    assert cost(kept, usage_from_json(usage_json(usage))) == cost(searching, usage)
+
+
+def test_a_later_price_that_is_silent_about_searches_does_not_give_them_away() -> None:
+    pinned = price(units={WEB_SEARCH: 10_000_000})
+    later = like(price(prompt=1, completion=1), pinned)
+    assert later is not None and later.units[WEB_SEARCH] == 10_000_000
+    dearer = like(price(units={WEB_SEARCH: 20_000_000}), pinned)
+    assert dearer is not None and dearer.units[WEB_SEARCH] == 20_000_000

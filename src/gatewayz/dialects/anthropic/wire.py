@@ -166,7 +166,12 @@ class UsageSoFar:
             cache_write_5m_tokens=written - written_1h,
             cache_write_1h_tokens=written_1h,
             reasoning_tokens=min(output, _count(details, "thinking_tokens")) if isinstance(details, dict) else 0,
+            web_searches=_searches(members["server_tool_use"]) if "server_tool_use" in members else 0,
         )
+
+
+def _searches(ran: Any) -> int:
+    return _count(ran, "web_search_requests") if isinstance(ran, dict) else 0
 
 
 def _counts(members: dict[str, Any]) -> list[int]:
@@ -204,6 +209,8 @@ def usage_members(usage: Usage) -> dict[str, Any]:
     }
     if usage.reasoning_tokens:
         members["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}
+    if usage.web_searches:
+        members["server_tool_use"] = {"web_search_requests": usage.web_searches}
     if usage.estimated:
         members["usage_estimated"] = True
     return members

@@ -34,7 +34,9 @@ def read_answer(body: bytes) -> tuple[ChatAnswer, AnswerFacts]:
         raise ValueError("an answer without candidates")
     upstream_id = read.response_id if isinstance(read.response_id, str) and read.response_id else None
     facts = AnswerFacts(
-        usage=wire.usage_of(read.usage_metadata),
+        usage=wire.with_searches(
+            wire.usage_of(read.usage_metadata), (each.grounding_metadata for each in read.candidates or ())
+        ),
         finish=choices[0].finish,
         native_finish=choices[0].native_finish,
         upstream_id=upstream_id,

@@ -52,7 +52,9 @@ class GeminiForwarder:
         "_before",
         "_blocked",
         "_calls",
+        "_counts",
         "_framing",
+        "_groundings",
         "_held",
         "_natives",
         "_parser",
@@ -72,6 +74,8 @@ class GeminiForwarder:
         self._natives: dict[int, str | None] = {}
         self._calls: set[int] = set()  # candidates that called a function
         self._blocked: str | None = None
+        self._counts: Usage | None = None
+        self._groundings: dict[int, Any] = {}
 
     def feed(self, data: bytes) -> bytes:
         """See `Bridge`."""
@@ -147,7 +151,8 @@ class GeminiForwarder:
             return
         self._blocked = wire.block_reason(body.prompt_feedback) or self._blocked
         ending = ending or self._blocked is not None
-        facts.usage = wire.usage_of(body.usage_metadata) or facts.usage
+        self._counts = wire.usage_of(body.usage_metadata) or self._counts
+        facts.usage = wire.with_searches(self._counts, self._groundings.values()) if self._groundings else self._counts
         if resumed:
             for held in self._held:
                 self._pass(self._named(_without_reason(held)), out)
@@ -163,6 +168,8 @@ class GeminiForwarder:
         """(whether it says something, whether it tells why it ended); `where` is its chunk, and its place there."""
         facts = self.facts
         self._natives.setdefault(index, None)
+        if candidate.grounding_metadata is not None:
+            self._groundings[index] = candidate.grounding_metadata
         spoke = False
         for number, part in enumerate((candidate.content.parts if candidate.content else None) or ()):
             call = part.function_call

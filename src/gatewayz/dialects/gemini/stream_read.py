@@ -107,6 +107,7 @@ class GeminiReader:
         self._candidates: dict[int, _Candidate] = {}
         self._id: Any = None
         self._calls = 0
+        self._counts: Usage | None = None
         self._usage: Usage | None = None
         self._started = False
         self._over = False
@@ -159,7 +160,8 @@ class GeminiReader:
             if self._over:
                 return
         self._blocked = wire.block_reason(body.prompt_feedback) or self._blocked
-        usage = wire.usage_of(body.usage_metadata)
+        self._counts = wire.usage_of(body.usage_metadata) or self._counts
+        usage = wire.with_searches(self._counts, (state.grounding for state in self._candidates.values()))
         if usage is not None and usage != self._usage:
             self._usage = usage
             events.append(UsageReport(usage))

@@ -3,6 +3,7 @@
 Members whose type is not checked while decoding are `Any` and are checked where they are used.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -174,6 +175,18 @@ def usage_of(raw: Any) -> Usage | None:
         audio_input_tokens=min(max(audio, 0), prompt - cached),
         audio_output_tokens=min(_of_modality(raw, "candidatesTokensDetails", "AUDIO"), completion - thoughts),
     )
+
+
+def with_searches(usage: Usage | None, groundings: Iterable[Any]) -> Usage | None:
+    """The usage with the searches that the candidates' `groundingMetadata` tell of.
+
+    Google bills each query once and none that is empty, which its lists hold, too (https://ai.google.dev/gemini-api/docs/google-search).
+    """
+    queries: set[str] = set()
+    for grounding in groundings:
+        told = grounding.get("webSearchQueries") if isinstance(grounding, dict) else None
+        queries.update(query for query in told if isinstance(query, str) and query) if isinstance(told, list) else None
+    return msgspec.structs.replace(usage, web_searches=len(queries)) if usage is not None and queries else usage
 
 
 _MAIN_COUNTS = ("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount")

@@ -174,6 +174,9 @@ class _UsualUsage(msgspec.Struct):
     cache_read_input_tokens: None = None
     cache_creation_input_tokens: None = None
     reasoning_tokens: None = None
+    server_tool_use: None = None
+    server_tool_use_details: None = None
+    num_search_queries: None = None
 
 
 _NO_PROMPT_DETAILS, _NO_COMPLETION_DETAILS = _PromptDetails(), _CompletionDetails()
@@ -242,7 +245,14 @@ def _odd_usage(raw: dict[str, Any]) -> Usage | None:
         reasoning_tokens=reasoning,
         audio_input_tokens=min(audio, prompt - cached - written),
         audio_output_tokens=min(_count(completion_details, "audio_tokens"), completion - reasoning),
+        web_searches=_searches(raw),
     )
+
+
+def _searches(raw: dict[str, Any]) -> int:
+    """Searches of the web: OpenRouter has told them under two names, Perplexity's research models under a third."""
+    told = _details(raw, "server_tool_use_details") or _details(raw, "server_tool_use")
+    return _count(told, "web_search_requests") or _count(raw, "num_search_queries")
 
 
 def _details(raw: dict[str, Any], name: str) -> dict[str, Any]:
@@ -277,6 +287,8 @@ def usage_members(usage: Usage, cost_nano_usd: int, more: dict[str, Any] | None 
         },
         "cost": json_text.usd_raw(cost_nano_usd),
     }
+    if usage.web_searches:
+        members["server_tool_use_details"] = {"web_search_requests": usage.web_searches}
     if usage.estimated:
         members["usage_estimated"] = True
     if more is not None:

@@ -49,7 +49,7 @@ def _facts(read: wire.Body) -> AnswerFacts:
     finish, native = wire.finish_of(read)
     parts = read_output(read.output or ())
     return AnswerFacts(
-        usage=wire.usage_of(read.usage),
+        usage=wire.usage_in(read),
         finish=finish,
         native_finish=native,
         upstream_id=read.id if isinstance(read.id, str) and read.id else None,

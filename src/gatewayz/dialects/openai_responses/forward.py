@@ -176,7 +176,7 @@ class ResponsesForwarder:
         if type(seen.sequence_number) is int:
             self._sequence = seen.sequence_number
         facts.finish, facts.native_finish = wire.finish_of(read)
-        facts.usage = wire.usage_of(read.usage)
+        facts.usage = wire.usage_in(read)
         if isinstance(read.id, str) and read.id:
             facts.upstream_id = facts.upstream_id or read.id
         self._held = kind, payload

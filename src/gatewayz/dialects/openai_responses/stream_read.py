@@ -235,7 +235,7 @@ class ResponsesReader:
         for block in sorted(self._open):
             self._close(block, events)
         events.append(Finished(finish, 0, native))
-        usage = wire.usage_of(read.usage)
+        usage = wire.usage_in(read)
         if usage is not None:
             events.append(UsageReport(usage))
         self._over = True

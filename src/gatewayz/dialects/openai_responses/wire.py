@@ -18,6 +18,7 @@ COMPLETED, INCOMPLETE, FAILED = "response.completed", "response.incomplete", "re
 ERROR = "error"
 LIFECYCLE = frozenset({"response.created", "response.queued", "response.in_progress"})
 KEEP_ALIVE = frozenset({"keepalive", "ping", "heartbeat"})
+_SEARCH = "web_search_call"
 CALLS = frozenset({"function_call", "custom_tool_call"})
 # Items that are opened before they carry anything.
 SILENT_ITEMS = frozenset({"message", "reasoning"})
@@ -120,6 +121,29 @@ def usage_of(raw: Any) -> Usage | None:
     )
 
 
+def usage_in(read: Body) -> Usage | None:
+    """The usage of a response, with the searches of the web that ran for it; None if there are no token counts."""
+    usage = usage_of(read.usage)
+    if usage is None or not read.output:
+        return usage
+    searches = _searches(read.usage, read.output)
+    return msgspec.structs.replace(usage, web_searches=searches) if searches else usage
+
+
+def _searches(usage: dict[str, Any], output: list[Any]) -> int:
+    """What xAI says of its bill; else the searches among the items: opening a page that was found is none."""
+    billed = _details(usage, "server_side_tool_usage_details")
+    if billed:
+        return _count(billed, "web_search_calls")
+    return sum(kind_of(item) == _SEARCH and _is_search(item) for item in output)
+
+
+def _is_search(item: dict[str, Any]) -> bool:
+    action = item.get("action")
+    kind = action.get("type") if isinstance(action, dict) else None
+    return kind in (None, "search") and item.get("status") != "failed"
+
+
 def usage_members(usage: Usage, cost_nano_usd: int) -> dict[str, Any]:
     """The `usage` object for a client, with `cost` in USD as an exact number."""
     members: dict[str, Any] = {
@@ -133,6 +157,8 @@ def usage_members(usage: Usage, cost_nano_usd: int) -> dict[str, Any]:
         "total_tokens": usage.total_tokens,
         "cost": json_text.usd_raw(cost_nano_usd),
     }
+    if usage.web_searches:
+        members["server_tool_use_details"] = {"web_search_requests": usage.web_searches}
     if usage.estimated:
         members["usage_estimated"] = True
     return members
