@@ -19,6 +19,7 @@ from gatewayz.billing import cashier
 from gatewayz.catalog.records import OfferRecord
 from gatewayz.catalog.seed import packaged_seed, seed_records
 from gatewayz.core.errors import GatewayError, InvalidRequest
+from gatewayz.core.money import usd_text
 from gatewayz.dialects import CLIENT_DIALECTS, DIALECTS, OPENROUTER_DIALECTS
 from gatewayz.infra.telemetry import CACHE_RATE, Metrics
 from gatewayz.providers.feed_shapes import NO_FEED
@@ -232,6 +233,24 @@ def providers_page() -> str:
                 (f"`{profile.slug}`", f"`{service}`", f"`{rule.dialect}`", f"`{rule.path}`", rule.source)
                 for profile in profiles.values()
                 for service, rule in profile.ways.items()
+            ],
+        ),
+        "## Searching the web",
+        "Which models search the web if they are asked to, in which form, and what is billed at which list price in USD (-:"
+        " none is known, so `price_web_search_usd` is needed).",
+        _table(
+            ("slug", "form", "models", "billed", "price", "source"),
+            [
+                (
+                    f"`{profile.slug}`",
+                    f"`{search.form}`",
+                    f"`{search.models.pattern}`" if search.models else "all",
+                    search.counts,
+                    "-" if search.price_nano_usd is None else usd_text(search.price_nano_usd),
+                    search.source,
+                )
+                for profile in profiles.values()
+                for search in profile.searches
             ],
         ),
         "## Quirks",

@@ -278,3 +278,18 @@ def test_the_count_is_told(customer: Customer, upstream: FakeUpstream) -> None:
 def test_other_services_have_no_search(customer: Customer) -> None:
     answer = customer.call("POST", "/v1/embeddings", {"model": f"{CLAUDE}:online", "input": "x"})
     assert answer.status_code == 400
+
+
+def test_the_lists_say_who_searches_and_at_what_price(customer: Customer) -> None:
+    listed = {each["id"]: each for each in customer.call("GET", "/v1/models").json()["data"]}
+    able = {name for name, entry in listed.items() if entry["supports_web_search"]}
+    ours = {*NATIVE, MIXED, FREE, DEAF, UNPRICED}
+    assert able & ours == ours - {DEAF, UNPRICED}
+    assert "openai/gpt-5-codex" in able
+    assert {name: float(listed[name]["pricing"]["web_search"]) for name in NATIVE} == {
+        name: price for name, (_, _, price) in NATIVE.items()
+    }
+    found = customer.call("GET", "/v1/models?capability=web_search").json()["data"]
+    assert {each["id"] for each in found} == able
+    entry = customer.call("GET", f"/api/v1/models/{CLAUDE}").json()["data"]
+    assert entry["pricing"]["web_search"] == "0.01"

@@ -8,6 +8,7 @@ import structlog
 
 from gatewayz.catalog.aliases import AliasTables
 from gatewayz.catalog.merge import merged
+from gatewayz.catalog.searching import SearchOf
 from gatewayz.catalog.seed import TOPIC, apply_seed, packaged_seed
 from gatewayz.catalog.snapshot import Catalog, build
 from gatewayz.catalog.store import read_in_use
@@ -22,7 +23,10 @@ _RETRY_S = 1.0
 
 
 class CatalogKeeper:
-    """`current` is the catalog to use for one whole request; a reload replaces it and never changes it."""
+    """`current` is the catalog to use for one whole request; a reload replaces it and never changes it.
+
+    `search_of` is set by whoever knows the providers: it tells which offers search the web, from the next load on.
+    """
 
     def __init__(
         self,
@@ -38,6 +42,7 @@ class CatalogKeeper:
         self._clock = clock
         self._free = frozenset(free_model_allowlist)
         self._tables = tables
+        self.search_of: SearchOf | None = None
         self._stale = False
         self._reloading: asyncio.Task[None] | None = None
         # One load at a time, so that the rows read first are never made current last.
@@ -62,7 +67,7 @@ class CatalogKeeper:
                 withheld = await read_withheld(connection)
             # Ten thousand models take long enough to be felt by every request on the loop.
             self.current = await asyncio.to_thread(
-                lambda: build(*merged(*rows, self._free, withheld), self._tables, version)
+                lambda: build(*merged(*rows, self._free, withheld), self._tables, version, self.search_of)
             )
             for listener in self._listeners:
                 listener()
@@ -78,6 +83,10 @@ class CatalogKeeper:
             self._reloading.cancel()
             await asyncio.gather(self._reloading, return_exceptions=True)
             self._reloading = None
+
+    def refresh(self) -> None:
+        """Loads the catalog anew, in the background: something that it rests on beside the database has changed."""
+        self._heard("")
 
     def _heard(self, subject: str) -> None:
         self._stale = True

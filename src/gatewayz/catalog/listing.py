@@ -13,7 +13,8 @@ from gatewayz.catalog.snapshot import Catalog, Reach
 _ABILITY_WORDS = {
     "function_calling": "tools", "functions": "tools", "json": "json_object", "json_mode": "json_object",
     "structured_outputs": "json_schema", "images": "vision", "image": "vision", "stream": "streaming",
-    "thinking": "reasoning", "pdf": "documents", "files": "documents",
+    "thinking": "reasoning", "pdf": "documents", "files": "documents", "search": "web_search",
+    "online": "web_search",
 }  # fmt: skip
 # A conversation writes three times as many tokens into a prompt as it reads back: the usual blend for one price.
 _PROMPT_SHARE = 3

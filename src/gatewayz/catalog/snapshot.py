@@ -11,6 +11,7 @@ from gatewayz.catalog.aliases import AliasTables, packaged, usable_aliases
 from gatewayz.catalog.detection import PROVIDER_SPELLINGS, preferred_provider
 from gatewayz.catalog.models import SERVED_KINDS, Model
 from gatewayz.catalog.offers import Offer, is_operators
+from gatewayz.catalog.searching import SearchOf, searching
 from gatewayz.catalog.suggest import NearMatches
 from gatewayz.providers.profile import speaker
 
@@ -90,20 +91,24 @@ class Catalog:
 
 
 def build(
-    models: Iterable[Model], offers: Iterable[Offer], tables: AliasTables | None = None, version: str | None = None
+    models: Iterable[Model],
+    offers: Iterable[Offer],
+    tables: AliasTables | None = None,
+    version: str | None = None,
+    search_of: SearchOf | None = None,
 ) -> Catalog:
     """The catalog of these models and offers. Models without offers, and retired names, are left out.
 
-    `version` is the state of the database; None: a new one.
+    `version` is the state of the database; None: a new one. `search_of` tells which offers search the web.
     """
     tables = packaged() if tables is None else tables
+    spoken = _spoken(offers)
+    if search_of is not None:
+        spoken, added = searching(spoken, search_of)
+        version = None if version is None else f"{version}.{added}"
     grouped: dict[str, list[Offer]] = {}
-    for offer in offers:
-        # What nobody here can say to a provider is not on offer there, unless the operator put it there himself.
-        slug = offer.provider if is_operators(offer.source) else speaker(offer.provider, offer.native_id)
-        if slug is not None:
-            spoken = offer if slug == offer.provider else replace(offer, provider=slug)
-            grouped.setdefault(offer.model_id.lower(), []).append(spoken)
+    for offer in spoken:
+        grouped.setdefault(offer.model_id.lower(), []).append(offer)
     by_id = {model.id.lower(): model for model in models}
     kept = {key: model for key, model in sorted(by_id.items()) if key in grouped and key not in tables.redirects}
     ordered = {
@@ -123,6 +128,17 @@ def build(
     slugs = {offer.provider for group in ordered.values() for offer in group} | tables.providers
     version = secrets.token_hex(8) if version is None else version
     return Catalog(kept, ordered, {**exact, **named}, aliases, native, frozenset(slugs), version)
+
+
+def _spoken(offers: Iterable[Offer]) -> list[Offer]:
+    """The offers, each under the provider that is spoken to about it."""
+    found: list[Offer] = []
+    for offer in offers:
+        # What nobody here can say to a provider is not on offer there, unless the operator put it there himself.
+        slug = offer.provider if is_operators(offer.source) else speaker(offer.provider, offer.native_id)
+        if slug is not None:
+            found.append(offer if slug == offer.provider else replace(offer, provider=slug))
+    return found
 
 
 def _order(preferred: str | None, offer: Offer) -> tuple[int, bool, str, str, int]:

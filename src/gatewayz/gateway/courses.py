@@ -101,5 +101,9 @@ class Courses:
         able = self._planner.searchers(found.model)
         told = f" Models that search the web here: {', '.join(able)}." if able else " No model here searches the web."
         return InvalidRequest(
-            refused.message + told, code=refused.code, param=refused.param, suggestions=able, details=refused.details
+            refused.message + told,
+            code="web_search_unavailable",
+            param=refused.param,
+            suggestions=able,
+            details=refused.details,
         )

@@ -6,12 +6,10 @@ asked every time.
 
 from collections.abc import Callable
 from dataclasses import replace
-from types import MappingProxyType
 
 from gatewayz.billing.basis import billed_by
 from gatewayz.catalog.keeper import CatalogKeeper
 from gatewayz.catalog.models import Model
-from gatewayz.catalog.offers import Offer
 from gatewayz.catalog.premium import guard
 from gatewayz.catalog.prices import WEB_SEARCH
 from gatewayz.catalog.snapshot import Catalog, Resolved
@@ -23,7 +21,6 @@ from gatewayz.operations.traffic import Usage
 from gatewayz.providers.registry import Providers
 from gatewayz.routing.plan import Candidate, Excluded, Plan, Wish, passable, ranked
 from gatewayz.routing.preferences import Preferences
-from gatewayz.routing.searching import reason_not_to_search
 
 _MAX_PLANS = 4096
 _MOST_SUGGESTED = 5
@@ -84,7 +81,11 @@ class Planner:
         able = [
             model
             for model in catalog.models.values()
-            if model.kind == near.kind and any(_searches(offer, providers) for offer in catalog.offers_of(model.id))
+            if model.kind == near.kind
+            and any(
+                WEB_SEARCH in each.capabilities and each.usable and providers.get(each.provider)
+                for each in catalog.offers_of(model.id)
+            )
         ]
         able.sort(key=lambda model: (model.vendor != near.vendor, -model.created_at_us, model.id))
         return tuple(model.id for model in able[:_MOST_SUGGESTED])
@@ -110,7 +111,6 @@ class Planner:
             self._forget()
         usable = guard(found.model, reachable)
         if wish.service in CHATS:
-            usable = tuple(_with_search_price(offer, providers) for offer in usable)
             return ranked(found.model, usable, providers, self._known_slugs, wish, self._usage())
         priced = [(offer, billed_by(offer.price, wish.service, wish.variant)) for offer in usable if offer.price]
         pinned = [replace(offer, price=price) for offer, price in priced if price is not None]
@@ -124,24 +124,6 @@ class Planner:
         self._plans.clear()
         self._targets.clear()
         self._made_for = (self._catalog.current, self._providers())
-
-
-def _with_search_price(offer: Offer, providers: Providers) -> Offer:
-    """The offer with the price of a search at its provider, where its own price states none."""
-    provider, price = providers.get(offer.provider), offer.price
-    search = provider.search_for(offer.native_id) if provider is not None else None
-    if search is None or search.price_nano_usd is None or price is None or WEB_SEARCH in price.units:
-        return offer
-    units = MappingProxyType({**price.units, WEB_SEARCH: search.price_nano_usd})
-    return replace(offer, price=replace(price, units=units))
-
-
-def _searches(offer: Offer, providers: Providers) -> bool:
-    provider = providers.get(offer.provider)
-    if provider is None or not offer.usable:
-        return False
-    priced = _with_search_price(offer, providers)
-    return reason_not_to_search(priced, provider.search_for(offer.native_id), frozenset()) is None
 
 
 def _no_price_of_that(model_id: str, wish: Wish) -> Unavailable:

@@ -51,6 +51,11 @@ class Providers:
         """The active provider of that slug, or None."""
         return self._active.get(slug)
 
+    def search_for(self, slug: str, native_id: str) -> WebSearch | None:
+        """How a model searches the web at an active provider; None if it does not, or if the provider is not active."""
+        provider = self._active.get(slug)
+        return provider.search_for(native_id) if provider is not None else None
+
     def active_slugs(self) -> frozenset[str]:
         """Slugs of all providers that can be called."""
         return frozenset(self._active)

@@ -53,7 +53,7 @@ def cannot_search(model: Model, unable: Sequence[tuple[str, str]]) -> InvalidReq
     asked = [reason.removeprefix("web_search_") for _, reason in unable if reason not in (_NO_SEARCH, _NO_PRICE)]
     return InvalidRequest(
         f"Nobody can search the web for {model.id} as this request asks: {told}.",
-        code=UNAVAILABLE,
+        code="web_search_unavailable",
         param=f"plugins.{asked[0]}" if asked else "model",
         details={"excluded": [{"provider": provider, "reason": reason} for provider, reason in unable]},
     )

@@ -170,6 +170,7 @@ class House:
         self.providers = fresh.providers
         for slug, config in breaker_configs(fresh.providers, self.settings).items():
             self.breakers.configure(slug, config)
+        self.catalog.refresh()
         log.info("configuration_applied", providers=sorted(fresh.providers.active_slugs()))
 
     async def look_at_local_servers(self) -> bool:
@@ -280,6 +281,7 @@ def build_house(
     feed.on("config", house.reload_providers)
     house.gateway = Gateway(_rooms(house))
     _add_catalog_service(house)
+    catalog.search_of = lambda slug, native_id: house.providers.search_for(slug, native_id)
     return house
 
 

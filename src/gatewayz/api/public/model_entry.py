@@ -8,7 +8,7 @@ from typing import Any
 from gatewayz.catalog import Model, Offer, usd_per_token_text
 from gatewayz.catalog.listing import Served
 from gatewayz.catalog.models import CAPABILITIES, media_of
-from gatewayz.catalog.prices import PriceSnapshot
+from gatewayz.catalog.prices import WEB_SEARCH, PriceSnapshot
 from gatewayz.core.money import usd_text
 from gatewayz.infra.clock import US_PER_S, iso, parse_time_us
 from gatewayz.operations.traffic import NOTHING, Figures, Usage
@@ -104,6 +104,7 @@ def openai_entry(row: Served, standing: Standing) -> dict[str, Any]:
         **{f"supports_{name}": name in first.capabilities for name in CAPABILITIES if name != "json_object"},
         "supports_function_calling": "tools" in first.capabilities,
         "supports_json_mode": "json_object" in first.capabilities,
+        "supports_web_search": any(WEB_SEARCH in offer.capabilities for offer in row.offers),
         "health_status": standing.of_model(row),
         "is_free": model.is_free,
         "regions": sorted({region for offer in row.offers for region in offer.regions}),
