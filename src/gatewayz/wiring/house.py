@@ -281,7 +281,6 @@ def build_house(
     feed.on("config", house.reload_providers)
     house.gateway = Gateway(_rooms(house))
     _add_catalog_service(house)
-    catalog.search_of = lambda slug, native_id: house.providers.search_for(slug, native_id)
     return house
 
 
@@ -366,6 +365,7 @@ def _add_catalog_service(house: House) -> None:
         per_min=settings.huggingface_per_min,
         enabled=settings.huggingface_enrichment,
     )
+    house.catalog.search_of = lambda slug, native_id: house.providers.search_for(slug, native_id)
     house.feed.on("cache", house.forget_answers)
     # Answers of the catalog before are read by nobody any more.
     house.catalog.on_load(house.answers.forget)
