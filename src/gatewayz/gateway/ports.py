@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from gatewayz.dialects.base import ClientDialect
+from gatewayz.operations.apps import App
 
 HeaderPairs = list[tuple[bytes, bytes]]
 EVENT_STREAM = "text/event-stream; charset=utf-8"
@@ -21,7 +22,8 @@ class Call(msgspec.Struct, frozen=True):
     `credentials` are the distinct key values found (Authorization, x-api-key). `received_s` is monotonic. `content_type` is
     what the client says of the body, `streams_as` the content type of a stream of words. `address` is what the path says of
     the request beside the endpoint's name. The caller wants to see what was decided (`explain`, or `router_metadata` in
-    OpenRouter's form), what the charge is made of (`itemised`), or only what would be done (`dry`).
+    OpenRouter's form), what the charge is made of (`itemised`), or only what would be done (`dry`). `app` is
+    the application that is asking, if it says so; no provider is told.
     """
 
     dialect: ClientDialect
@@ -43,6 +45,7 @@ class Call(msgspec.Struct, frozen=True):
     router_metadata: bool = False
     itemised: bool = False
     dry: bool = False
+    app: App | None = None
 
 
 class Responder(Protocol):

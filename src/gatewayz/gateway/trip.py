@@ -116,7 +116,7 @@ class Trip:
     def record(self, status: int, error_code: str | None, now_s: float) -> RequestRecord:
         """The record of this request as it ends now."""
         caller, served = self.caller, self.served_by
-        first_token_s = self.first_token_s
+        first_token_s, app = self.first_token_s, self.call.app
         return RequestRecord(
             created_at_us=self.started_at_us,
             user_id=caller.user_id if caller else None,
@@ -143,4 +143,6 @@ class Trip:
             first_token_us=None if first_token_s is None else round((first_token_s - self.call.received_s) * 1e6),
             environment=caller.environment if caller else None,
             user_tag=self.glance.user[:200] if self.glance and self.glance.user else None,
+            app_origin=None if app is None else app.origin,
+            app_title=None if app is None else app.title,
         )

@@ -8,7 +8,8 @@ class RequestRecord(msgspec.Struct, frozen=True, gc=False):
     """One row of `activity_log`. Times in microseconds, money in nano-USD.
 
     `request_id` is the id as the client knows it. `attempts` tells the way through the providers
-    (`openai:502,openrouter:200`); it is shown to the account's owner only.
+    (`openai:502,openrouter:200`); it is shown to the account's owner only. `app_origin` and `app_title` are those of an
+    `apps.App`.
     """
 
     created_at_us: int
@@ -36,13 +37,15 @@ class RequestRecord(msgspec.Struct, frozen=True, gc=False):
     first_token_us: int | None = None
     environment: str | None = None
     user_tag: str | None = None
+    app_origin: str | None = None
+    app_title: str | None = None
 
 
 RECORD_COLUMNS: tuple[str, ...] = RequestRecord.__struct_fields__
 _TEXTS = tuple(
     place
     for place, name in enumerate(RECORD_COLUMNS)
-    if name in RequestRecord.__annotations__ and "str" in str(RequestRecord.__annotations__[name])
+    if "str" in str(RequestRecord.__annotations__[name]) and not name.startswith("app_")  # those are clean already
 )
 
 

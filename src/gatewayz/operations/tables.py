@@ -33,6 +33,8 @@ activity_log = sa.Table(
     sa.Column("first_token_us", sa.BigInteger),
     sa.Column("environment", sa.Text),
     sa.Column("user_tag", sa.Text),
+    sa.Column("app_origin", sa.Text),
+    sa.Column("app_title", sa.Text),
     sa.Index("ix_activity_log_user_time", "user_id", "created_at_us"),
     sa.Index("ix_activity_log_key_time", "api_key_id", "created_at_us"),
     sa.Index("ix_activity_log_time", "created_at_us"),

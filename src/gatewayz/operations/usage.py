@@ -12,6 +12,9 @@ from gatewayz.operations.tables import activity_log
 US_PER_HOUR = 3_600_000_000
 US_PER_DAY = 86_400_000_000
 Grouping = Literal["hour", "day"]
+MOST_APPS = 1000
+# What an application is known by.
+_KNOWN_BY = sa.func.coalesce(activity_log.c.app_origin, activity_log.c.app_title)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,7 @@ class RecordFilter:
     status: str | None = None  # "success", "error", or a status code
     from_us: int | None = None
     until_us: int | None = None
+    app: str | None = None  # its origin, or its name where it has none
 
 
 async def page(
@@ -57,6 +61,7 @@ async def totals(connection: AsyncConnection, wanted: RecordFilter, grouping: Gr
         "by_provider": await _grouped(connection, conditions, [activity_log.c.provider]),
         "by_key": await _grouped(connection, conditions, [activity_log.c.api_key_id]),
         "by_environment": await _grouped(connection, conditions, [activity_log.c.environment]),
+        "by_app": await _by_app(connection, conditions),
     }
 
 
@@ -79,6 +84,20 @@ async def _grouped(connection: AsyncConnection, conditions: Sequence[Any], colum
     return [dict(row) for row in (await connection.execute(query)).mappings()]
 
 
+async def _by_app(connection: AsyncConnection, conditions: Sequence[Any]) -> list[dict[str, Any]]:
+    """The same by application, most requests first; applications name themselves, so no more than `MOST_APPS`."""
+    columns = [activity_log.c.app_origin, sa.func.max(activity_log.c.app_title).label("app_title")]
+    count = sa.func.count()
+    query = (
+        sa.select(*columns, *_SUMS)
+        .where(*conditions)
+        .group_by(activity_log.c.app_origin, _KNOWN_BY)
+        .order_by(count.desc(), _KNOWN_BY)
+        .limit(MOST_APPS)
+    )
+    return [dict(row) for row in (await connection.execute(query)).mappings()]
+
+
 def _conditions(wanted: RecordFilter) -> list[Any]:
     table = activity_log.c
     found: list[Any] = [table.user_id == wanted.user_id]
@@ -86,6 +105,7 @@ def _conditions(wanted: RecordFilter) -> list[Any]:
         (table.model, wanted.model),
         (table.provider, wanted.provider),
         (table.api_key_id, wanted.key_id),
+        (_KNOWN_BY, wanted.app),
     ):
         if value is not None:
             found.append(column == value)

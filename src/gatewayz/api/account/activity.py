@@ -16,6 +16,7 @@ from gatewayz.core.money import usd_number, usd_text
 from gatewayz.infra.clock import US_PER_DAY, Clock, iso
 from gatewayz.infra.db import Database
 from gatewayz.operations import usage
+from gatewayz.operations.apps import app_id
 
 MAX_DAYS = 366
 
@@ -28,6 +29,7 @@ class House(Protocol):
 
 
 Reader = Annotated[Caller, Depends(needs("account:read"))]
+App = Annotated[Line | None, Query(description="the origin of an application, or its name where it has none")]
 From = Annotated[str | None, Query(alias="from", description="ISO 8601 time, included")]
 To = Annotated[str | None, Query(description="ISO 8601 time, excluded")]
 
@@ -49,12 +51,13 @@ async def read_log(
     provider: Line | None = None,
     key_id: Id | None = None,
     status: Annotated[str | None, Query(description="success, error, or an HTTP status")] = None,
+    app: App = None,
     from_: From = None,
     to: To = None,
 ) -> dict[str, Any]:
     """Records of the caller's account, newest first; the serving provider and the attempts are shown here only."""
     house = cast(House, request.app.state.house)
-    wanted = _wanted(caller, model, provider, key_id, status, from_, to)
+    wanted = _wanted(caller, model, provider, key_id, status, from_, to, app)
     async with house.database.read() as connection:
         rows, total = await usage.page(connection, wanted, page.limit, page.offset)
     return listed([_shown(row) for row in rows], total, page)
@@ -68,12 +71,13 @@ async def read_stats(
     model: Line | None = None,
     provider: Line | None = None,
     key_id: Id | None = None,
+    app: App = None,
     from_: From = None,
     to: To = None,
 ) -> dict[str, Any]:
-    """Requests, tokens and spend of the caller's account, in total and by time, model, provider, key, environment."""
+    """Requests, tokens and spend of the caller's account, in total and by time, model, provider, key, environment, app."""
     house = cast(House, request.app.state.house)
-    wanted = _wanted(caller, model, provider, key_id, None, from_, to)
+    wanted = _wanted(caller, model, provider, key_id, None, from_, to, app)
     if wanted.from_us is None:
         wanted = replace(wanted, from_us=_since(house.clock.now_us(), days))
     async with house.database.read() as connection:
@@ -90,6 +94,7 @@ async def read_stats(
         "by_provider": [{"provider": row["provider"], **_sums(row)} for row in found["by_provider"]],
         "by_key": [{"key_id": row["api_key_id"], **_sums(row)} for row in found["by_key"]],
         "by_environment": [{"environment": row["environment"], **_sums(row)} for row in found["by_environment"]],
+        "by_app": [{"app": _app(row), **_sums(row)} for row in found["by_app"]],
     }
 
 
@@ -138,6 +143,7 @@ def _wanted(
     status: str | None,
     from_: str | None,
     to: str | None,
+    app: str | None = None,
 ) -> usage.RecordFilter:
     if (
         status is not None
@@ -153,6 +159,7 @@ def _wanted(
         status=status,
         from_us=optional_time_us(from_, "from"),
         until_us=optional_time_us(to, "to"),
+        app=app,
     )
 
 
@@ -166,6 +173,13 @@ def _sums(row: dict[str, Any]) -> dict[str, Any]:
         "cost_usd": usd_number(row["cost_nano_usd"]),
         "cost_usd_exact": usd_text(row["cost_nano_usd"]),
     }
+
+
+def _app(row: dict[str, Any]) -> dict[str, Any] | None:
+    """The application of a record, as it said of itself; None if it said nothing."""
+    origin, title = row["app_origin"], row["app_title"]
+    number = app_id(origin, title)
+    return None if number is None else {"id": number, "origin": origin, "title": title}
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
@@ -196,4 +210,5 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
         "time_to_first_token_ms": None if first_token_us is None else first_token_us / 1000,
         "environment": row["environment"],
         "user": row["user_tag"],
+        "app": _app(row),
     }

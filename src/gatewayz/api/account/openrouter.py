@@ -14,6 +14,7 @@ from gatewayz.core.money import nano_from_usd, usd_number
 from gatewayz.infra.clock import US_PER_DAY, US_PER_S, Clock, iso
 from gatewayz.infra.db import Database
 from gatewayz.operations import generations
+from gatewayz.operations.apps import app_id
 from gatewayz.policy.limits import key_rpm
 from gatewayz.settings import Settings
 
@@ -155,8 +156,8 @@ def _generation(row: dict[str, Any], wanted: str) -> dict[str, Any]:
     cost = usd_number(row["cost_nano_usd"])
     native, tokens_in, tokens_out = row["finish_reason"], row["prompt_tokens"], row["completion_tokens"]
     not_recorded = (
-        "app_id", "cache_discount", "moderation_latency", "native_tokens_completion_images", "num_fetches",
-        "num_input_audio_prompt", "num_media_completion", "num_media_prompt", "num_search_results", "http_referer",
+        "cache_discount", "moderation_latency", "native_tokens_completion_images", "num_fetches",
+        "num_input_audio_prompt", "num_media_completion", "num_media_prompt", "num_search_results",
         "user_agent", "preset_id", "router", "service_tier", "upstream_inference_cost", "web_search_engine",
         "workspace_id", "session_id", "response_cache_source_id",
     )  # fmt: skip
@@ -184,7 +185,9 @@ def _generation(row: dict[str, Any], wanted: str) -> dict[str, Any]:
         "usage": cost,
         "is_byok": False,
         "external_user": row["user_tag"],
-        "origin": "",
+        "app_id": app_id(row["app_origin"], row["app_title"]),
+        "http_referer": row["app_origin"],
+        "origin": row["app_origin"] or "",
         "data_region": "global",
         "api_type": "completions" if row["endpoint"] in _CHATS else None,
         "provider_responses": [_tried(each) for each in row["attempts"].split(",")] if row["attempts"] else [],

@@ -17,6 +17,7 @@ from gatewayz.gateway.pipeline import Gateway
 from gatewayz.gateway.ports import EVENT_STREAM, Call, HeaderPairs
 from gatewayz.gateway.telling import HARDENING, id_headers
 from gatewayz.infra.alarms import Alarms
+from gatewayz.operations.apps import App, app_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,8 @@ ROUTES: Mapping[str, Route] = _OWN | {
 }
 SPOKEN: Mapping[str, ClientDialect] = CLIENT_DIALECTS | OPENROUTER_DIALECTS
 _YES = frozenset({b"1", b"true", b"yes", b"on"})
+# What applications say of themselves, see https://openrouter.ai/docs/app-attribution.
+_OF_APPS = frozenset({b"http-referer", b"x-openrouter-title", b"x-title"})
 # Room beside the files of a form for its other parts.
 _FORM_BYTES = 1_000_000
 _MESSAGES_COUNTER = AnthropicCounter()
@@ -253,7 +256,13 @@ def _call(route: Route, visit: Visit, scope: Scope, body: bytes, received_s: flo
         == b"enabled",
         itemised=route.openrouter,
         dry=dry,
+        app=None if _OF_APPS.isdisjoint(visit.headers) else _app(said),
     )
+
+
+def _app(said: Callable[[bytes], bytes | None]) -> App | None:
+    """The application that is asking, in the words of OpenRouter's clients."""
+    return app_of(said(b"http-referer"), said(b"x-openrouter-title") or said(b"x-title"))
 
 
 def goog_keys(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
