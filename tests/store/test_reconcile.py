@@ -573,7 +573,7 @@ async def test_the_night_of_a_dead_process_is_taken_over(
             max_size=3,
         ).map(lambda tiers: tuple(sorted(tiers, key=lambda tier: tier.above_prompt_tokens))),
     ),
-    st.builds(Usage, *[st.integers(0, 10**7)] * 15, st.booleans()),
+    st.builds(Usage, *[st.integers(0, 10**7)] * 16, st.booleans()),
 )
 def test_price_and_usage_come_back_from_the_ledger_as_they_were(price: PriceSnapshot, usage: Usage) -> None:
     assert price_from_json(price_json(price)) == price
