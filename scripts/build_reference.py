@@ -13,13 +13,14 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from gatewayz import cli
 from gatewayz.api import app
-from gatewayz.api.inference.on_path import METHODS
+from gatewayz.api.inference.on_path import METHODS, VERTEX_METHODS
 from gatewayz.api.inference.routes import ROUTES, Route
 from gatewayz.billing import cashier
 from gatewayz.catalog.records import OfferRecord
 from gatewayz.catalog.seed import packaged_seed, seed_records
 from gatewayz.core.errors import GatewayError, InvalidRequest
 from gatewayz.core.money import usd_text
+from gatewayz.core.services import CHATS
 from gatewayz.dialects import CLIENT_DIALECTS, DIALECTS, OPENROUTER_DIALECTS
 from gatewayz.infra.telemetry import CACHE_RATE, Metrics
 from gatewayz.providers.feed_shapes import NO_FEED
@@ -75,6 +76,7 @@ _SPEAKS = {
     "openai": "OpenAI Chat Completions",
     "openai_completions": "OpenAI Completions (legacy)",
     "openai_responses": "OpenAI Responses",
+    "openai_compact": "OpenAI Responses: compaction",
     "openrouter": "OpenAI Chat Completions as OpenRouter's clients know them",
     "openrouter_completions": "OpenAI Completions (legacy), with OpenRouter's errors",
     "anthropic": "Anthropic Messages",
@@ -83,6 +85,7 @@ _SPEAKS = {
     "cohere": "Cohere chat",
     "openai_embeddings": "OpenAI Embeddings",
     "gemini_embeddings": "Gemini embedContent",
+    "vertex_predict": "Vertex AI predict, for embeddings",
     "openai_moderations": "OpenAI Moderations",
     "rerank": "Rerank, in Cohere's and Jina's form",
     "openai_images": "OpenAI Images: generations",
@@ -278,7 +281,7 @@ def _places_of(profile: Profile) -> tuple[str, ...]:
 def _is_for_strangers(route: Route) -> bool:
     return (
         not (route.counts or route.estimates)
-        and (CLIENT_DIALECTS | OPENROUTER_DIALECTS)[route.dialect].service == "chat"
+        and (CLIENT_DIALECTS | OPENROUTER_DIALECTS)[route.dialect].service in CHATS
     )
 
 
@@ -291,7 +294,10 @@ def endpoints_page() -> str:
             "a key with the scope `inference`" + ("; anyone for free models" if _is_for_strangers(route) else ""),
             _speaks(route),
         )
-        for path, route in (*ROUTES.items(), *((route.endpoint, route) for route in METHODS.values()))
+        for path, route in (
+            *ROUTES.items(),
+            *((route.endpoint, route) for route in (*METHODS.values(), *VERTEX_METHODS.values())),
+        )
     ]
     groups: dict[str, list[tuple[str, ...]]] = {"public": [], "account": [], "admin": []}
     for module in app._ROUTERS:

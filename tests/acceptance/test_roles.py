@@ -69,7 +69,7 @@ PUBLIC = {
 
 # Strangers may ask for free models there, so what they send is looked at.
 SEEN_BY_STRANGERS = (
-    *("/completions", "/messages", "/count_tokens", "/responses", "/estimate"),
+    *("/completions", "/messages", "/count_tokens", "/responses", "/responses/compact", "/estimate"),
     *(":generateContent", ":streamGenerateContent", ":countTokens"),
 )
 

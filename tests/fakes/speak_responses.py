@@ -48,6 +48,23 @@ def error_frame(error: Any) -> str:
     return f"event: {kind}\n" + bare({"type": kind, "sequence_number": 99, "response": failed})
 
 
+def usage_of(behaviour: Behaviour) -> dict[str, Any] | None:
+    """Usage in the words of this API; None if the script says nothing of it."""
+    counts = behaviour.usage
+    if counts is None:
+        return None
+    return {
+        "input_tokens": counts.get("prompt", 0),
+        "input_tokens_details": {
+            "cached_tokens": counts.get("cached", 0),
+            "cache_write_tokens": counts.get("cache_write", 0),
+        },
+        "output_tokens": counts.get("completion", 0),
+        "output_tokens_details": {"reasoning_tokens": counts.get("reasoning", 0)},
+        "total_tokens": counts.get("prompt", 0) + counts.get("completion", 0),
+    }
+
+
 _REASONS = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
@@ -58,19 +75,7 @@ def _status(behaviour: Behaviour) -> str:
 def _response(
     request: dict[str, Any], behaviour: Behaviour, number: int, status: str, output: list[Any]
 ) -> dict[str, Any]:
-    counts = behaviour.usage
-    usage = None
-    if counts is not None and status != "in_progress":
-        usage = {
-            "input_tokens": counts.get("prompt", 0),
-            "input_tokens_details": {
-                "cached_tokens": counts.get("cached", 0),
-                "cache_write_tokens": counts.get("cache_write", 0),
-            },
-            "output_tokens": counts.get("completion", 0),
-            "output_tokens_details": {"reasoning_tokens": counts.get("reasoning", 0)},
-            "total_tokens": counts.get("prompt", 0) + counts.get("completion", 0),
-        }
+    usage = None if status == "in_progress" else usage_of(behaviour)
     reason = {"reason": _REASONS[behaviour.finish or ""]} if status == "incomplete" else None
     return {
         "id": behaviour.id or f"resp_fake_{number}",

@@ -2,7 +2,7 @@
 
     python tests/fakes/upstream.py --port 0        prints the port, serves until stdin closes or it is killed
 
-One process plays many providers: `/p/{persona}/v1/chat/completions`, `…/v1/responses`, `…/v1/messages` (without `/p/…` the
+One process plays many providers: `/p/{persona}/v1/chat/completions`, `…/v1/responses` (and `…/compact`), `…/v1/messages` (without `/p/…` the
 persona is "default"); what stands before the endpoint may differ, as it does between providers. `POST /_script` takes
 `{persona, model?, default?, queue?}` (see `behaviour.py`), `GET
 /_journal?persona=` tells what was asked, `POST /_reset` forgets both. Without a script: 200, "Hello from {persona}",
@@ -24,6 +24,7 @@ from urllib.parse import parse_qs, urlsplit
 import speak_anthropic
 import speak_bedrock
 import speak_cohere
+import speak_compact
 import speak_gemini
 import speak_media
 import speak_openai
@@ -36,6 +37,7 @@ SPEAKERS: dict[str, Any] = {  # by the path's end
     "/chat/completions": speak_openai,
     "/messages": speak_anthropic,
     "/responses": speak_responses,
+    "/responses/compact": speak_compact,
     "/chat": speak_cohere,
 }
 JOURNAL_LIMIT = 20_000

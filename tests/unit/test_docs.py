@@ -20,7 +20,7 @@ import gatewayz.infra.tables
 import gatewayz.operations.tables  # noqa: F401  (tables register themselves)
 from gatewayz import cli
 from gatewayz.api import app
-from gatewayz.api.inference.on_path import METHODS
+from gatewayz.api.inference.on_path import METHODS, VERTEX_METHODS
 from gatewayz.api.inference.routes import ROUTES
 from gatewayz.catalog import config as models
 from gatewayz.core import errors
@@ -118,7 +118,7 @@ def test_every_provider_and_quirk_is_listed() -> None:
 
 def test_every_route_is_listed() -> None:
     page = reference("endpoints")
-    paths = [*ROUTES, *(route.endpoint for route in METHODS.values())]
+    paths = [*ROUTES, *(route.endpoint for route in (*METHODS.values(), *VERTEX_METHODS.values()))]
     routes = [(method, path) for path in paths for method in ("POST",)]
     for module in app._ROUTERS:
         routes += [(method, route.path) for route in module.router().routes for method in route.methods]

@@ -22,7 +22,7 @@ from gatewayz.api.admin import (
 )
 from gatewayz.api.dispatch import Dispatcher
 from gatewayz.api.inference.describe import inference_paths
-from gatewayz.api.inference.on_path import METHODS
+from gatewayz.api.inference.on_path import METHODS, VERTEX_METHODS
 from gatewayz.api.inference.routes import ROUTES, Inference
 from gatewayz.api.public import (
     breakers,
@@ -70,7 +70,11 @@ def build_app(house: Any) -> Dispatcher:
         return JSONResponse(_description(pages))
 
     errors.install(pages)
-    pages.state.paths = [*templates, *ROUTES, *(route.endpoint for route in METHODS.values())]
+    pages.state.paths = [
+        *templates,
+        *ROUTES,
+        *(route.endpoint for route in (*METHODS.values(), *VERTEX_METHODS.values())),
+    ]
     inference = Inference(
         house.gateway,
         round(house.settings.body_limit_mb * 1_000_000),

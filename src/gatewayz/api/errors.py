@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from gatewayz.api.inference.on_path import METHODS, is_googles
+from gatewayz.api.inference.on_path import METHODS, VERTEX_METHODS, is_googles
 from gatewayz.core.errors import (
     Conflict,
     Forbidden,
@@ -68,7 +68,7 @@ def unknown_path(path: str, known: Iterable[str]) -> NotFound:
 
 def _unknown_google_method(path: str) -> NotFound:
     """The answer to a method behind the colon that models do not have here."""
-    known = ", ".join(METHODS)
+    known = ", ".join(VERTEX_METHODS if "/publishers/" in path else METHODS)
     return NotFound(f"There is no method {path.rpartition(':')[2][:100]} of models here; there are {known}.")
 
 

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 Service = Literal[
     "chat",
     "responses",
+    "compact",
     "embeddings",
     "moderations",
     "rerank",
@@ -23,13 +24,17 @@ SERVICES: tuple[str, ...] = get_args(Service)
 AS_CHAT: frozenset[str] = frozenset({"responses"})
 
 # Chats are metered as they are written; of all other services more is known beforehand.
-CHATS: frozenset[str] = frozenset({"chat", "responses"})
+CHATS: frozenset[str] = frozenset({"chat", "responses", "compact"})
+
+# Services whose answers may rest on a search of the web.
+SEARCHED: frozenset[str] = frozenset({"chat", "responses"})
 
 # Kinds as in `catalog.models.Kind`.
 KIND_OF: Mapping[str, str] = MappingProxyType(
     {
         "chat": "chat",
         "responses": "chat",
+        "compact": "chat",
         "embeddings": "embedding",
         "moderations": "moderation",
         "rerank": "rerank",

@@ -17,6 +17,7 @@ from gatewayz.dialects.embeddings import (
     JINA_EMBEDDINGS,
     OPENAI_EMBEDDINGS,
     VERTEX_EMBED,
+    VERTEX_PREDICT,
     VOYAGE_EMBEDDINGS,
 )
 from gatewayz.dialects.gemini import GEMINI, GeminiGenerateContent
@@ -26,6 +27,7 @@ from gatewayz.dialects.moderations import OPENAI_MODERATIONS
 from gatewayz.dialects.openai_chat import OPENAI_CHAT, OpenAIChat
 from gatewayz.dialects.openai_completions import OPENAI_COMPLETIONS
 from gatewayz.dialects.openai_responses import OPENAI_RESPONSES
+from gatewayz.dialects.openai_responses.compact import OPENAI_COMPACT
 from gatewayz.dialects.openrouter import OPENROUTER_CHAT, OPENROUTER_COMPLETIONS
 from gatewayz.dialects.rerank import COHERE_RERANK, JINA_RERANK, RERANK, VOYAGE_RERANK
 from gatewayz.dialects.translate import TranslatingBridge
@@ -42,12 +44,13 @@ _MEDIA_PROVIDERS: tuple[MediaDialect, ...] = (
 # Spoken on both sides: between equal ones bytes are forwarded.
 DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (OPENAI_CHAT, ANTHROPIC, GEMINI, OPENAI_RESPONSES)}
 MEDIA_DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in _MEDIA}
-_SHARED = {**DIALECTS, **MEDIA_DIALECTS}
+_SHARED: dict[str, Dialect] = {**DIALECTS, **MEDIA_DIALECTS, OPENAI_COMPACT.name: OPENAI_COMPACT}
 CLIENT_DIALECTS: dict[str, ClientDialect] = {
     **_SHARED,
     OPENAI_COMPLETIONS.name: OPENAI_COMPLETIONS,
     RERANK.name: RERANK,
     GEMINI_EMBEDDINGS.name: GEMINI_EMBEDDINGS,
+    VERTEX_PREDICT.name: VERTEX_PREDICT,
     "transcriptions_base64": TRANSCRIPTIONS_BASE64,  # the answers are those of the form
 }
 # The same, as clients of OpenRouter expect them: by the names that routes give them.

@@ -244,6 +244,13 @@ def _nobody(model: Model, lacking: dict[str, frozenset[str]], wish: Wish, exclud
             code="provider_not_available",
             param="provider",
         )
+    if wish.service == "compact" and any(item.reason == "service_not_offered" for item in excluded):
+        return InvalidRequest(
+            f"No provider of {model.id} compacts conversations: they have no /responses/compact, and nobody else can make"
+            " the encrypted item. Choose a model that OpenAI, Azure or xAI serve here.",
+            code="unsupported_by_model",
+            param="model",
+        )
     return Unavailable(
         f"No configured provider serves {model.id}. Set the key of a provider that does, or choose another model;"
         " GET /v1/models lists what can be used now.",

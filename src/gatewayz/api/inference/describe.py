@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from gatewayz.api.inference.on_path import METHODS
+from gatewayz.api.inference.on_path import METHODS, VERTEX_METHODS
 from gatewayz.api.inference.routes import ROUTES, Route
 from gatewayz.gateway.asked import MOST_MODELS
 
@@ -71,6 +71,21 @@ _BODIES: dict[str, dict[str, Any]] = {
         },
         "additionalProperties": True,
     },
+    "openai_compact": {
+        "type": "object",
+        "required": ["model"],
+        "properties": {
+            "model": {"type": "string", "description": "canonical id, alias, or provider/model"},
+            "input": {
+                "description": "the conversation to be compacted; needed unless one is continued",
+                "anyOf": [{"type": "string", "minLength": 1}, {"type": "array", "items": {"type": "object"}}],
+            },
+            "instructions": {"type": "string"},
+            "previous_response_id": {"type": "string", "description": "a kept response of this account"},
+            "provider": {"type": "string", "description": "use this provider only"},
+        },
+        "additionalProperties": True,
+    },
     "openai_completions": {
         "type": "object",
         "required": ["model", "prompt"],
@@ -94,6 +109,20 @@ _BODIES: dict[str, dict[str, Any]] = {
         "properties": {
             "content": {"type": "object", "description": "the text, of embedContent"},
             "requests": {"type": "array", "items": {"type": "object"}, "description": "texts, of batchEmbedContents"},
+            **_OF_THE_GATEWAY,
+        },
+    },
+    "vertex_predict": {
+        "type": "object",
+        "required": ["instances"],
+        "properties": {
+            "instances": {
+                "type": "array",
+                "minItems": 1,
+                "items": {"type": "object"},
+                "description": "`content` and `task_type` of each text",
+            },
+            "parameters": {"type": "object", "description": "`outputDimensionality`"},
             **_OF_THE_GATEWAY,
         },
     },
@@ -170,6 +199,10 @@ _WORDS = {
         "OpenAI Responses, with any model",
         "A response, or server-sent events ending in response.completed, response.incomplete or response.failed",
     ),
+    "/v1/responses/compact": (
+        "OpenAI's compaction of a conversation, with models whose provider has it",
+        "The shorter conversation; its last item only that provider can read",
+    ),
     "/v1/completions": (
         "OpenAI's legacy completions, with any chat model",
         "Text, or server-sent events ending in [DONE]",
@@ -196,6 +229,10 @@ _WORDS = {
     "/v1beta/models/{model}:embedContent": ("The vector of a text, in Google's form", "A vector"),
     "/v1beta/models/{model}:batchEmbedContents": ("Vectors for texts, in Google's form", "A list of vectors"),
     "/v1beta/models/{model}:countTokens": ("How many tokens a request has; free", "The number of tokens"),
+    "/v1beta1/publishers/{publisher}/models/{model}:predict": (
+        "Vectors for texts, in Vertex AI's form",
+        "A prediction for each text",
+    ),
     "/v1/estimate": ("What an inference request would cost, and which way it would go; free", "The prediction"),
     "/v1/messages/count_tokens": ("How many tokens a Messages request has; free", "The number of tokens"),
 }
@@ -217,6 +254,13 @@ _ON_PATH: list[dict[str, Any]] = [
     },
     {"name": "alt", "in": "query", "required": False, "schema": {"type": "string", "enum": ["sse", "json"]}},
 ]
+_PUBLISHER: dict[str, Any] = {
+    "name": "publisher",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string"},
+    "description": "the organisation of the model; `google` where the model's own name says enough",
+}
 _REFUSALS = {
     "400": "invalid request", "401": "no or wrong key", "402": "cannot pay", "403": "not allowed", "404": "unknown model",
     "409": "request id in use", "413": "too large", "429": "rate limited", "502": "provider failed",
@@ -227,15 +271,19 @@ _REFUSALS = {
 def inference_paths() -> dict[str, Any]:
     """Path items of all inference routes."""
     found = {path: {"post": _operation(path, route)} for path, route in ROUTES.items()}
-    for route in METHODS.values():
+    for route in (*METHODS.values(), *VERTEX_METHODS.values()):
         operation = _operation(route.endpoint, route)
         parameters = _ON_PATH if ":stream" in route.endpoint else _ON_PATH[:-1]
+        if "{publisher}" in route.endpoint:
+            parameters = [_PUBLISHER, *parameters]
+            operation["summary"] += " (Vertex AI's path; `projects/{project}/locations/{location}/` may stand in it)"
         found[route.endpoint] = {"post": {**operation, "parameters": [*parameters, *operation["parameters"]]}}
     return found
 
 
 def _operation(path: str, route: Route) -> dict[str, Any]:
-    summary, answer = _WORDS[route.endpoint]
+    words = _WORDS.get(route.endpoint) or _WORDS["/v1beta/models/{model}:" + route.endpoint.rpartition(":")[2]]
+    summary, answer = words
     forms: dict[str, Any] = {"application/json": {}}
     told_whole = route.counts or route.estimates or path.endswith(":generateContent")
     if route.dialect in _STREAMED and not told_whole:

@@ -55,6 +55,7 @@ _CHAT = Route("openai", "/v1/chat/completions")
 _MESSAGES = Route("anthropic", "/v1/messages")
 _COUNT = Route("anthropic", "/v1/messages/count_tokens", counts=True)
 _RESPONSES = Route("openai_responses", "/v1/responses")
+_COMPACT = Route("openai_compact", "/v1/responses/compact")
 _COMPLETIONS = Route("openai_completions", "/v1/completions")
 _RERANK = Route("rerank", "/v1/rerank")
 
@@ -70,6 +71,8 @@ _OWN: dict[str, Route] = {
     "/v1/v1/messages/count_tokens": _COUNT,
     "/v1/responses": _RESPONSES,
     "/responses": _RESPONSES,
+    "/v1/responses/compact": _COMPACT,
+    "/responses/compact": _COMPACT,
     "/v1/completions": _COMPLETIONS,
     "/completions": _COMPLETIONS,
     "/v1/embeddings": Route("openai_embeddings", "/v1/embeddings"),

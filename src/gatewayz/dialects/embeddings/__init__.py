@@ -6,6 +6,7 @@ from gatewayz.dialects.embeddings.gemini_client import GEMINI_EMBEDDINGS
 from gatewayz.dialects.embeddings.jina import JINA_EMBEDDINGS
 from gatewayz.dialects.embeddings.openai import OPENAI_EMBEDDINGS
 from gatewayz.dialects.embeddings.vertex import VERTEX_EMBED
+from gatewayz.dialects.embeddings.vertex_client import VERTEX_PREDICT
 from gatewayz.dialects.embeddings.voyage import VOYAGE_EMBEDDINGS
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "JINA_EMBEDDINGS",
     "OPENAI_EMBEDDINGS",
     "VERTEX_EMBED",
+    "VERTEX_PREDICT",
     "VOYAGE_EMBEDDINGS",
 ]

@@ -34,8 +34,8 @@ from gatewayz.dialects.tokens import DENSEST, estimate_tokens
 
 MAX_INPUTS = 100_000
 _PURPOSES = {task: purpose for purpose, task in TASKS.items()}
-_NO_TASK = "TASK_TYPE_UNSPECIFIED"
-_SIZE = integer(1, 1_000_000)
+NO_TASK = "TASK_TYPE_UNSPECIFIED"
+SIZE = integer(1, 1_000_000)
 
 
 class GeminiEmbeddings(MediaDialect):
@@ -90,7 +90,7 @@ class GeminiEmbeddings(MediaDialect):
         if not self._batch:
             text, wish = self._one("", members)
             return EmbeddingRequest((text,), *wish)
-        _known(members, {"requests", "model"}, "")
+        known(members, {"requests", "model"}, "")
         items = members.get("requests")
         if items is None:
             raise missing("requests")
@@ -115,24 +115,39 @@ class GeminiEmbeddings(MediaDialect):
 
     def _one(self, place: str, members: Mapping[str, Any]) -> tuple[str, tuple[int | None, str | None]]:
         """A text, and the size and purpose of its vector; `place` is where it stands in the body."""
-        given = camel_members(members)
+        given = _flat(place, camel_members(members))
         title = given.get("title")
         if title:
             raise unsupported(f"{place}title", "cannot be passed on; write it in front of the text")
-        _known(given, {"model", "content", "taskType", "outputDimensionality", "title"}, place)
+        known(given, {"model", "content", "taskType", "outputDimensionality", "title"}, place)
         named = given.get("model")
         if named is not None and (not isinstance(named, str) or named.removeprefix("models/") != self._model):
             raise wrong_value(f"{place}model", f"the model of the path, models/{self._model[:200]}")
         size, task = given.get("outputDimensionality"), given.get("taskType")
         if size is not None:
-            _SIZE(f"{place}outputDimensionality", size)
+            SIZE(f"{place}outputDimensionality", size)
         if task is not None:
             string(f"{place}taskType", task)
-        purpose = None if task in (None, "", _NO_TASK) else _PURPOSES.get(task, str(task).lower())
+        purpose = None if task in (None, "", NO_TASK) else _PURPOSES.get(task, str(task).lower())
         return _text(f"{place}content", given.get("content")), (size, purpose)
 
 
-def _known(given: Mapping[str, Any], names: set[str], place: str) -> None:
+def _flat(place: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The members, with those of `embedContentConfig` beside them, in which Vertex's clients put what they want."""
+    config = given.pop("embedContentConfig", None)
+    if config is None:
+        return given
+    param = f"{place}embedContentConfig"
+    obj(param, config)
+    wanted = camel_members(config)
+    if wanted.pop("autoTruncate", True) is False:
+        raise unsupported(f"{param}.autoTruncate", "cannot be switched off: what is too long is the provider's affair")
+    known(wanted, {"taskType", "title", "outputDimensionality"}, f"{param}.")
+    return {**given, **wanted}
+
+
+def known(given: Mapping[str, Any], names: set[str], place: str) -> None:
+    """Raises InvalidRequest for a member that is none of these; `place` is where they stand."""
     unknown = sorted(given.keys() - names)
     if unknown:
         raise unsupported(f"{place}{unknown[0]}", "is not known to embeddings here")
