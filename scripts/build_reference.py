@@ -20,7 +20,7 @@ from gatewayz.catalog.records import OfferRecord
 from gatewayz.catalog.seed import packaged_seed, seed_records
 from gatewayz.core.errors import GatewayError, InvalidRequest
 from gatewayz.core.money import usd_text
-from gatewayz.core.services import CHATS
+from gatewayz.core.services import BY_TOKEN
 from gatewayz.dialects import CLIENT_DIALECTS, DIALECTS, OPENROUTER_DIALECTS
 from gatewayz.infra.telemetry import CACHE_RATE, Metrics
 from gatewayz.providers.feed_shapes import NO_FEED
@@ -281,7 +281,7 @@ def _places_of(profile: Profile) -> tuple[str, ...]:
 def _is_for_strangers(route: Route) -> bool:
     return (
         not (route.counts or route.estimates)
-        and (CLIENT_DIALECTS | OPENROUTER_DIALECTS)[route.dialect].service in CHATS
+        and (CLIENT_DIALECTS | OPENROUTER_DIALECTS)[route.dialect].service in BY_TOKEN
     )
 
 

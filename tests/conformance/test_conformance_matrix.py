@@ -51,9 +51,7 @@ def test_the_page_tells_what_is_found(found: Callable[[Cell], Finding]) -> None:
 
 
 def test_every_dialect_has_its_driver() -> None:
-    chats = {
-        name for name, dialect in CLIENT_DIALECTS.items() if dialect.service in CHATS - {"compact"}
-    }  # forwarded alone
+    chats = {name for name, dialect in CLIENT_DIALECTS.items() if dialect.service in CHATS}
     routes = (*ROUTES.values(), *METHODS.values())
     assert {route.dialect for route in routes} & chats == {ingress.dialect for ingress in INGRESSES.values()}
     assert set(CHAT_PATHS) == {upstream.dialect for upstream in UPSTREAMS.values()}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gatewayz.core.errors import InvalidRequest
 from gatewayz.core.media import EmbeddingAnswer, EmbeddingRequest, RerankAnswer, RerankRequest
-from gatewayz.core.services import CHATS
+from gatewayz.core.services import BY_TOKEN
 from gatewayz.core.usage import Usage
 from gatewayz.dialects import MEDIA_DIALECTS, PROVIDER_DIALECTS
 from gatewayz.dialects.base import Quirks, Target, Voice
@@ -133,7 +133,7 @@ def test_a_recorded_moderation_and_recorded_images() -> None:
 
 
 @pytest.mark.parametrize(
-    "dialect", sorted(name for name, each in PROVIDER_DIALECTS.items() if each.service not in CHATS)
+    "dialect", sorted(name for name, each in PROVIDER_DIALECTS.items() if each.service not in BY_TOKEN)
 )
 @pytest.mark.parametrize(
     "body",

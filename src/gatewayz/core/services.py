@@ -24,10 +24,10 @@ SERVICES: tuple[str, ...] = get_args(Service)
 AS_CHAT: frozenset[str] = frozenset({"responses"})
 
 # Chats are metered as they are written; of all other services more is known beforehand.
-CHATS: frozenset[str] = frozenset({"chat", "responses", "compact"})
+CHATS: frozenset[str] = frozenset({"chat", "responses"})
 
-# Services whose answers may rest on a search of the web.
-SEARCHED: frozenset[str] = frozenset({"chat", "responses"})
+# Services that cost what their tokens cost, at the prices as an offer states them.
+BY_TOKEN: frozenset[str] = CHATS | {"compact"}
 
 # Kinds as in `catalog.models.Kind`.
 KIND_OF: Mapping[str, str] = MappingProxyType(

@@ -8,7 +8,7 @@ from gatewayz.catalog.keeper import CatalogKeeper
 from gatewayz.catalog.resolve import pin, resolve
 from gatewayz.catalog.snapshot import Resolved
 from gatewayz.core.errors import GatewayError, InvalidRequest, NotFound, Unavailable
-from gatewayz.core.services import KIND_OF, SEARCHED
+from gatewayz.core.services import CHATS, KIND_OF
 from gatewayz.dialects.base import Glance
 from gatewayz.dialects.parameters import unsupported
 from gatewayz.dialects.web_search import SearchWish
@@ -84,7 +84,7 @@ class Courses:
         search = asked.search or (SearchWish() if found.online else None)
         if search is None:
             return Course(found, self._planner.plan(found, glance, service, wanted), wanted)
-        if service not in SEARCHED:
+        if service not in CHATS:
             raise unsupported(
                 "model" if found.online else "plugins", "asks for a search of the web, which only chats have"
             )

@@ -15,7 +15,7 @@ from gatewayz.billing.cashier import Cashier
 from gatewayz.catalog.keeper import CatalogKeeper
 from gatewayz.catalog.snapshot import Resolved
 from gatewayz.core.errors import GatewayError, InternalError
-from gatewayz.core.services import CHATS
+from gatewayz.core.services import BY_TOKEN
 from gatewayz.dialects import json_text
 from gatewayz.dialects.base import Glance, TokenCounter
 from gatewayz.dialects.explained import in_answer, in_stream
@@ -215,7 +215,7 @@ class Gateway:
             found = course.found
             trip.model_id = found.model.id
             route = course.route
-            if not course.ordered and trip.call.dialect.service in CHATS:
+            if not course.ordered and trip.call.dialect.service in BY_TOKEN:
                 route = self._rooms.staying.ordered(trip, glance, route)
             attempts = self._attempts(trip, out, glance, course, deadline_s)
             try:

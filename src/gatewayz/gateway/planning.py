@@ -14,7 +14,7 @@ from gatewayz.catalog.premium import guard
 from gatewayz.catalog.prices import WEB_SEARCH
 from gatewayz.catalog.snapshot import Catalog, Resolved
 from gatewayz.core.errors import Unavailable
-from gatewayz.core.services import CHATS, Service
+from gatewayz.core.services import BY_TOKEN, Service
 from gatewayz.dialects.base import Glance, Target
 from gatewayz.gateway.quote import target_for
 from gatewayz.operations.traffic import Usage
@@ -110,7 +110,7 @@ class Planner:
         if len(self._plans) >= _MAX_PLANS:
             self._forget()
         usable = guard(found.model, reachable)
-        if wish.service in CHATS:
+        if wish.service in BY_TOKEN:
             return ranked(found.model, usable, providers, self._known_slugs, wish, self._usage())
         priced = [(offer, billed_by(offer.price, wish.service, wish.variant)) for offer in usable if offer.price]
         pinned = [replace(offer, price=price) for offer, price in priced if price is not None]
