@@ -4,6 +4,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from gatewayz.catalog.models import Model
 from gatewayz.catalog.offers import Offer
 from gatewayz.core.errors import GatewayError, InvalidRequest, NotFound, Unavailable
@@ -54,8 +56,7 @@ class Active(Protocol):
     def get(self, slug: str) -> Provider | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(msgspec.Struct, frozen=True):
     """What the request demands of an offer: hard needs, a pinned provider, and the provider that comes first if it can.
 
     `service` is what is asked for, see `core/services.py`; `variant` what decides its price (`quality/size` of images).
