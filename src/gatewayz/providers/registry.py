@@ -90,7 +90,7 @@ def build_providers(
         if profile.slug not in in_file:
             _sort(with_feed(_from_profile(profile, env), profile, {}), profile.slug, active, inactive)
     for provider in configured:
-        known = profiles.get(provider.slug)
+        known = profiles.get(provider.profile or provider.slug)
         found = with_feed(_from_config(provider, known, env), known, provider.models_feed)
         _sort(found, provider.slug, active, inactive)
     if simulated:
@@ -270,7 +270,7 @@ def _from_config(wanted: ConfiguredProvider, profile: Profile | None, env: Mappi
         url = stated or profile.base_url + profile.chat_path
     provider = Provider(
         slug=wanted.slug,
-        name=wanted.name or (profile.name if profile else wanted.slug),
+        name=wanted.name or (profile.name if profile and wanted.profile is None else wanted.slug),
         dialect=dialect,
         url=url,
         headers=_headers(dialect, spoken, key, wanted.headers),
