@@ -129,7 +129,7 @@ def test_a_service_is_asked_for_where_the_profile_says(
     rule = profile.ways[service]
     native = _native(slug, KIND_OF[service])
     entry = upstream.journal(slug)[-1]
-    root = "" if rule.from_root else f"/p/{slug}{_prefix(profile)}"
+    root = f"/p/{slug}" if rule.from_root else f"/p/{slug}{_prefix(profile)}"
     assert entry["path"] == root + rule.path.replace("{model}", native)
     assert native in json.dumps(entry["body"]) or native in entry["path"]
     credential = entry["headers"][profile.auth_header.lower()]

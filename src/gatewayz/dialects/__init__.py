@@ -12,6 +12,7 @@ from gatewayz.dialects.bedrock import BEDROCK
 from gatewayz.dialects.cohere import COHERE
 from gatewayz.dialects.embeddings import (
     COHERE_EMBED,
+    DASHSCOPE_EMBED,
     GEMINI_EMBED,
     GEMINI_EMBEDDINGS,
     JINA_EMBEDDINGS,
@@ -27,7 +28,7 @@ from gatewayz.dialects.openai_chat import OPENAI_CHAT, OpenAIChat
 from gatewayz.dialects.openai_completions import OPENAI_COMPLETIONS
 from gatewayz.dialects.openai_responses import OPENAI_RESPONSES
 from gatewayz.dialects.openrouter import OPENROUTER_CHAT, OPENROUTER_COMPLETIONS
-from gatewayz.dialects.rerank import COHERE_RERANK, JINA_RERANK, RERANK, VOYAGE_RERANK
+from gatewayz.dialects.rerank import COHERE_RERANK, DASHSCOPE_RERANK, JINA_RERANK, RERANK, VOYAGE_RERANK
 from gatewayz.dialects.translate import TranslatingBridge
 
 _MEDIA: tuple[MediaDialect, ...] = (
@@ -35,8 +36,8 @@ _MEDIA: tuple[MediaDialect, ...] = (
     OPENAI_TRANSCRIPTIONS, OPENAI_TRANSLATIONS, OPENAI_SPEECH,
 )  # fmt: skip
 _MEDIA_PROVIDERS: tuple[MediaDialect, ...] = (
-    COHERE_EMBED, GEMINI_EMBED, JINA_EMBEDDINGS, VERTEX_EMBED, VOYAGE_EMBEDDINGS, COHERE_RERANK, JINA_RERANK, VOYAGE_RERANK,
-    IMAGEN_PREDICT,
+    COHERE_EMBED, DASHSCOPE_EMBED, GEMINI_EMBED, JINA_EMBEDDINGS, VERTEX_EMBED, VOYAGE_EMBEDDINGS, COHERE_RERANK,
+    DASHSCOPE_RERANK, JINA_RERANK, VOYAGE_RERANK, IMAGEN_PREDICT,
 )  # fmt: skip
 
 # Spoken on both sides: between equal ones bytes are forwarded.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
 from gatewayz.core.services import KIND_OF
 from gatewayz.providers.addresses import account_urls, configured_url, first_set, located_urls, profile_url
@@ -312,7 +313,7 @@ def _credential(
 def _ways(url: str, profile: Profile) -> Mapping[str, Way]:
     """The services beside chats, under the same base as the chat endpoint, wherever that was moved to."""
     path = profile.chat_path if url.endswith(profile.chat_path) else CHAT_PATHS[profile.dialect]
-    return ways_beside(url, path, profile.ways)
+    return ways_beside(url, path, profile.ways, urlsplit(profile.base_url).path)
 
 
 def _configured_ways(url: str, spoken: Profile | None, dialect: str) -> Mapping[str, Way]:
