@@ -15,7 +15,16 @@ from clients.catalog import Step
 from tests.fakes.handle import FakeUpstream
 from tests.live import Customer, LiveGateway
 
-DIALECTS = ("openai", "anthropic", "gemini", "openai_responses")
+# Dialects of providers, each with the path at which such a provider is expected.
+PATHS = {
+    "openai": "/v1",
+    "anthropic": "/v1",
+    "gemini": "/v1beta",
+    "openai_responses": "/v1",
+    "bedrock": "",
+    "cohere": "/v2",
+}
+DIALECTS = tuple(PATHS)
 STEP_S = 180.0
 ANSWER_USD = (10 * 3 + 5 * 15) / 1e6  # the fake's usage at the prices below
 PREFIX = "tide/"
@@ -118,7 +127,7 @@ def _configuration(fake: FakeUpstream) -> str:
     parts = [_SETTINGS]
     for dialect in DIALECTS:
         slug = _slug(dialect)
-        url = fake.url(slug, "/v1beta" if dialect == "gemini" else "/v1")
+        url = fake.url(slug, PATHS[dialect])
         parts.append(_PROVIDER.format(slug=slug, url=url, dialect=dialect))
         parts += [_MODEL.format(name=f"{dialect}-{part}", slug=slug) for part in ("main", "side")]
     return "".join(parts)
