@@ -66,6 +66,9 @@ class Settings:
     commit_gate_s: float = _setting(10.0, "longest wait for first content before a stream's headers are sent", low=0.1)
     # failover
     failover_attempts: int = _setting(5, "providers tried for one request", low=1)
+    explore_share: float = _setting(
+        0.02, "share of requests sorted by speed that first try an offer with too few records", low=0, high=1
+    )
     rate_limit_retries: int = _setting(3, "tries again at the same provider after a 429", low=0)
     sticky_conversations: int = _setting(
         10_000,

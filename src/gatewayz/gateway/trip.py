@@ -57,6 +57,7 @@ class Trip:
     limit_headers: HeaderPairs = field(default_factory=list)
     conversation: bytes | None = None  # its digest, where staying at a provider could pay
     sticking: Decision | None = None
+    explored: str | None = None  # whose offer was tried first because too little is known of it
     served_by: Candidate | None = None
     attempts: list[str] = field(default_factory=list)
     first_token_s: float | None = None

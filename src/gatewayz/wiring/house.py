@@ -1,6 +1,7 @@
 """One process of the product: every room made and joined, its background loops, its beginning and its end."""
 
 import asyncio
+import random
 import secrets
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -32,6 +33,7 @@ from gatewayz.catalog.sync import Syncer
 from gatewayz.core.errors import GatewayError
 from gatewayz.core.money import nano_from_usd
 from gatewayz.gateway.entry import Doorkeeper
+from gatewayz.gateway.exploring import Exploring
 from gatewayz.gateway.keeping import Keeping
 from gatewayz.gateway.pipeline import Gateway, Rooms
 from gatewayz.gateway.replay import Replays
@@ -317,6 +319,12 @@ def _rooms(house: House) -> Rooms:
             settings.sticky_conversations,
             house.clock,
             lambda slug: house.breakers.state(slug) is BreakerState.CLOSED,
+        ),
+        exploring=Exploring(
+            settings.explore_share,
+            lambda: house.traffic.current,
+            lambda slug: house.breakers.state(slug) is BreakerState.CLOSED,
+            random.random,
         ),
         cashier=house.cashier,
         upstreams=Upstreams(
