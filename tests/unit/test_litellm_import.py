@@ -380,6 +380,24 @@ def test_addresses_and_places_may_come_from_the_environment_of_this_run() -> Non
     assert (usual.left, usual.providers["openai"].base_url) == ([], None)
 
 
+def test_a_model_may_come_from_the_environment_of_this_run() -> None:
+    entry = deployment("os.environ/MY_MODEL", "gpt-4o")
+    known = convert({"model_list": [entry]}, load_profiles(), KNOWN, {"MY_MODEL": "openai/gpt-4o"})
+    assert (known.served, known.left) == ({"gpt-4o"}, [])
+    assert "set MY_MODEL while you import" in left(imported(entry))["model_list[0]"]
+
+
+def test_a_key_that_is_none_is_none() -> None:
+    price = {"input_cost_per_token": 1e-6, "output_cost_per_token": 1e-6}
+    for model in ("openai/x", "hosted_vllm/x"):
+        found = imported(deployment(model, "mine", api_base="http://h/v1", api_key="none", **price))
+        assert [each.variable for each in found.providers.values()] == [None]
+        assert found.left == []
+        assert [path for path, _ in found.needless] == ["model_list[0].litellm_params.api_key"]
+    # Who needs a key gets the name of its variable all the same.
+    assert imported(deployment("openai/gpt-4o", "x", api_key="none")).providers["openai"].variable == "OPENAI_API_KEY"
+
+
 def test_credentials_that_are_named_once_are_those_of_each_deployment() -> None:
     listed = [
         {
@@ -435,7 +453,7 @@ MODELS = st.sampled_from(
     [
         "openai/gpt-4o", "gpt-4o", "azure/x", "bedrock/us-east-1/a.b", "bedrock/agent/x", "cohere_chat/command-a", "*",
         "openai/*", "vertex_ai/gemini-2.5-pro", "vertex_ai/x", "ollama/llama3", "nobody/x", "openai/whisper-1", "jina_ai/r-rerank",
-        "openai/tts-1", "openai/omni-moderation-latest", "openai/dall-e-3",
+        "openai/tts-1", "openai/omni-moderation-latest", "openai/dall-e-3", "os.environ/X",
     ]
 )  # fmt: skip
 SCALARS = st.sampled_from(

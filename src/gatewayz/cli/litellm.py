@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gatewayz.catalog.config import read_models
-from gatewayz.cli.litellm_access import Deployment, access_of, slug_for
+from gatewayz.cli.litellm_access import ENVIRONMENT, Deployment, access_of, slug_for
 from gatewayz.cli.litellm_found import Access, Imported, toml
 from gatewayz.cli.litellm_names import Named, named
 from gatewayz.cli.litellm_offers import (
@@ -123,6 +123,12 @@ def _entry(reader: _Reader, entry: Any, path: str) -> None:
     if not isinstance(params, Mapping) or not isinstance(params.get("model"), str):
         found.leave(path, "it has no litellm_params.model")
         return
+    if params["model"].startswith(ENVIRONMENT):
+        variable = params["model"].removeprefix(ENVIRONMENT)
+        if not reader.variables.get(variable):
+            found.leave(path, f"names of models are written into the file: set {variable} while you import")
+            return
+        params = {**params, "model": reader.variables[variable]}
     name = str(entry.get("model_name") or params["model"])
     stated = entry.get("model_info")
     info = stated if isinstance(stated, Mapping) else {}

@@ -21,6 +21,10 @@ _ENDPOINTS = (
     "/images/generations", "/images/edits", "/audio/transcriptions", "/audio/speech", "/chat", "/models",
 )  # fmt: skip
 _SECRET = re.compile(r"auth|key|token|secret|cookie|password|credential", re.IGNORECASE)
+# What people write where a server wants no key, but a library insists on one.
+_NO_KEYS = frozenset(
+    {"", "none", "null", "empty", "na", "n/a", "not-needed", "no-key", "dummy", "fake", "fake-key", "anything"}
+)
 # Members that mean the same as one of a profile's variables: the member, and which variables those are.
 _BY_VARIABLE: Mapping[str, Callable[[Profile], tuple[str, ...]]] = MappingProxyType(
     {
@@ -177,6 +181,9 @@ def _variable(found: Imported, each: Deployment, profile: Profile | None, slug: 
         moved = each.params.get("api_base") or each.params.get("base_url")
         return usual if profile is not None and profile.needs_key and not moved and not signs else None
     place = each.place("api_key")
+    if isinstance(key, str) and key.strip().lower() in _NO_KEYS and (profile is None or not profile.needs_key):
+        found.needs_nothing(place, "no key is sent where none is stated")
+        return None
     if isinstance(key, str) and key.startswith(ENVIRONMENT):
         found.carried.add(place)
         return key.removeprefix(ENVIRONMENT)
