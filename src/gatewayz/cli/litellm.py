@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gatewayz.catalog.config import read_models
+from gatewayz.catalog.resolve import FREE
 from gatewayz.cli.litellm_access import ENVIRONMENT, Deployment, access_of, slug_for
 from gatewayz.cli.litellm_found import Access, Imported, toml
 from gatewayz.cli.litellm_names import Named, named
@@ -108,12 +109,28 @@ def convert(
 
 def _settle(found: Imported) -> None:
     """Drops what the packaged catalog has anyway under the same name, and says what the rest cannot keep."""
+    free: list[str] = []
     for name, offers in list(found.models.items()):
-        if all(offer.packaged for offer in offers):
+        own = [offer.packaged or name for offer in offers]
+        dropped = all(offer.packaged for offer in offers)
+        # Moderation costs nothing where it is offered, and needs a key here whatever it costs.
+        if any(offer.is_free for offer in offers) and not name.endswith(FREE):
+            free += [each for each in ([own[0]] if dropped else [name]) if each not in free]
+        if dropped:
             del found.models[name]
             found.served.add(name)
         elif any(offer.tiered for offer in offers):
             found.leave(f"model_name {name}", "the packaged price for longer prompts cannot be stated in [[models]]")
+    if free:
+        found.settings["free_model_allowlist"] = free
+
+
+def _refusal(name: str, offers: list[Offer]) -> str | None:
+    """What the gateway has against a model that is stated like this, None for nothing."""
+    tables = tomllib.loads(toml(Imported(models={name: offers})))["models"]
+    free = () if name.endswith(FREE) or any(offer.kind != "moderation" for offer in offers) else (name,)
+    _, mistakes = read_models(tables, lambda _path: None, free_model_allowlist=free)
+    return mistakes[0].problem if mistakes else None
 
 
 def _entry(reader: _Reader, entry: Any, path: str) -> None:
@@ -256,29 +273,23 @@ def _offer(
     _prices(found, each, offer, info, path)
     _limits(found, offer, info, path)
     served = known.serves(name, offer) if not offer.prices else None
-    offer.packaged = served is not None and offer.provider == meant.slug
+    offer.packaged = served if offer.provider == meant.slug else None
     known.complete(offer, str(info.get("base_model") or meant.native_id), meant.vendor, access.profile)
     offer.base_prices()
     if not offer.is_priced and access.profile in _LOCAL:
         return "what a local server has is found and offered by itself, free of charge"
     if not offer.is_priced:
         return f"nothing is served without a price: state {_asked_price(each.kind)}"
-    if offer.is_free and each.kind != "moderation" and not name.endswith(":free"):
+    if offer.is_free and each.kind != "moderation" and not name.endswith(FREE):
         return "a price of zero needs a model_name that ends in :free; anybody may use such a model"
     offers = found.models.get(name, [])
     if offers and offers[0].kind != offer.kind:
         return f"the other deployments of this name are of kind {offers[0].kind}"
     if any((there.provider, there.native_id) == (offer.provider, offer.native_id) for there in offers):
         return f"the same model stands twice at {offer.provider}: it is called once"
-    # Moderation costs nothing where it is offered, and needs a key here whatever it costs.
-    free = [served or name] if offer.is_free and not name.endswith(":free") else []
-    tables = tomllib.loads(toml(Imported(models={name: [*offers, offer]})))["models"]
-    _, mistakes = read_models(tables, lambda _path: None, free_model_allowlist=(*free, name))
-    if mistakes:
-        return mistakes[0].problem
-    if free:
-        listed = found.settings.setdefault("free_model_allowlist", [])
-        listed += [each for each in free if each not in listed]
+    problem = _refusal(name, [*offers, offer])
+    if problem is not None:
+        return problem
     found.models.setdefault(name, []).append(offer)
     return None
 
@@ -389,10 +400,12 @@ def _aliases(found: Imported, path: str, names: Any) -> bool:
         name = target.get("model") if isinstance(target, Mapping) else target
         if not isinstance(name, str) or name not in found.models:
             found.leave(place, "the model that it stands for is not carried over")
-        elif alias in found.models:
+        elif str(alias) in found.models:
             found.leave(place, "there is a model of this name")
+        elif (problem := _refusal(str(alias), found.models[name])) is not None:
+            found.leave(place, problem)
         else:
-            found.models[str(alias)] = [replace(offer, packaged=False) for offer in found.models[name]]
+            found.models[str(alias)] = [replace(offer, packaged=None) for offer in found.models[name]]
             found.carried.add(f"{place}.model" if isinstance(target, Mapping) else place)
             for member in target if isinstance(target, Mapping) else ():
                 if member != "model":

@@ -111,7 +111,7 @@ class Offer:
     abilities: dict[str, bool]
     kind: str = "chat"
     variants: dict[str, str] = field(default_factory=dict)
-    packaged: bool = False  # the packaged catalog has it, for a model of the same name
+    packaged: str | None = None  # the model of the packaged catalog that has it, if that is known by the same name
     tiered: bool = False  # longer prompts have another price, which a configuration cannot state
 
     @property
