@@ -133,6 +133,10 @@ class Settings:
     # network
     trusted_proxies: tuple[str, ...] = _setting((), "CIDRs of proxies whose X-Forwarded-For is believed")
     cors_allow_origins: tuple[str, ...] = _setting((), "origins of web pages that may call from a browser; * for any")
+    ssrf_allow_hosts: tuple[str, ...] = _setting(
+        (),
+        "host names, addresses and networks (CIDR) that may be fetched from although they are private or without TLS",
+    )
     http_client: str = _setting(
         "auto",
         "what calls providers; auto: the own client, or aiohttp where a proxy is configured; aiohttp: always that",
@@ -154,7 +158,7 @@ class Settings:
 RESERVED_SETTINGS = frozenset(
     {
         "sign_in_per_15_min", "health_threshold", "minimum_topup_usd", "batch_discount", "exact_cache_entries", "exact_cache_s",
-        "semantic_threshold", "embedding_model", "country_header", "default_region", "ssrf_allow_hosts",
+        "semantic_threshold", "embedding_model", "country_header", "default_region",
         "webhook_attempts", "webhook_backoff_base_s", "mail_attempts", "mail_backoff_base_s", "queue_poll_interval_s",
     }
 )  # fmt: skip

@@ -21,7 +21,16 @@ from gatewayz.dialects.embeddings import (
     VOYAGE_EMBEDDINGS,
 )
 from gatewayz.dialects.gemini import GEMINI, GeminiGenerateContent
-from gatewayz.dialects.images import IMAGEN_PREDICT, OPENAI_IMAGE_EDITS, OPENAI_IMAGE_VARIATIONS, OPENAI_IMAGES
+from gatewayz.dialects.images import (
+    DASHSCOPE_IMAGES,
+    FAL_IMAGES,
+    IMAGEN_PREDICT,
+    OPENAI_IMAGE_EDITS,
+    OPENAI_IMAGE_VARIATIONS,
+    OPENAI_IMAGES,
+    REPLICATE_IMAGES,
+)
+from gatewayz.dialects.jobs import JobDialect
 from gatewayz.dialects.media import MediaDialect
 from gatewayz.dialects.moderations import OPENAI_MODERATIONS
 from gatewayz.dialects.openai_chat import OPENAI_CHAT, OpenAIChat
@@ -37,7 +46,8 @@ _MEDIA: tuple[MediaDialect, ...] = (
 )  # fmt: skip
 _MEDIA_PROVIDERS: tuple[MediaDialect, ...] = (
     COHERE_EMBED, DASHSCOPE_EMBED, GEMINI_EMBED, JINA_EMBEDDINGS, VERTEX_EMBED, VOYAGE_EMBEDDINGS, COHERE_RERANK,
-    DASHSCOPE_RERANK, JINA_RERANK, VOYAGE_RERANK, IMAGEN_PREDICT,
+    DASHSCOPE_RERANK, JINA_RERANK, VOYAGE_RERANK, IMAGEN_PREDICT, FAL_IMAGES, REPLICATE_IMAGES,
+    DASHSCOPE_IMAGES,
 )  # fmt: skip
 
 # Spoken on both sides: between equal ones bytes are forwarded.
@@ -61,6 +71,12 @@ PROVIDER_DIALECTS: dict[str, ProviderDialect] = {
     **{dialect.name: dialect for dialect in _MEDIA_PROVIDERS},
     BEDROCK.name: BEDROCK,
     COHERE.name: COHERE,
+}
+# Those whose answers may be jobs.
+JOB_DIALECTS: dict[str, JobDialect] = {
+    FAL_IMAGES.name: FAL_IMAGES,
+    REPLICATE_IMAGES.name: REPLICATE_IMAGES,
+    DASHSCOPE_IMAGES.name: DASHSCOPE_IMAGES,
 }
 
 

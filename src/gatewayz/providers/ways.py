@@ -14,7 +14,8 @@ from gatewayz.core.services import AS_CHAT
 class WayRule:
     """What a profile says of one service: its dialect, its path, and where that was read.
 
-    `path` may hold `{model}`. It continues the base URL; or, if `from_root`, it begins where the path of the profile's own
+    `path` may hold `{model}`, `{+model}` where the slashes of a name are those of the path, and `{endpoint}` where the
+    dialect decides by the model. It continues the base URL; or, if `from_root`, it begins where the path of the profile's own
     base URL does: at the host's root, or behind what a proxy puts before it.
     """
 
