@@ -22,12 +22,15 @@ from gatewayz.dialects.embeddings import (
 )
 from gatewayz.dialects.gemini import GEMINI, GeminiGenerateContent
 from gatewayz.dialects.images import (
+    DASHSCOPE_IMAGE_EDITS,
     DASHSCOPE_IMAGES,
+    FAL_IMAGE_EDITS,
     FAL_IMAGES,
     IMAGEN_PREDICT,
     OPENAI_IMAGE_EDITS,
     OPENAI_IMAGE_VARIATIONS,
     OPENAI_IMAGES,
+    REPLICATE_IMAGE_EDITS,
     REPLICATE_IMAGES,
 )
 from gatewayz.dialects.jobs import JobDialect
@@ -46,8 +49,8 @@ _MEDIA: tuple[MediaDialect, ...] = (
 )  # fmt: skip
 _MEDIA_PROVIDERS: tuple[MediaDialect, ...] = (
     COHERE_EMBED, DASHSCOPE_EMBED, GEMINI_EMBED, JINA_EMBEDDINGS, VERTEX_EMBED, VOYAGE_EMBEDDINGS, COHERE_RERANK,
-    DASHSCOPE_RERANK, JINA_RERANK, VOYAGE_RERANK, IMAGEN_PREDICT, FAL_IMAGES, REPLICATE_IMAGES,
-    DASHSCOPE_IMAGES,
+    DASHSCOPE_RERANK, JINA_RERANK, VOYAGE_RERANK, IMAGEN_PREDICT, FAL_IMAGES, FAL_IMAGE_EDITS, REPLICATE_IMAGES,
+    REPLICATE_IMAGE_EDITS, DASHSCOPE_IMAGES, DASHSCOPE_IMAGE_EDITS,
 )  # fmt: skip
 
 # Spoken on both sides: between equal ones bytes are forwarded.
@@ -73,11 +76,10 @@ PROVIDER_DIALECTS: dict[str, ProviderDialect] = {
     COHERE.name: COHERE,
 }
 # Those whose answers may be jobs.
-JOB_DIALECTS: dict[str, JobDialect] = {
-    FAL_IMAGES.name: FAL_IMAGES,
-    REPLICATE_IMAGES.name: REPLICATE_IMAGES,
-    DASHSCOPE_IMAGES.name: DASHSCOPE_IMAGES,
-}
+_BY_JOB: tuple[JobDialect, ...] = (
+    FAL_IMAGES, FAL_IMAGE_EDITS, REPLICATE_IMAGES, REPLICATE_IMAGE_EDITS, DASHSCOPE_IMAGES, DASHSCOPE_IMAGE_EDITS,
+)  # fmt: skip
+JOB_DIALECTS: dict[str, JobDialect] = {dialect.name: dialect for dialect in _BY_JOB}
 
 
 def shared(client: ClientDialect, provider: ProviderDialect) -> Dialect | None:

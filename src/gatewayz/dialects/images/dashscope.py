@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 from gatewayz.core.media import ImageRequest, Picture
+from gatewayz.core.services import Service
 from gatewayz.core.stream import StreamError
 from gatewayz.dialects import error_text, json_text
 from gatewayz.dialects.base import Encoded, Target
@@ -97,8 +98,9 @@ class DashScopeImages(ModelInputs):
 def _told(value: Any) -> StreamError:
     code, said = str(inside(value, "code"))[:200], inside(value, "message")
     # A task has no status of HTTP; whose fault it was is known by the name alone.
-    status = 400 if code.startswith("InvalidParameter") else None
-    return StreamError(said[:2000] if isinstance(said, str) else "", code=code, status=status, param="prompt")
+    is_ours = code.startswith("InvalidParameter")
+    message = said[:2000] if isinstance(said, str) else ""
+    return StreamError(message, None, code, 400 if is_ours else None, None if is_ours else "prompt")
 
 
 def _message(request: ImageRequest, model: str) -> dict[str, Any]:
@@ -119,4 +121,12 @@ def _pieces(output: dict[str, Any]) -> list[Any]:
     return [piece for content in contents if isinstance(content, list) for piece in content]
 
 
+class DashScopeImageEdits(DashScopeImages):
+    """The same for edits: the pictures of the request are inputs of the model."""
+
+    name = "dashscope_image_edits"
+    service: Service = "image_edits"
+
+
 DASHSCOPE_IMAGES = DashScopeImages()
+DASHSCOPE_IMAGE_EDITS = DashScopeImageEdits()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gatewayz.core.media import ImageRequest, Picture
+from gatewayz.core.services import Service
 from gatewayz.core.stream import StreamError
 from gatewayz.dialects import error_text, json_text
 from gatewayz.dialects.base import Encoded, Target
@@ -139,4 +140,12 @@ def _given(request: ImageRequest, target: Target) -> dict[str, Any]:
     return {**members, "image_url": request.given[0]}
 
 
+class FalImageEdits(FalImages):
+    """The same for edits: the pictures of the request are inputs of the model."""
+
+    name = "fal_image_edits"
+    service: Service = "image_edits"
+
+
 FAL_IMAGES = FalImages()
+FAL_IMAGE_EDITS = FalImageEdits()

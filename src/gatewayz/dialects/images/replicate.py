@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gatewayz.core.media import ImageRequest, Picture
+from gatewayz.core.services import Service
 from gatewayz.core.stream import StreamError
 from gatewayz.dialects import error_text, json_text
 from gatewayz.dialects.base import Encoded, Target
@@ -121,4 +122,12 @@ def _given(request: ImageRequest, target: Target) -> dict[str, Any]:
     return {**members, name: request.given[0]}
 
 
+class ReplicateImageEdits(ReplicateImages):
+    """The same for edits: the pictures of the request are inputs of the model."""
+
+    name = "replicate_image_edits"
+    service: Service = "image_edits"
+
+
 REPLICATE_IMAGES = ReplicateImages()
+REPLICATE_IMAGE_EDITS = ReplicateImageEdits()
