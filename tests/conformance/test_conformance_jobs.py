@@ -16,6 +16,7 @@ from tests.acceptance.media_house import form
 from tests.acceptance.spine import eventually
 from tests.conformance.front import Front, fresh_front, key_of, switched_on
 from tests.conformance.house import SETTINGS, toml
+from tests.conformance.profile_table import JOBS
 from tests.fakes.handle import FakeUpstream
 from tests.live import Customer
 
@@ -45,6 +46,8 @@ def test_every_profile_with_jobs_is_tried() -> None:
     assert MODELS.keys() == PROFILES.keys()
     spoken = {rule.dialect for profile in PROFILES.values() for rule in profile.ways.values()}
     assert JOB_DIALECTS.keys() <= spoken
+    checks = {name.removeprefix("test_") for name in globals() if name.startswith("test_")}
+    assert JOBS.keys() <= checks, "the page tells of what is tried here"
 
 
 @pytest.fixture(scope="module")

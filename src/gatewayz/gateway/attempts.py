@@ -57,9 +57,9 @@ class Answer:
     candidate: Candidate
     facts: AnswerFacts
     render: Callable[[Usage, int], bytes]
+    content: Any = None
     content_type: str = JSON
     is_large: bool = False
-    content: Any = None
 
 
 @dataclass(slots=True)
@@ -257,8 +257,8 @@ class Attempts:
         if not isinstance(found, Answer) or not isinstance(client, MediaDialect):
             return found
         if isinstance(found.content, ImageAnswer) and client.wants_bytes(self.glance):
-            answer = await self._with_bytes(found.content)
-            found = replace(found, render=self._translated(answer))
+            made = await self._with_bytes(found.content)
+            found = replace(found, render=lambda usage, cost: client.write_answer(made, self.voice, usage, cost))
             is_large = True
         said = reply.headers.get("content-type", "")
         return replace(found, content_type=client.answer_type(said, self.voice), is_large=is_large)
@@ -266,16 +266,18 @@ class Attempts:
     def _plain(self, candidate: Candidate, body: bytes) -> Answer | Failure:
         client, theirs = self.call.dialect, _dialect(candidate)
         same = shared(client, theirs)
-        content: Any = None
         try:
             if same is not None:
+                content = None
                 facts = same.glance_answer(body)
                 render = _forwarded(same, body, self.voice, candidate, facts.usual)
             else:
                 content, facts = theirs.read_answer(body, candidate.provider.slug)
                 if isinstance(client, MediaDialect):
                     content = client.completed(content, self.glance)
-                render = self._translated(content)
+
+                def render(usage: Usage, cost: int) -> bytes:
+                    return client.write_answer(content, self.voice, usage, cost)
         except ValueError as error:
             told = theirs.read_error(body)
             if told.kind or told.code or told.status:
@@ -283,12 +285,7 @@ class Attempts:
             return Failure(FailureKind.MALFORMED, reason=f"unreadable answer: {error}"[:200])
         if facts.empty and facts.finish not in SILENT_FINISHES:
             return Failure(FailureKind.EMPTY, reason="answer without content")
-        return Answer(candidate, facts, render, content=content)
-
-    def _translated(self, content: Any) -> Callable[[Usage, int], bytes]:
-        """How an answer in canonical form is given to this client."""
-        client, voice = self.call.dialect, self.voice
-        return lambda usage, cost: client.write_answer(content, voice, usage, cost)
+        return Answer(candidate, facts, render, content)
 
     async def _with_bytes(self, answer: ImageAnswer) -> ImageAnswer:
         """The images as base64, those fetched of which only the address is known. Raises TransportError."""

@@ -6,7 +6,7 @@ answer to the submission was still on its way.
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +18,8 @@ from gatewayz.infra.http_client import Broken, Reply, Timeouts, Transport, Trans
 from gatewayz.providers.retry_after import retry_after_s
 
 log = structlog.get_logger(__name__)
+
+Sleep = Callable[[float], Awaitable[None]]
 
 # Quick models are done within a second; of slow ones nobody notices a few seconds more, and providers count questions.
 FIRST_PAUSE_S = 0.5
@@ -57,8 +59,12 @@ class Finished:
 class Jobs:
     """The jobs of this process at all providers."""
 
-    def __init__(self, transport: Transport, timeouts: Timeouts) -> None:
-        """`timeouts` are those of a submission; its `first_s` is the longest that anybody waits for a job."""
+    def __init__(self, transport: Transport, timeouts: Timeouts, sleep: Sleep = asyncio.sleep) -> None:
+        """`timeouts` are those of a submission; its `first_s` is the longest that anybody waits for a job.
+
+        `sleep` is what passes between two questions.
+        """
+        self._sleep = sleep
         self._transport = transport
         self._timeouts = timeouts
         self._farewells: set[asyncio.Task[None]] = set()
@@ -106,7 +112,7 @@ class Jobs:
         pause_s, failures = FIRST_PAUSE_S, 0
         while True:
             if not job.ended or failures:
-                await asyncio.sleep(pause_s)
+                await self._sleep(pause_s)
                 pause_s = min(pause_s * _GROWTH, LONGEST_PAUSE_S)
             try:
                 answer = await _whole(await self._transport.get(job.ask, headers, _ASK))
@@ -197,7 +203,7 @@ def _step(dialect: JobDialect, answer: Finished, url: str, job: Job | None) -> J
 
 def _check_own(url: str, job: Job) -> None:
     """Raises Broken if a job is said to be anywhere but where it was submitted: the key is for that host alone."""
-    if not all(_is_own(url, address) for address in (job.ask, job.result) if address):
+    if not all(_is_own(url, address) for address in (job.ask, job.result, job.cancel) if address):
         raise Broken("a job at another host than the provider's own")
 
 

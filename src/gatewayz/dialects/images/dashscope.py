@@ -58,7 +58,10 @@ class DashScopeImages(ModelInputs):
     def step(self, body: bytes, url: str, job: Job | None) -> Job | None:
         """See `JobDialect`. Tasks have no address of their own in an answer: they stand beside the services."""
         output = inside(json_text.load(body), "output")
-        if inside(output, "task_status") not in _WAITING:
+        status = inside(output, "task_status")
+        if status is None and job is not None:
+            raise ValueError("no task_status")
+        if status not in _WAITING:
             return None
         if job is not None:
             return job

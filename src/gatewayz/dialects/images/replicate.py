@@ -59,6 +59,8 @@ class ReplicateImages(ModelInputs):
         """See `JobDialect`."""
         answer = json_text.load(body)
         status = answer.get("status") if isinstance(answer, dict) else None
+        if not isinstance(status, str):
+            raise ValueError("no status")
         if status not in _WAITING:
             return None
         if job is not None:
