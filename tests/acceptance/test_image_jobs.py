@@ -1,9 +1,11 @@
 """Images from providers that answer with a job: asked about until it is done, cancelled when nobody waits, charged once."""
 
 import base64
+import contextlib
 import shutil
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2 as httpx
@@ -331,3 +333,17 @@ def test_a_request_that_comes_twice_makes_one_job(upstream: FakeUpstream, custom
         answer = customer.call("POST", PATH, {"model": FAL, "prompt": "a cat"}, **{"X-Request-ID": "again"})
         assert answer.status_code == 200
     assert len(submissions(upstream, FAL)) == 1 and paid(customer) == [NANO]
+
+
+def test_a_process_that_ends_takes_its_jobs_along(upstream: FakeUpstream) -> None:
+    home = fresh_home()
+    with LiveGateway(home, _config(upstream)) as ending, ThreadPoolExecutor(1) as threads:
+        customer = ending.customer(5)
+        upstream.script("fal", {"polls": 1000})
+        waiting = threads.submit(ask, customer, FAL, provider="fal")
+        eventually(lambda: len(upstream.journal("fal")) > 1, "the job is asked about", 10)
+        ending.stop()
+        with contextlib.suppress(httpx.HTTPError):
+            assert waiting.result().status_code != 200
+    assert cancelled(upstream, FAL) == ["PUT"]
+    shutil.rmtree(home, ignore_errors=True)

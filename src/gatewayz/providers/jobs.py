@@ -173,7 +173,7 @@ class Jobs:
             except TransportError:
                 continue
             reply.close()
-            log.info("job_cancelled", request_id=request_id, host=urlsplit(url).hostname, status=reply.status)
+            log.info("job_cancel_asked", request_id=request_id, host=urlsplit(url).hostname, status=reply.status)
             if reply.status < 500:
                 return
         log.warning("job_left_behind", request_id=request_id, host=urlsplit(url).hostname)
