@@ -30,11 +30,11 @@ _OFFERS = {
     QWEN: (("alibaba-cloud", "qwen-image-plus"), ("first", "native-first")),
     KONTEXT: (("fal", "fal-ai/flux-pro/kontext"),),
 }
-PERSONA = {FAL: "fal", REPLICATE: "replicate", WAN: "default"}
+PERSONA = {FAL: "fal", REPLICATE: "replicate", WAN: "alibaba-cloud"}
 SUBMITTED = {
     FAL: "/p/fal/fal-ai/native",
     REPLICATE: "/p/replicate/v1/predictions",
-    WAN: "/api/v1/services/aigc/text2image/image-synthesis",
+    WAN: "/p/alibaba-cloud/api/v1/services/aigc/text2image/image-synthesis",
 }
 BY_JOB = pytest.mark.parametrize("model", SUBMITTED)
 
@@ -139,7 +139,7 @@ def test_what_is_said_to_each_of_them(upstream: FakeUpstream, customer: Customer
 def test_dashscope_answers_at_once_for_others(upstream: FakeUpstream, customer: Customer) -> None:
     assert ask(customer, QWEN).json()["data"] == [{"url": "https://pictures.example/0.png"}]
     (entry,) = upstream.journal()
-    assert entry["path"] == "/api/v1/services/aigc/multimodal-generation/generation"
+    assert entry["path"] == "/p/alibaba-cloud/api/v1/services/aigc/multimodal-generation/generation"
     assert "x-dashscope-async" not in entry["headers"]
 
 
@@ -276,7 +276,7 @@ def test_the_hold_is_known_beforehand(upstream: FakeUpstream, gateway: LiveGatew
 def test_bytes_are_fetched_where_only_an_address_is_given(
     upstream: FakeUpstream, customer: Customer, model: str
 ) -> None:
-    persona = PERSONA.get(model, "default")
+    persona = PERSONA.get(model, "alibaba-cloud")
     upstream.script(persona, {"pictures": [upstream.url("storage", "/picture/small")]})
     (made,) = ask(customer, model, response_format="b64_json").json()["data"]
     assert base64.b64decode(made["b64_json"]) == PICTURE and "url" not in made

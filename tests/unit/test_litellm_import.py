@@ -237,6 +237,7 @@ KINDS = [
     ("cohere/rerank-v3.5", "rerank", {}),
     ("jina_ai/jina-reranker-v3", "rerank", {"input_cost_per_token": "0.00000002"}),
     ("voyage/voyage-3.5", "embedding", {"input_cost_per_token": 6e-8}),
+    ("fal_ai/fal-ai/flux-pro/v1.1-ultra", "image", {}),
 ]
 
 

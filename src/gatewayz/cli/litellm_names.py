@@ -14,7 +14,7 @@ _SLUGS: Mapping[str, str] = MappingProxyType(
     {
         "azure": "azure-openai", "azure_ai": "azure-openai", "azure_text": "azure-openai",
         "bedrock_converse": "bedrock", "cohere_chat": "cohere", "custom_openai": "openai", "dashscope": "alibaba-cloud",
-        "featherless_ai": "featherless", "hosted_vllm": "vllm", "jina_ai": "jina", "litellm_proxy": "openai",
+        "fal_ai": "fal", "featherless_ai": "featherless", "hosted_vllm": "vllm", "jina_ai": "jina", "litellm_proxy": "openai",
         "lm_studio": "lmstudio", "ollama_chat": "ollama", "openai_like": "openai", "text-completion-openai": "openai",
         "vercel_ai_gateway": "vercel-ai-gateway", "vertex_ai_beta": "google-vertex", "xiaomi_mimo": "xiaomi",
     }
