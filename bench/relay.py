@@ -1,9 +1,11 @@
-"""The floor: what a server and a client cost when nothing is done between them. `relay.py PORT UPSTREAM_PORT [own]`.
+"""The floor: what a server and a client cost when nothing is done between them. `relay.py PORT UPSTREAM_PORT [own [WORKERS]]`.
 
-uvicorn and aiohttp are the mature stack; with `own` the client is the gateway's own, so that its share can be told.
+uvicorn and aiohttp are the mature stack; with `own` the client is the gateway's own, so that its share can be told. Several
+workers accept from one socket, as the gateway's do.
 """
 
 import gc
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -107,12 +109,12 @@ class OwnRelay:
             reply.close()
 
 
-if __name__ == "__main__":
-    relay = OwnRelay if "own" in sys.argv[3:] else Relay
-    uvicorn.run(
-        relay(int(sys.argv[2])),
+def main(port: int, upstream: int, kind: str = "", workers: str = "1") -> None:
+    """Serves until it is ended, in as many processes."""
+    config = uvicorn.Config(
+        (OwnRelay if kind == "own" else Relay)(upstream),
         host="127.0.0.1",
-        port=int(sys.argv[1]),
+        port=port,
         loop="uvloop",
         http="httptools",
         ws="none",
@@ -122,3 +124,12 @@ if __name__ == "__main__":
         server_header=False,
         backlog=4096,
     )
+    socket = config.bind_socket()
+    for _ in range(int(workers) - 1):
+        if os.fork() == 0:
+            break
+    uvicorn.Server(config).run(sockets=[socket])
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

@@ -27,6 +27,7 @@ ROWS: dict[str, Callable[[Bench], Target]] = {
     "nginx": targets.nginx,
     "relay": targets.relay,
     "relay-own": targets.relay_own,
+    "relay-4": targets.relay_four,
     "gatewayz": gateways.sqlite,
     "gatewayz-postgres": gateways.postgres,
     "gatewayz-1": gateways.one_worker,

@@ -164,10 +164,18 @@ def relay(bench: Bench) -> Target:
 
 def relay_own(bench: Bench) -> Target:
     """The same relay on the gateway's own client: the floor for what is in the gateway between server and client."""
-    port = free_port()
-    command: list[str | Path] = [sys.executable, ROOT / "bench" / "relay.py", str(port), str(bench.upstream), "own"]
-    title, env = "bare relay (uvicorn, own client)", {"PYTHONPATH": str(ROOT / "src")}
-    return start(bench, "relay-own", title, command, port, direct(bench).calls, env=env)
+    return _relay_own(bench, "relay-own", "bare relay (uvicorn, own client)", 1)
+
+
+def relay_four(bench: Bench) -> Target:
+    """Four of them that share nothing but the port and the core: what it costs to divide one core among processes."""
+    return _relay_own(bench, "relay-4", "bare relay (uvicorn, own client), 4 workers", 4)
+
+
+def _relay_own(bench: Bench, name: str, title: str, workers: int) -> Target:
+    port, script = free_port(), ROOT / "bench" / "relay.py"
+    command: list[str | Path] = [sys.executable, script, str(port), str(bench.upstream), "own", str(workers)]
+    return start(bench, name, title, command, port, direct(bench).calls, env={"PYTHONPATH": str(ROOT / "src")})
 
 
 _NGINX = """\

@@ -9,7 +9,10 @@ Shape = Literal["chat", "paced", "messages", "translated", "translated-paced", "
 
 REFERENCE = "gatewayz"
 # Rows that exist for one trial, and take part in no other.
-WORKER_ROWS = ("gatewayz-1", "gatewayz-4")
+# Rows of nothing but the trials for workers, and all rows of those: a relay in one process and in four tells what it costs
+# to divide a core, whatever runs there.
+WORKER_ROWS = ("relay-4", "gatewayz-1", "gatewayz-4")
+_WORKERS = ("relay-own", *WORKER_ROWS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +90,11 @@ TRIALS = (
     Trial("large", "Prompts of 100 KB, 16 in flight", "chat", (RPS, CPU_REQUEST, BUSY),
           connections=16, prompt_bytes=100_000),
     Trial("workers", "PostgreSQL and Redis, 64 customers, plain answers, 64 in flight", "chat",
-          (RPS, CPU_REQUEST, BUSY), rows=WORKER_ROWS, many=True, reference="gatewayz-1"),
+          (RPS, CPU_REQUEST, BUSY), rows=_WORKERS, many=True, reference="gatewayz-1"),
     Trial("workers-one", "PostgreSQL and Redis, one customer, plain answers, 64 in flight", "chat",
-          (RPS, CPU_REQUEST, BUSY), rows=WORKER_ROWS, reference="gatewayz-1"),
+          (RPS, CPU_REQUEST, BUSY), rows=_WORKERS, reference="gatewayz-1"),
     Trial("workers-deep", "PostgreSQL and Redis, 64 customers, plain answers, 256 in flight", "chat",
-          (RPS, CPU_REQUEST, BUSY), connections=256, rows=WORKER_ROWS, many=True, reference="gatewayz-1"),
+          (RPS, CPU_REQUEST, BUSY), connections=256, rows=_WORKERS, many=True, reference="gatewayz-1"),
     Trial("idle", "5,000 idle streams, and plain answers, 100 a second", "chat",
           (KB_STREAM, P50_ALONE, P50_BESIDE, P50_TIMES), rate=100, longer=2, beside=5000),
 )  # fmt: skip

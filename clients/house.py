@@ -15,7 +15,16 @@ from clients.catalog import Step
 from tests.fakes.handle import FakeUpstream
 from tests.live import Customer, LiveGateway
 
-DIALECTS = ("openai", "anthropic", "gemini", "openai_responses")
+# Dialects of providers, each with the path at which such a provider is expected.
+PATHS = {
+    "openai": "/v1",
+    "anthropic": "/v1",
+    "gemini": "/v1beta",
+    "openai_responses": "/v1",
+    "bedrock": "",
+    "cohere": "/v2",
+}
+DIALECTS = tuple(PATHS)
 STEP_S = 180.0
 ANSWER_USD = (10 * 3 + 5 * 15) / 1e6  # the fake's usage at the prices below
 PREFIX = "tide/"
@@ -45,7 +54,7 @@ supports_json_schema = true
 supports_reasoning = true
 [[models.offers]]
 provider = "{slug}"
-native_id = "{name}"
+native_id = "{native}"
 price_prompt_usd_per_mtok = 3
 price_completion_usd_per_mtok = 15
 """
@@ -70,8 +79,8 @@ class House:
         """Runs a client's step with a fresh account and a provider of this dialect. Raises Failed."""
         persona = _slug(dialect)
         self.fake.reset()
-        self.fake.script(persona, *_filled(step.answers, environment), model=f"{dialect}-main")
-        self.fake.script(persona, model=f"{dialect}-side", default={"text": "Tides"})
+        self.fake.script(persona, *_filled(step.answers, environment), model=_native(dialect, "main"))
+        self.fake.script(persona, model=_native(dialect, "side"), default={"text": "Tides"})
         customer = self.gateway.customer(1)
         given = {
             **environment,
@@ -89,7 +98,7 @@ class House:
         if code:
             last = [line for line in complaint.splitlines() if line.strip()][-1:]
             raise Failed(last[0] if last else f"ended with {code}")
-        self._judge(step, told, asked, customer, f"{dialect}-main")
+        self._judge(step, told, asked, customer, _native(dialect, "main"))
 
     def _judge(self, step: Step, told: str, asked: list[dict[str, Any]], customer: Customer, model: str) -> None:
         if step.prints not in told:
@@ -118,10 +127,18 @@ def _configuration(fake: FakeUpstream) -> str:
     parts = [_SETTINGS]
     for dialect in DIALECTS:
         slug = _slug(dialect)
-        url = fake.url(slug, "/v1beta" if dialect == "gemini" else "/v1")
+        url = fake.url(slug, PATHS[dialect])
         parts.append(_PROVIDER.format(slug=slug, url=url, dialect=dialect))
-        parts += [_MODEL.format(name=f"{dialect}-{part}", slug=slug) for part in ("main", "side")]
+        parts += [
+            _MODEL.format(name=f"{dialect}-{part}", slug=slug, native=_native(dialect, part))
+            for part in ("main", "side")
+        ]
     return "".join(parts)
+
+
+def _native(dialect: str, part: str) -> str:
+    """The provider's name of a model; at Bedrock it tells which abilities the model has."""
+    return f"anthropic.claude-sonnet-4-5-{part}" if dialect == "bedrock" else f"{dialect}-{part}"
 
 
 def _slug(dialect: str) -> str:

@@ -8,11 +8,12 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT)]
 
+from gatewayz.dialects import JOB_DIALECTS  # noqa: E402
 from gatewayz.providers.profile import load_profiles  # noqa: E402
 from tests.conformance.cells import CELLS, Cell, Finding, find  # noqa: E402
 from tests.conformance.house import running  # noqa: E402
 from tests.conformance.ingress import INGRESSES  # noqa: E402
-from tests.conformance.profile_table import CAPABILITIES  # noqa: E402
+from tests.conformance.profile_table import CAPABILITIES, JOBS  # noqa: E402
 from tests.conformance.rows import ROWS  # noqa: E402
 from tests.conformance.upstreams import UPSTREAMS  # noqa: E402
 
@@ -76,6 +77,14 @@ def _profiles() -> Iterable[str]:
         if each.chats
     ]
     yield _table(("provider", "speaks", "quirks on the wire"), rows)
+    yield "## Providers that answer by jobs"
+    yield "Every profile with such services passes each of these at its own address, signed with its own credential."
+    yield _table(("tried", "what must be true"), JOBS.items())
+    jobs = [
+        (f"`{each.slug}`", ", ".join(f"`{name}`" for name, rule in each.ways.items() if rule.dialect in JOB_DIALECTS))
+        for each in load_profiles().values()
+    ]
+    yield _table(("provider", "services"), [row for row in jobs if row[1]])
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

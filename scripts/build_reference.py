@@ -197,7 +197,7 @@ def providers_page() -> str:
                 ]
             ),
             str(default_priority(profile.slug, known=True)),
-            str(priced.get(profile.slug, 0)),
+            str(priced.get(profile.slug, 0) if profile.chats else 0),
         )
         for profile in profiles.values()
     ]

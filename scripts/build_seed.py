@@ -44,6 +44,8 @@ HOME_REGIONS = {
 }
 # The only names that the provider's own list contains (2026-08); other collections spell them as they please.
 KNOWN_NAMES = {"deepseek": {"deepseek-v4-flash", "deepseek-v4-pro", "deepseek-chat", "deepseek-reasoner"}}
+# Billed by the megapixel, whatever a collection says of the image: at a large size that price would be too low.
+OTHER_UNITS = {"fal": {"fal-ai/flux/schnell", "fal-ai/flux-pro/v1.1", "fal-ai/stable-diffusion-v35-medium"}}
 # Variants that are the same model at another speed or price, the likeliest meaning of the plain name first.
 VARIANT_ORDER = ("", "reasoning", "turbo", "tee", "thinking")
 CAPABILITY_NAMES = {
@@ -236,6 +238,8 @@ def unusable(offer: Json, model: Json, kind: str) -> str | None:
     names = KNOWN_NAMES.get(offer["provider"])
     if names is not None and offer["native_id"] not in names:
         return "unknown_name"
+    if offer["native_id"] in OTHER_UNITS.get(offer["provider"], ()):
+        return "other_unit"
     region = offer.get("region")
     if region is not None and region not in HOME_REGIONS.get(offer["provider"], set()):
         return "other_region"
@@ -415,6 +419,7 @@ _DECISIONS = [
     "- `other_region`: served at another address than the provider's standard one, at another price.",
     "- `unknown_name`: the provider's own list does not contain the name.",
     "- `other_model`: filed under the model, but by its name a distillate or another snapshot.",
+    "- `other_unit`: billed there by another unit than the one that was collected.",
     "- `other_endpoint`: a realtime or picture price of a model that also chats.",
     "- Free variants are models of their own (`…:free`).",
     "- Anthropic: where the price for cache writes of one hour is missing it is twice the prompt price, as in every",

@@ -1,6 +1,10 @@
 """Prints what a large catalog costs: time and memory to build it, and time per answer, cold and warm.
 
-.venv/bin/python scripts/measure_catalog.py [--models 10000] [--offers 3]
+    .venv/bin/python scripts/measure_catalog.py [--models 10000] [--offers 3] [--live]
+
+In this process, in CPU time; with `--live` through a gateway of its own, as a client on the same machine sees it: the whole
+list, a page, a search, the list once more with its ETag, and the memory of the process. Those are times of a clock, the middle
+of many, and so what else the machine does is in them.
 """
 
 import argparse
@@ -8,14 +12,18 @@ import asyncio
 import json
 import random
 import resource
+import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import httpx2 as httpx
 import msgspec
 
 from gatewayz.api.public.model_entry import Standing
@@ -26,6 +34,7 @@ from gatewayz.catalog.listing import Filters, narrowed
 from gatewayz.infra.answers import AnswerCache
 from gatewayz.infra.clock import SystemClock
 from gatewayz.infra.redis import RedisLink
+from tests.live import LiveGateway
 
 _WORDS = ("llama", "qwen", "mistral", "gpt", "claude", "gemini", "command", "phi", "deepseek", "yi", "falcon", "nova")
 _NOTES = ("instruct", "chat", "coder", "vision", "mini", "large", "preview", "thinking", "base", "turbo")
@@ -115,9 +124,76 @@ async def _warm(answers: AnswerCache, body: bytes) -> float:
     return (time.thread_time() - start) * 10
 
 
+def live(models: int, offers: int, times: int = 30) -> dict[str, float]:
+    """Milliseconds by a client's clock, the middle of `times`, and megabytes; of a gateway that is started for it."""
+    with tempfile.TemporaryDirectory(prefix="gatewayz-catalog-") as home:
+        gateway = LiveGateway(Path(home), _configuration(models, offers), {"GATEWAYZ_IP_LIMIT_PER_MIN": "100000"})
+        start = time.perf_counter()
+        with gateway, httpx.Client(base_url=gateway.base_url, timeout=120, verify=False) as client:
+            figures = {"start_s": time.perf_counter() - start}
+            before_mb = _memory_mb(gateway.pid)
+            paths = {
+                "list": "/v1/models",
+                "page": "/v1/models?limit=50&offset=5000",
+                "filtered": "/v1/models?provider=provider-3&limit=50",
+                "search": "/v1/models/search?q=coder+qwen",
+            }
+            for name, path in paths.items():
+                first, again = _asked_ms(client, path), [_asked_ms(client, path) for _ in range(times)]
+                figures |= {f"{name}_first_ms": first, f"{name}_warm_ms": statistics.median(again)}
+            # Words that nobody has asked for yet, so that no answer is remembered.
+            fresh = [_asked_ms(client, f"/v1/models/search?q={word}+{at}") for at, word in enumerate(_WORDS)]
+            figures["search_new_words_ms"] = statistics.median(fresh)
+            tag = client.get("/v1/models").headers["ETag"]
+            known = [_asked_ms(client, "/v1/models", 304, tag) for _ in range(times)]
+            figures["list_304_ms"] = statistics.median(known)
+            figures["list_megabytes"] = len(client.get("/v1/models").content) / 1e6
+            figures |= {"memory_started_mb": before_mb, "memory_asked_mb": _memory_mb(gateway.pid)}
+    return {name: round(value, 2) for name, value in figures.items()}
+
+
+def _asked_ms(client: httpx.Client, path: str, status: int = 200, tag: str | None = None) -> float:
+    start = time.perf_counter()
+    answer = client.get(path, headers={"If-None-Match": tag} if tag is not None else {})
+    taken_ms = (time.perf_counter() - start) * 1000
+    if answer.status_code != status:
+        raise RuntimeError(f"{path}: {answer.status_code} {answer.text[:200]}")
+    return taken_ms
+
+
+def _memory_mb(pid: int) -> float:
+    """Megabytes that a process holds now."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    line = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1000
+
+
+def _configuration(models: int, offers: int) -> str:
+    """The made-up catalog as a gatewayz.toml, beside the packaged one."""
+    catalog = large_catalog(models, offers)
+    lines = []
+    for number in range(33):
+        lines.append(f'[[providers]]\nslug = "provider-{number}"\nbase_url = "http://127.0.0.1:9/v1"\n')
+    for model in catalog.models.values():
+        lines.append(
+            f'[[models]]\nid = "{model.id}"\nname = "{model.name}"\ncontext_length = {model.context_length}\n'
+            f'modality = "{model.modality}"\nsupports_tools = true\nsupports_json_schema = true\n'
+        )
+        for offer in catalog.offers_of(model.id):
+            price = offer.price
+            if price is not None:
+                lines.append(
+                    f'[[models.offers]]\nprovider = "{offer.provider}"\nnative_id = "{offer.native_id}"\n'
+                    f"price_prompt_usd_per_mtok = {price.prompt / 1e9}\n"
+                    f"price_completion_usd_per_mtok = {price.completion / 1e9}\n"
+                )
+    return "".join(lines)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=int, default=10_000)
     parser.add_argument("--offers", type=int, default=3, help="offers of each model")
+    parser.add_argument("--live", action="store_true", help="through a gateway, over HTTP")
     options = parser.parse_args()
-    print(json.dumps(measure(options.models, options.offers), indent=2))
+    print(json.dumps((live if options.live else measure)(options.models, options.offers), indent=2))

@@ -48,8 +48,8 @@ _LEASE_NANO_USD = 10**10
 _LEASE_US = 3600 * 10**6
 _USAGE = '{"prompt_tokens":25,"completion_tokens":16}'
 _PRICE = '{"prompt":150,"completion":600}'
-# Round trips of a batch of captures: BEGIN, the batch's id, the balances; then leases, five statements, COMMIT.
-_BEFORE_LOCK, _WHILE_LOCKED = 3, 7
+# Round trips of a batch of captures: BEGIN; then what locks and reads, what writes, COMMIT.
+_BEFORE_LOCK, _WHILE_LOCKED = 1.5, 2.5
 _WARM_S = 0.5
 
 

@@ -18,7 +18,7 @@ from bench.scale import Costs, Load, Outcome, simulate
 from bench.tables import number, table
 
 EXAMPLE = Costs(
-    wire_before=450, wire_locked=1050, node_batch=250, node_each=15, database_batch=200, database_each=25, flush=500,
+    wire_before=225, wire_locked=375, node_batch=250, node_each=15, database_batch=200, database_each=25, flush=500,
     database_row=15, handover=300, database_cores=8,
 )  # fmt: skip
 PER_NODE = 2000.0  # requests a second that a node is given

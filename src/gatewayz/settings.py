@@ -66,6 +66,9 @@ class Settings:
     commit_gate_s: float = _setting(10.0, "longest wait for first content before a stream's headers are sent", low=0.1)
     # failover
     failover_attempts: int = _setting(5, "providers tried for one request", low=1)
+    explore_share: float = _setting(
+        0.02, "share of requests sorted by speed that first try an offer with too few records", low=0, high=1
+    )
     rate_limit_retries: int = _setting(3, "tries again at the same provider after a 429", low=0)
     sticky_conversations: int = _setting(
         10_000,
@@ -130,6 +133,10 @@ class Settings:
     # network
     trusted_proxies: tuple[str, ...] = _setting((), "CIDRs of proxies whose X-Forwarded-For is believed")
     cors_allow_origins: tuple[str, ...] = _setting((), "origins of web pages that may call from a browser; * for any")
+    ssrf_allow_hosts: tuple[str, ...] = _setting(
+        (),
+        "host names, addresses and networks (CIDR) that may be fetched from although they are private or without TLS",
+    )
     http_client: str = _setting(
         "auto",
         "what calls providers; auto: the own client, or aiohttp where a proxy is configured; aiohttp: always that",
@@ -151,7 +158,7 @@ class Settings:
 RESERVED_SETTINGS = frozenset(
     {
         "sign_in_per_15_min", "health_threshold", "minimum_topup_usd", "batch_discount", "exact_cache_entries", "exact_cache_s",
-        "semantic_threshold", "embedding_model", "country_header", "default_region", "ssrf_allow_hosts",
+        "semantic_threshold", "embedding_model", "country_header", "default_region",
         "webhook_attempts", "webhook_backoff_base_s", "mail_attempts", "mail_backoff_base_s", "queue_poll_interval_s",
     }
 )  # fmt: skip

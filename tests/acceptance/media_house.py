@@ -21,6 +21,7 @@ MIXED = "acme/embed-mixed"  # cohere, then first
 RERANK = "acme/rerank"  # cohere, by the search
 RERANK_TOKENS = "acme/rerank-tokens"  # first, by the token
 RERANK_MIXED = "acme/rerank-mixed"  # cohere, then voyage
+QWEN_EMBED, QWEN_RERANK = "qwen/embed", "qwen/rerank"  # alibaba-cloud, by the token
 MODERATE = "acme/moderate"
 IMAGE = "acme/image"  # first, then second, by the image
 IMAGE_TOKENS = "acme/image-tokens"
@@ -31,6 +32,7 @@ SPEECH = "acme/speech"  # first, then second, by the character
 SPEECH_SECONDS = "acme/speech-seconds"
 UNPRICED = "acme/speech-unpriced"  # a price that speech cannot be charged by
 
+_COMPATIBLE = "/compatible-mode/v1"  # where Alibaba's chats are; its own services are elsewhere
 # Nano-USD.
 EMBED_PER_MTOK, IMAGE_NANO, SECOND_NANO, CHARACTERS_NANO, SEARCH_NANO = (
     20_000_000,
@@ -50,6 +52,8 @@ _MODELS: dict[str, tuple[str, tuple[str, ...], dict[str, Any]]] = {
     RERANK: ("rerank", ("cohere",), {"price_search_usd": 0.002}),
     RERANK_TOKENS: ("rerank", ("first",), {"price_prompt_usd_per_mtok": 0.05}),
     RERANK_MIXED: ("rerank", ("cohere", "voyage"), {"price_search_usd": 0.002}),
+    QWEN_EMBED: ("embedding", ("alibaba-cloud",), {"price_prompt_usd_per_mtok": 0.07}),
+    QWEN_RERANK: ("rerank", ("alibaba-cloud",), {"price_prompt_usd_per_mtok": 0.1}),
     MODERATE: ("moderation", ("first", "second"), {"price_prompt_usd_per_mtok": 0.1}),
     IMAGE: (
         "image",
@@ -86,7 +90,13 @@ def config(upstream: FakeUpstream, **settings: Any) -> str:
     texts = [spine.settings_toml(**{"rate_limit_retries": 0, "trial_credit_usd": 0, **settings})]
     texts += [provider_toml(upstream, "first", priority=1), provider_toml(upstream, "second", priority=2)]
     texts.append(provider_toml(upstream, "narrow", services=["chat", "embeddings"]))
-    for slug, path in (("cohere", "/v2"), ("voyage", "/v1"), ("jina", "/v1"), ("google-ai-studio", "")):
+    for slug, path in (
+        ("cohere", "/v2"),
+        ("voyage", "/v1"),
+        ("jina", "/v1"),
+        ("google-ai-studio", ""),
+        ("alibaba-cloud", _COMPATIBLE),
+    ):
         base = upstream.url(slug, path)
         texts.append(f'[[providers]]\nslug = "{slug}"\nbase_url = "{base}"\napi_key = "sk-{slug}"\npriority = 1\n')
     for model, (kind, offers, price) in _MODELS.items():

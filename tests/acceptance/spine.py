@@ -37,6 +37,7 @@ SETTINGS = {
     "request_deadline_s": 6,
     "breaker_failures": 1000,
     "velocity_min_requests": 1000000,
+    "explore_share": 0,  # who serves is for the test to say
 }
 
 # Slugs that the gateway knows come with their profiles; the others are known to this operator only.

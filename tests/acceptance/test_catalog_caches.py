@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.measure_catalog import live
 from tests.acceptance.spine import eventually, metric, model_toml, provider_toml, settings_toml
 from tests.fakes.handle import FakeUpstream
 from tests.live import LiveGateway
@@ -149,3 +150,10 @@ def test_a_key_that_was_seen_is_known_at_once(pair: tuple[LiveGateway, LiveGatew
     assert customer.call("GET", "/user/balance").status_code == 200
     assert time.perf_counter() - started < 5
     assert metric(first, "auth_cache_lookups", result="miss") == misses + 1
+
+
+def test_what_a_catalog_costs_can_be_measured_through_a_gateway() -> None:
+    figures = live(60, 2, times=2)
+    assert figures["list_megabytes"] > 0.03
+    assert figures["memory_asked_mb"] > 20
+    assert all(value > 0 for value in figures.values()), figures

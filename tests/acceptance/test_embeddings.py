@@ -16,6 +16,7 @@ from tests.acceptance.media_house import (
     GEMINI,
     JINA,
     MIXED,
+    QWEN_EMBED,
     TOKENS_ONLY,
     VOYAGE,
     paid,
@@ -97,6 +98,13 @@ def test_token_ids_travel_as_they_are(upstream: FakeUpstream, customer: Customer
                     }
                     for text in ("one", "two")
                 ]
+            },
+        ),
+        (
+            QWEN_EMBED, "alibaba-cloud", "/api/v1/services/embeddings/text-embedding/text-embedding",
+            {
+                "model": "native-alibaba-cloud", "input": {"texts": ["one", "two"]},
+                "parameters": {"output_type": "dense", "text_type": "query", "dimension": 256},
             },
         ),
         (

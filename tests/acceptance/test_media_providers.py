@@ -71,9 +71,18 @@ def _prefix(profile: Profile) -> str:
     return urlsplit(profile.base_url).path.replace("{account_id}", "acc")
 
 
+# What is said to these depends on the model; here on one that makes images and edits them, at Alibaba at once.
+_IMAGE_MODELS = {
+    "google-ai-studio": "imagen-image",
+    "fal": "fal-ai/native/edit",
+    "replicate": "google/nano-banana",
+    "alibaba-cloud": "qwen-image-2.0",
+}
+
+
 def _native(slug: str, kind: str) -> str:
-    """The provider's name of the model; of Google's image models only Imagen is spoken to."""
-    return f"imagen-{kind}" if (slug, kind) == ("google-ai-studio", "image") else f"native-{kind}"
+    """The provider's name of the model."""
+    return _IMAGE_MODELS.get(slug, "native-image") if kind == "image" else f"native-{kind}"
 
 
 def _config(upstream: FakeUpstream) -> str:
@@ -128,9 +137,11 @@ def test_a_service_is_asked_for_where_the_profile_says(
     profile = load_profiles()[slug]
     rule = profile.ways[service]
     native = _native(slug, KIND_OF[service])
-    entry = upstream.journal(slug)[-1]
-    root = "" if rule.from_root else f"/p/{slug}{_prefix(profile)}"
-    assert entry["path"] == root + rule.path.replace("{model}", native)
+    entry = [each for each in upstream.journal(slug) if each["method"] == "POST"][-1]  # of a job, the submission
+    root = f"/p/{slug}" if rule.from_root else f"/p/{slug}{_prefix(profile)}"
+    assert entry["path"] == root + rule.path.replace("{model}", native).replace("{+model}", native).replace(
+        "{endpoint}", "multimodal-generation/generation"
+    )
     assert native in json.dumps(entry["body"]) or native in entry["path"]
     credential = entry["headers"][profile.auth_header.lower()]
     assert credential == f"{profile.auth_scheme} sk-{slug}".strip()

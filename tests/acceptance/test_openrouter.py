@@ -415,3 +415,47 @@ def test_measured_speed_decides_once_there_is_some(upstream: FakeUpstream, tmp_p
         )
         assert served_by(chat(customer, provider={"preferred_max_latency": 0.2})) == "second"
         assert served_by(chat(customer)) == "first"
+
+
+@pytest.mark.ac("AC-2.7.1")
+def test_what_nobody_has_measured_is_tried_by_requests_that_go_by_speed(upstream: FakeUpstream, tmp_path: Path) -> None:
+    """`first` comes first by priority; where every such request explores, `second` is tried until it is known."""
+    config = spine.settings_toml(explore_share=1, breaker_failures=1, breaker_cooldown_s=600)
+    config += spine.provider_toml(upstream, "first", priority=1) + spine.provider_toml(upstream, "second", priority=2)
+    config += spine.model_toml(spine.CHAT, ("first", "second"))
+    fast = {"sort": "latency"}
+    with LiveGateway(tmp_path, config) as own:
+        customer = own.customer(5)
+        told = customer.call("POST", CHAT, spine.chat_body(spine.CHAT, provider=fast), **{"X-Gatewayz-Explain": "true"})
+        assert told.status_code == 200, told.text
+        explained = told.json()["gatewayz"]
+        assert explained["exploration"]["provider"] == explained["served_by"]["provider"] == "second"
+        for wanted in ({"sort": "price"}, {"order": ["first"]}, {"only": ["first"]}, {**fast, "order": ["first"]}):
+            assert served_by(chat(customer, provider=wanted)) == "first"
+        assert served_by(chat(customer)) == "first"
+        # An estimate is no traffic.
+        estimated = customer.call("POST", "/v1/estimate", spine.chat_body(spine.CHAT, provider=fast)).json()
+        assert "exploration" not in estimated
+        for _ in range(4):
+            chat(customer, provider=fast)
+        for _ in range(5):
+            chat(customer, provider={"only": ["first"]})
+        upstream.script("second", default={"delay_s": 0.4})
+        chat(customer, provider=fast)
+        # Once both are known the quicker one is asked, and nobody else is tried.
+        spine.eventually(lambda: served_by(chat(customer, provider=fast)) == "first", "the quicker one", timeout_s=60)
+        assert served_by(chat(customer, spine.CHAT + ":fast")) == "first"
+
+
+def test_a_provider_in_trouble_is_not_tried(upstream: FakeUpstream, tmp_path: Path) -> None:
+    config = spine.settings_toml(explore_share=1, breaker_failures=1, breaker_cooldown_s=600)
+    config += spine.provider_toml(upstream, "first", priority=1) + spine.provider_toml(upstream, "second", priority=2)
+    config += spine.model_toml(spine.CHAT, ("first", "second"))
+    upstream.script("second", default={"status": 500})
+    with LiveGateway(tmp_path, config) as own:
+        customer = own.customer(5)
+        # The trial fails, the others of the plan stand in, and its breaker opens.
+        assert served_by(chat(customer, provider={"sort": "latency"})) == "first"
+        assert len(upstream.journal("second")) == 1
+        assert served_by(chat(customer, provider={"sort": "throughput"})) == "first"
+        assert len(upstream.journal("second")) == 1

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance import media_house
-from tests.acceptance.media_house import MODERATE, RERANK, RERANK_MIXED, RERANK_TOKENS, SEARCH_NANO, paid
+from tests.acceptance.media_house import MODERATE, QWEN_RERANK, RERANK, RERANK_MIXED, RERANK_TOKENS, SEARCH_NANO, paid
 from tests.acceptance.spine import asked, error_of, ledger, log_lines, only_record, openai_client
 from tests.fakes.handle import FakeUpstream
 from tests.live import Customer, LiveGateway
@@ -66,6 +66,24 @@ def test_documents_are_returned_where_they_were_asked_for(upstream: FakeUpstream
     assert "return_documents" not in upstream.journal("cohere")[-1]["body"]
     told = customer.call("POST", "/v1/rerank", query(return_documents=False)).json()
     assert not any("document" in each for each in told["results"])
+
+
+def test_dashscope_is_asked_in_its_own_words(upstream: FakeUpstream, customer: Customer) -> None:
+    upstream.script("alibaba-cloud", {"usage": {"prompt": 3000}})
+    told = customer.call(
+        "POST", "/v2/rerank", query(QWEN_RERANK, top_n=1, return_documents=True, instruct="Rank.")
+    ).json()
+    assert told["results"] == [{"index": 1, "relevance_score": 0.8, "document": {"text": "Ruby"}}]
+    assert told["usage"]["total_tokens"] == 3000
+    sent = upstream.journal("alibaba-cloud")[-1]
+    assert sent["path"] == "/p/alibaba-cloud/api/v1/services/rerank/text-rerank/text-rerank"
+    assert sent["body"] == {
+        "model": "native-alibaba-cloud",
+        "input": {"query": "what is ruby", "documents": ["Paris", "Ruby"]},
+        "parameters": {"instruct": "Rank.", "top_n": 1, "return_documents": True},
+    }
+    assert sent["headers"]["authorization"] == "Bearer sk-alibaba-cloud"
+    assert paid(customer) == [3000 * 100_000_000 // 10**6]
 
 
 def test_jinas_form_is_charged_by_the_token(upstream: FakeUpstream, customer: Customer) -> None:

@@ -44,6 +44,13 @@ class Redirected:
         """See `Transport.get`."""
         return await self._inner.get(self._at_fake(url), headers, timeouts)
 
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
+    ) -> Reply:
+        """See `Transport.send`."""
+        self.asked.append(url)
+        return await self._inner.send(method, self._at_fake(url), headers, body, timeouts)
+
     async def close(self) -> None:
         """See `Transport.close`."""
         await self._inner.close()

@@ -215,3 +215,70 @@ def test_a_file_comes_whole_and_its_last_bytes_wait(pieces: list[bytes]) -> None
     assert len(out) < sum(map(len, pieces))
     assert out + bridge.finish(Usage(), 0) == b"".join(pieces)
     assert bridge.facts.usage == Usage(audio_output_ms=-(-sum(map(len, pieces)) // 48))
+
+
+# --- DashScope's own forms, as its documentation shows them ---
+
+
+def test_dashscopes_reranker_is_asked_and_read_in_its_own_form() -> None:
+    provider = PROVIDER_DIALECTS["dashscope_rerank"]
+    documents = ("a", {"text": "b"}, {"image": "https://h/x.png"}, {"title": "c"})
+    request = RerankRequest("q", documents, 2, True, extra={"instruct": "Rank.", "max_chunks": 1})
+    sent = json.loads(provider.write_request(request, Target("qwen3-rerank")))  # type: ignore[arg-type]
+    assert sent == {
+        "model": "qwen3-rerank",
+        "input": {"query": "q", "documents": ["a", "b", {"image": "https://h/x.png"}, '{"title":"c"}']},
+        "parameters": {"instruct": "Rank.", "top_n": 2, "return_documents": True},
+    }
+    assert provider.dropped(request, TARGET) == ("max_chunks",)
+    plain = json.loads(provider.write_request(RerankRequest("q", ("a",)), TARGET))  # type: ignore[arg-type]
+    assert "parameters" not in plain
+    body = {
+        "output": {
+            "results": [
+                {"index": 1, "relevance_score": 0.93, "document": {"text": "b"}},
+                {"index": 0, "relevance_score": 0.34, "document": {"text": "a"}},
+            ]
+        },
+        "usage": {"total_tokens": 79},
+        "request_id": "d-1",
+    }
+    answer, facts = provider.read_answer(json.dumps(body).encode())
+    assert isinstance(answer, RerankAnswer)
+    assert [(each.index, each.score, each.document) for each in answer.results] == [
+        (1, 0.93, {"text": "b"}),
+        (0, 0.34, {"text": "a"}),
+    ]
+    assert (answer.id, facts.usage, facts.empty) == ("d-1", Usage(prompt_tokens=79), False)
+    with pytest.raises(InvalidRequest, match="rank_fields"):
+        provider.write_request(RerankRequest("q", ("a",), extra={"rank_fields": ["x"]}), TARGET)
+
+
+def test_dashscopes_embeddings_know_what_they_are_for() -> None:
+    provider = PROVIDER_DIALECTS["dashscope_embed"]
+    request = EmbeddingRequest(("a", "b"), 512, "search_query", extra={"instruct": "Find.", "truncate": "END"})
+    assert json.loads(provider.write_request(request, Target("text-embedding-v4"))) == {  # type: ignore[arg-type]
+        "model": "text-embedding-v4",
+        "input": {"texts": ["a", "b"]},
+        "parameters": {"output_type": "dense", "instruct": "Find.", "text_type": "query", "dimension": 512},
+    }
+    assert provider.dropped(request, TARGET) == ("truncate",)
+    other = EmbeddingRequest(("a",), None, "clustering")
+    assert "text_type" not in json.loads(provider.write_request(other, TARGET))["parameters"]  # type: ignore[arg-type]
+    assert provider.dropped(other, TARGET) == ("input_type",)
+    rows = [{"text_index": 1, "embedding": [2.0]}, {"text_index": 0, "embedding": [1.0]}]
+    body = {"output": {"embeddings": rows}, "usage": {"total_tokens": 27}, "request_id": "d-1"}
+    answer, facts = provider.read_answer(json.dumps(body).encode())
+    assert isinstance(answer, EmbeddingAnswer)
+    assert (answer.vectors, facts.usage) == (([1.0], [2.0]), Usage(prompt_tokens=27))
+    with pytest.raises(InvalidRequest, match="token ids"):
+        provider.write_request(EmbeddingRequest(((1, 2),)), TARGET)
+
+
+def test_dashscopes_errors_are_read() -> None:
+    body = b'{"code":"InvalidParameter","message":"batch size is invalid, it should not be larger than 10.","request_id":"r"}'
+    error = PROVIDER_DIALECTS["dashscope_embed"].read_error(body)
+    assert (error.code, error.message) == (
+        "InvalidParameter",
+        "batch size is invalid, it should not be larger than 10.",
+    )

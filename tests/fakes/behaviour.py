@@ -26,6 +26,9 @@ class Behaviour:
     one comment line).
     Time: `delay_s` before the headers, `first_delay_s` before the first chunk, `chunk_delay_s` between chunks, `hang`
     at "headers", "first" or "middle" for ever. `read_body` False: the request's body is never read.
+    Jobs (`speak_jobs.py`): `polls` questions are answered with "not yet" before a job is done, then `job_error` says how it
+    failed, if it did; `poll_statuses` are the statuses of the first questions; `job_base` is where the job is said to be,
+    `pictures` are the addresses of what was made, `flags` whether each is withheld.
     `keep_body`: the journal keeps the request's body as text, too (`text`).
     """
 
@@ -74,6 +77,12 @@ class Behaviour:
     first_delay_s: float = 0.0
     chunk_delay_s: float = 0.0
     hang: str | None = None
+    polls: int = 0
+    poll_statuses: list[int] = field(default_factory=list)
+    job_error: str | None = None
+    job_base: str | None = None
+    pictures: list[str] | None = None
+    flags: list[bool] | None = None
     read_body: bool = True
     keep_body: bool = False
 

@@ -16,7 +16,7 @@ PREFIX = "/v1"
 PATHS = frozenset(
     {
         "/embeddings", "/moderations", "/rerank", "/images/generations", "/images/edits", "/images/variations",
-        "/audio/transcriptions", "/audio/translations", "/audio/speech", "/embed",
+        "/audio/transcriptions", "/audio/translations", "/audio/speech", "/embed", "/text-embedding", "/text-rerank",
     }
 )  # fmt: skip
 SOUND = bytes(range(256)) * 40
@@ -67,6 +67,8 @@ def answer(path: str, request: dict[str, Any], script: Behaviour, persona: str) 
         value = {"id": "e", "embeddings": {"float": [[0.25, -0.5] for _ in request["texts"]]}}
         if script.usage is not None:
             value["meta"] = {"billed_units": {"input_tokens": script.usage["prompt"]}}
+    elif service in ("/text-embedding", "/text-rerank"):
+        value = _at_dashscope(path, request, script)
     elif service == "/embeddings":
         value = _vectors(request, script)
     elif service == "/moderations":
@@ -138,6 +140,23 @@ def _ranked(path: str, request: dict[str, Any], script: Behaviour) -> dict[str, 
         searches = (script.usage or {}).get("searches", 1)
         return {"id": "r-1", "results": rows, "meta": {"billed_units": {"search_units": searches}}}
     value: dict[str, Any] = {"model": request["model"], "object": "list", "results": rows}
+    if script.usage is not None:
+        value["usage"] = {"total_tokens": script.usage["prompt"]}
+    return value
+
+
+def _at_dashscope(path: str, request: dict[str, Any], script: Behaviour) -> dict[str, Any]:
+    given, wanted = request["input"], request.get("parameters") or {}
+    if path.endswith("/text-embedding"):
+        size = range(len(given["texts"]))
+        # Out of order, as its index allows.
+        rows: list[Any] = [{"text_index": index, "embedding": [0.25 + index, -0.5]} for index in reversed(size)]
+        output: dict[str, Any] = {"embeddings": rows}
+    else:
+        output = {"results": _ranked(path, {"model": request["model"], **given, **wanted}, script)["results"]}
+        for row in output["results"] if wanted.get("return_documents") else ():
+            row["document"] = {"text": given["documents"][row["index"]]}
+    value: dict[str, Any] = {"output": {} if script.empty else output, "request_id": "d-1"}
     if script.usage is not None:
         value["usage"] = {"total_tokens": script.usage["prompt"]}
     return value

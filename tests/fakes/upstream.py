@@ -8,7 +8,7 @@ persona is "default"); what stands before the endpoint may differ, as it does be
 /_journal?persona=` tells what was asked, `POST /_reset` forgets both. Without a script: 200, "Hello from {persona}",
 usage 10/5. Gemini's model and whether to stream stand in the path, `…/models/{model}:generateContent`, and so do Claude's at
 Vertex, `…/publishers/anthropic/models/{model}:rawPredict`, and Bedrock's, `…/model/{model}/converse`; `/token` issues
-access tokens for signed claims. The services beside chats are those of `speak_media.py`. A further dialect is a module like
+access tokens for signed claims. Jobs of fal, Replicate and DashScope are those of `speak_jobs.py`. The services beside chats are those of `speak_media.py`. A further dialect is a module like
 `speak_openai.py` and a line in `SPEAKERS`.
 """
 
@@ -26,6 +26,7 @@ import speak_bedrock
 import speak_cohere
 import speak_compact
 import speak_gemini
+import speak_jobs
 import speak_media
 import speak_openai
 import speak_responses
@@ -50,6 +51,7 @@ class Upstream:
     def __init__(self) -> None:
         self.scripts = Scripts()
         self.feeds = Feeds()
+        self.jobs = speak_jobs.Jobs()
         self.journal: list[dict[str, Any]] = []
         self._number = 0
 
@@ -100,6 +102,12 @@ class Upstream:
             await Sender(reader, writer, Behaviour()).plain(listed.status, listed.body)
             entry["done"] = True
             return
+        if (told := self.jobs.follow(entry["method"], path, entry["persona"])) is not None:
+            entry["status"], value, content_type = told
+            data = value if isinstance(value, bytes) else as_body(value)
+            await Sender(reader, writer, Behaviour()).plain(told[0], data, content_type)
+            entry["done"] = True
+            return
         request = entry["form"] or (entry["body"] if isinstance(entry["body"], dict) else {})
         model = _model_of(path, request)
         script = self.scripts.next(entry["persona"], model if isinstance(model, str) else None)
@@ -128,6 +136,9 @@ class Upstream:
             await sender.plain(200, as_body(script.body or speak_gemini.token(entry["number"])))
         elif speaker is speak_media and script.status == 200 and script.error_in_200 is None and script.body is None:
             await self._media(sender, script, path, request, entry)
+        elif speaker is speak_jobs and script.status == 200 and script.body is None:
+            entry["status"], value = self.jobs.submit(path, entry, script)
+            await sender.plain(entry["status"], as_body(value))
         elif speaker is None:
             status, value = (
                 _other(path, entry["persona"], request) if script.status == 200 else (script.status, script.error)
@@ -198,6 +209,7 @@ class Upstream:
                 return 200, {"ok": True}
             if (method, path) == ("POST", "/_reset"):
                 self.scripts.clear()
+                self.jobs = speak_jobs.Jobs()
                 self.feeds.clear()
                 self.journal.clear()
                 return 200, {"ok": True}
@@ -218,6 +230,8 @@ def _persona(path: str) -> tuple[str, str]:
 
 def _speaker(path: str) -> Any:
     """Who answers at this address; None for addresses that are no chat."""
+    if speak_jobs.is_submission(path):
+        return speak_jobs
     if speak_gemini.model_in(path):
         return speak_media if speak_media.service_in(path) else speak_gemini
     if speak_bedrock.model_in(path):

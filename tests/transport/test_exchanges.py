@@ -144,6 +144,19 @@ async def test_the_bytes_of_a_request(transport: Transport) -> None:
         assert len(server.peers) == 1
 
 
+async def test_any_method_is_sent(transport: Transport) -> None:
+    seen: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        seen.append(await peer.request())
+        peer.say(length(b"ok"))
+
+    async with serving(script) as server:
+        reply = await transport.send("PUT", server.url, {"A": "b"}, b"{}", USUAL)
+        assert (reply.status, await reply.read()) == (200, b"ok")
+        assert seen[0].startswith(b"PUT /v1/x?key=a%20b HTTP/1.1\r\n") and seen[0].endswith(b"\r\n\r\n{}")
+
+
 async def test_headers_of_a_reply_in_any_case(transport: Transport) -> None:
     answer = length(
         b"",

@@ -294,3 +294,23 @@ async def test_a_server_that_stops_reading_is_silent_too(http1: Http1Transport) 
             await ask(http1, server.url, bytes(40_000_000), Timeouts(5.0, 0.5))
         server.peers[0].wire.resume_reading()
         assert await server.peers[0].left()
+
+
+async def test_what_must_not_be_done_twice_is_sent_on_a_fresh_connection_once(http1: Http1Transport) -> None:
+    lines: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        lines.append((await peer.request()).split(b"\r\n")[0])
+        if len(lines) == 2:
+            peer.end()
+            return
+        peer.say(length(b"ok"))
+        await peer.request()
+        lines.append(b"again")
+        peer.end()
+
+    async with serving(script) as server:
+        assert await (await http1.get(server.url, {}, USUAL)).read() == b"ok"  # a connection that might be used again
+        with pytest.raises(Broken):
+            await http1.send("PUT", server.url, {"A": "b"}, b"{}", USUAL)
+        assert [line.split()[0] for line in lines] == [b"GET", b"PUT"] and len(server.peers) == 2

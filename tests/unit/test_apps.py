@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gatewayz.operations.apps import LONGEST_ORIGIN, LONGEST_TITLE, App, app_id, app_of, origin_of, title_of
+from gatewayz.operations.apps import LONGEST_ORIGIN, LONGEST_TITLE, UNKNOWN, App, app_id, app_of, origin_of, title_of
 
 
 @pytest.mark.parametrize(
@@ -52,15 +52,13 @@ def test_a_title_is_one_clean_line(title: bytes, name: str | None) -> None:
 @given(st.binary(max_size=2000), st.binary(max_size=2000))
 def test_whatever_is_sent_what_is_kept_can_be_stored(address: bytes, title: bytes) -> None:
     app = app_of(address, title)
-    if app is not None:
-        assert app.origin is not None or app.title is not None
-        assert len(app.origin or "") <= LONGEST_ORIGIN and len(app.title or "") <= LONGEST_TITLE
-        text = (app.origin or "") + (app.title or "")
-        assert "\0" not in text and text.encode().decode() == text
+    assert len(app.origin or "") <= LONGEST_ORIGIN and len(app.title or "") <= LONGEST_TITLE
+    text = (app.origin or "") + (app.title or "")
+    assert "\0" not in text and text.encode().decode() == text
 
 
 def test_without_anything_of_use_there_is_no_app() -> None:
-    assert app_of(None, None) is None and app_of(b"nonsense", b"\x00") is None
+    assert app_of(None, None) is UNKNOWN and app_of(b"nonsense", b"\x00") is UNKNOWN
     assert app_of(None, b"Named") == App(None, "Named")
 
 

@@ -3,15 +3,16 @@
 Order of deduction: trial credit while the trial runs, then the allowance of the current period, then purchased balance.
 """
 
-from dataclasses import dataclass, replace
+from copy import copy
+
+import msgspec
 
 from gatewayz.core.money import usd_number
 
 US_PER_DAY = 86_400_000_000
 
 
-@dataclass(slots=True)
-class Balance:
+class Balance(msgspec.Struct, gc=False):
     """A working copy of a row of `balances`; nano-USD and microseconds. Changed in place while a batch is posted."""
 
     user_id: int
@@ -34,8 +35,7 @@ class Balance:
         return self.trial + self.allowance + self.purchased
 
 
-@dataclass(frozen=True, slots=True)
-class Split:
+class Split(msgspec.Struct, frozen=True, gc=False):
     """An amount by bucket; negative parts leave the account."""
 
     trial: int = 0
@@ -52,8 +52,7 @@ class Split:
         return Split(-self.trial, -self.allowance, -self.purchased)
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """What an account may spend at one moment, and what stands in its way.
 
     `spendable` is what the buckets and caps allow before promises; `available` = spendable - reserved. `blocked_by` is the
@@ -123,7 +122,7 @@ def deduct(balance: Balance, amount: int, now_us: int, trial_daily: int) -> Spli
 
 def would_deduct(balance: Balance, amount: int, now_us: int, trial_daily: int) -> Split:
     """The split that `deduct` would make; changes nothing."""
-    return deduct(replace(balance), amount, now_us, trial_daily)
+    return deduct(copy(balance), amount, now_us, trial_daily)
 
 
 def is_low(balance: Balance, now_us: int, trial_daily: int, low_nano_usd: int) -> bool:

@@ -7,6 +7,8 @@ here once, for both databases, and a test can run millions of interleavings with
 from dataclasses import dataclass, field
 from typing import assert_never
 
+import msgspec
+
 from gatewayz.billing.account import Balance, Split, deduct, is_low, standing, would_deduct
 from gatewayz.billing.ops import (
     Begin,
@@ -35,8 +37,7 @@ from gatewayz.operations.records import RequestRecord
 US_PER_DAY = 86_400_000_000
 
 
-@dataclass(slots=True)
-class HoldRow:
+class HoldRow(msgspec.Struct, gc=False):
     """A row of `holds`."""
 
     hold_id: str
@@ -48,8 +49,7 @@ class HoldRow:
     expires_at_us: int
 
 
-@dataclass(slots=True)
-class LeaseRow:
+class LeaseRow(msgspec.Struct, gc=False):
     """A row of `leases`."""
 
     lease_id: str
@@ -58,8 +58,7 @@ class LeaseRow:
     expires_at_us: int
 
 
-@dataclass(slots=True)
-class KeyRow:
+class KeyRow(msgspec.Struct, gc=False):
     """A row of `key_usage`, loaded only for keys with caps."""
 
     key_id: int
@@ -73,8 +72,7 @@ class KeyRow:
     day_spent: int = 0
 
 
-@dataclass(slots=True)
-class ClaimRow:
+class ClaimRow(msgspec.Struct, gc=False):
     """A row of `idempotency`."""
 
     user_id: int
@@ -88,8 +86,7 @@ class ClaimRow:
     expires_at_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerRow:
+class LedgerRow(msgspec.Struct, frozen=True, gc=False):
     """A row of `credit_transactions` to be written."""
 
     request_id: str
@@ -104,8 +101,7 @@ class LedgerRow:
     created_at_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class KeyUse:
+class KeyUse(msgspec.Struct, frozen=True, gc=False):
     """What an operation adds to `key_usage`; `held` and `held_requests` are negative when a promise ends."""
 
     key_id: int
@@ -151,8 +147,7 @@ class Books:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Reads:
+class Reads(msgspec.Struct, frozen=True, gc=False):
     """Which rows a batch needs."""
 
     user_ids: tuple[int, ...]

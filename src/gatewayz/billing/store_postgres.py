@@ -1,4 +1,4 @@
-"""Batches on PostgreSQL: one connection, rows locked in one order, statements prepared and pipelined."""
+"""Batches on PostgreSQL: one connection, rows locked in one order, four round trips to a batch."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -6,27 +6,20 @@ from typing import Any
 
 import asyncpg
 
+from gatewayz.billing import postgres_batch
 from gatewayz.billing.books import Books, post, reads
 from gatewayz.billing.ops import Operation, Result
 from gatewayz.billing.store import (
-    BALANCE_COLUMNS,
     CLAIM_COLUMNS,
     FIND_BATCH,
-    HOLD_COLUMNS,
-    INSERT_BATCH,
     KEY_COLUMNS,
-    LEASE_COLUMNS,
     UNSTORABLE,
     AlreadyPosted,
     BadOperation,
     StoreAway,
     for_postgres,
-    read_balance,
     read_claim,
-    read_hold,
     read_key,
-    read_lease,
-    writes,
 )
 
 # A database that hangs is as good as away: all answers of this process wait for the batch under way.
@@ -81,12 +74,10 @@ class PostgresStore:
                 await connection.execute("BEGIN")
                 try:
                     books = self._new_books()
-                    await connection.execute(for_postgres(INSERT_BATCH), batch_id, books.now_us)
                     operations = list(batch)
                     await _load(connection, books, operations)
                     results = post(books, operations)
-                    for statement, rows in writes(books):
-                        await connection.executemany(_prepared_text(statement), rows)
+                    await postgres_batch.write(connection, books, batch_id)
                     await connection.execute("COMMIT")
                 except (*_REFUSED, LookupError):
                     await connection.execute("ROLLBACK")
@@ -106,9 +97,9 @@ class PostgresStore:
 
     async def _open(self) -> Any:
         if self._connection is None or self._connection.is_closed():
-            self._connection = await asyncpg.connect(
-                self._dsn, timeout=BATCH_TIMEOUT_S, command_timeout=BATCH_TIMEOUT_S
-            )
+            connection = await asyncpg.connect(self._dsn, timeout=BATCH_TIMEOUT_S, command_timeout=BATCH_TIMEOUT_S)
+            self._connection = connection
+            await connection.execute(postgres_batch.PREPARE)
         return self._connection
 
     async def _drop(self) -> None:
@@ -117,32 +108,10 @@ class PostgresStore:
             connection.terminate()
 
 
-_TEXTS: dict[str, str] = {}
-
-
-def _prepared_text(statement: str) -> str:
-    text = _TEXTS.get(statement)
-    if text is None:
-        text = _TEXTS[statement] = for_postgres(statement)
-    return text
-
-
 async def _load(connection: Any, books: Books, batch: list[Operation]) -> None:
     wanted = reads(batch)
-    # The balance rows come first and are always taken in the order of their ids: holds, leases and key counters of an
-    # account change only under its balance lock, so no two batches can wait for each other in a circle.
     if wanted.user_ids:
-        query = f"SELECT {BALANCE_COLUMNS} FROM balances WHERE user_id = ANY($1::bigint[]) ORDER BY user_id FOR UPDATE"  # noqa: S608
-        for row in await connection.fetch(query, wanted.user_ids):
-            books.balances[row[0]] = read_balance(tuple(row))
-    if wanted.hold_ids:
-        query = f"SELECT {HOLD_COLUMNS} FROM holds WHERE id = ANY($1::text[])"  # noqa: S608
-        for row in await connection.fetch(query, wanted.hold_ids):
-            books.holds[row[0]] = read_hold(row)
-    if wanted.lease_ids:
-        query = f"SELECT {LEASE_COLUMNS} FROM leases WHERE id = ANY($1::text[])"  # noqa: S608
-        for row in await connection.fetch(query, wanted.lease_ids):
-            books.leases[row[0]] = read_lease(tuple(row))
+        await postgres_batch.read(connection, books, wanted)
     if wanted.key_ids:
         query = f"SELECT {KEY_COLUMNS} FROM key_usage WHERE key_id = ANY($1::bigint[])"  # noqa: S608
         for row in await connection.fetch(query, wanted.key_ids):

@@ -1,14 +1,18 @@
 """`gatewayz config import litellm FILE`: another gateway's configuration as a gatewayz.toml."""
 
 import argparse
+import os
 import sys
 import tempfile
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from gatewayz.catalog.aliases import packaged
 from gatewayz.catalog.seed import packaged_seed, seed_records
-from gatewayz.cli.litellm import Imported, convert, toml
+from gatewayz.cli.litellm import convert
+from gatewayz.cli.litellm_found import Imported, toml
 from gatewayz.cli.litellm_offers import KnownModels
 from gatewayz.providers.profile import load_profiles
 from gatewayz.settings import ConfigurationError, read_environment
@@ -24,9 +28,8 @@ def import_litellm(options: argparse.Namespace) -> int:
     Returns 0 if everything was carried over, 3 if something was not, 1 if nothing could be written. No secret is printed.
     """
     try:
-        found = convert(
-            _read(options.file), load_profiles(), KnownModels(seed_records(packaged_seed()), packaged().aliases)
-        )
+        known = KnownModels(seed_records(packaged_seed()), packaged().aliases)
+        found = convert(_read(options.file), load_profiles(), known, dict(os.environ))
         text = toml(found)
         _validate(text, found)
     except ConfigurationError as error:
@@ -51,7 +54,29 @@ def import_litellm(options: argparse.Namespace) -> int:
 
 
 def _read(path: Path) -> object:
-    """The document. Raises OSError, ValueError with the place of what is no YAML; never quotes the text."""
+    """The document, with the files that it includes. Raises OSError, ValueError with the place of what is no YAML; never
+    quotes the text."""
+    document = _yaml(path)
+    if not isinstance(document, Mapping) or not isinstance(document.get("include"), list):
+        return document
+    merged = {name: value for name, value in document.items() if name != "include"}
+    for name in document["include"]:
+        part = _yaml(path.parent / str(name))
+        if not isinstance(part, Mapping):
+            raise ValueError(f"includes {name}, which is no mapping")
+        merged.update(_joined(merged, part))
+    return merged
+
+
+def _joined(there: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, Any]:
+    """The members of an included file as LiteLLM takes them: lists go on, all else is replaced."""
+    return {
+        name: [*there[name], *value] if isinstance(value, list) and isinstance(there.get(name), list) else value
+        for name, value in part.items()
+    }
+
+
+def _yaml(path: Path) -> object:
     import yaml  # type: ignore[import-untyped]  # only here: no other command needs it
 
     try:
@@ -59,7 +84,7 @@ def _read(path: Path) -> object:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
-        raise ValueError(f"is not valid YAML{place}") from None
+        raise ValueError(f"{path.name} is not valid YAML{place}") from None
 
 
 def _validate(text: str, found: Imported) -> None:
@@ -79,5 +104,9 @@ def _report(found: Imported) -> None:
     needed = sorted({each.variable for each in found.providers.values() if each.variable is not None})
     if needed:
         print(f"set these variables: {', '.join(needed)}", file=sys.stderr)
+    for path, words in found.notes:
+        print(f"note: {path}: {words}", file=sys.stderr)
+    for path, reason in found.needless:
+        print(f"needs nothing: {path}: {reason}", file=sys.stderr)
     for path, reason in found.left:
         print(f"not carried over: {path}: {reason}", file=sys.stderr)

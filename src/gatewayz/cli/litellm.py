@@ -3,342 +3,411 @@
 Pure: texts in, a value out. No secret is in any of it: keys become names of variables.
 """
 
-import json
-import re
-from collections.abc import Iterator, Mapping
+import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlsplit
 
-from gatewayz.catalog.detection import PROVIDER_SPELLINGS
+from gatewayz.catalog.config import read_models
+from gatewayz.catalog.resolve import FREE
+from gatewayz.cli.litellm_access import ENVIRONMENT, Deployment, access_of, slug_for
+from gatewayz.cli.litellm_found import Access, Imported, toml
+from gatewayz.cli.litellm_names import Named, named
 from gatewayz.cli.litellm_offers import (
     ABILITIES,
+    KINDS,
     LIMITS,
-    PRICES,
     KnownModels,
     Offer,
-    abilities,
-    limits,
-    modality_of,
-    prices,
+    is_price,
+    kind_in_name,
+    price_member,
+    usd,
 )
-from gatewayz.providers.addresses import url_problem
-from gatewayz.providers.profile import Profile
-from gatewayz.routing.chains import vendor_chain
+from gatewayz.cli.litellm_settings import NOTHING, SECTIONS, read_sections
+from gatewayz.core.services import KIND_OF
+from gatewayz.providers.profile import Profile, speaker
+from gatewayz.routing.chains import is_cloud_of, vendor_chain
 
-# Members of LiteLLM's settings that have a setting here: (section, name) -> setting.
-SETTINGS: Mapping[tuple[str, str], str] = {
-    ("router_settings", "allowed_fails"): "breaker_failures",
-    ("router_settings", "cooldown_time"): "breaker_cooldown_s",
-    ("router_settings", "timeout"): "request_deadline_s",
-    ("litellm_settings", "request_timeout"): "request_deadline_s",
-    ("litellm_settings", "allowed_fails"): "breaker_failures",
-    ("litellm_settings", "cooldown_time"): "breaker_cooldown_s",
-}
-# What a member is for here; a reason that is better than "there is no such setting".
-REASONS: Mapping[tuple[str, str], str] = {
-    ("general_settings", "master_key"): "keys are accounts' own: set GATEWAYZ_BOOTSTRAP_ADMIN_KEY (gw_live_ and 43"
-    " characters), and make the others with POST /user/api-keys",
-    ("general_settings", "database_url"): "set the variable DATABASE_URL",
-    ("litellm_settings", "drop_params"): "what a provider refuses is always left out, unless that changes the answer",
-    ("litellm_settings", "cache"): "answers are not cached; providers' prompt caches are used and passed on",
-    ("litellm_settings", "success_callback"): "there are no callbacks: see GET /metrics and GET /user/activity/log",
-    ("litellm_settings", "callbacks"): "there are no callbacks: see GET /metrics and GET /user/activity/log",
-    (
-        "router_settings",
-        "routing_strategy",
-    ): "callers choose per request: `provider.sort` is price, throughput or latency",
-    ("router_settings", "redis_host"): "set the variable REDIS_URL",
-    ("router_settings", "redis_port"): "set the variable REDIS_URL",
-    ("router_settings", "redis_password"): "set the variable REDIS_URL",
-    ("router_settings", "redis_url"): "set the variable REDIS_URL",
-    (
-        "router_settings",
-        "num_retries",
-    ): "failed attempts go on to the next provider by themselves, see failover_attempts",
-    (
-        "litellm_settings",
-        "num_retries",
-    ): "failed attempts go on to the next provider by themselves, see failover_attempts",
-}
-_FALLBACKS = frozenset({"fallbacks", "default_fallbacks", "context_window_fallbacks", "content_policy_fallbacks"})
-_BY_REQUEST = "callers name stand-ins per request, in `models`"
 _RATES = "limits are set per key (`rpm_limit`), not per deployment"
-_OF_PARAMS: Mapping[str, str] = {
-    "rpm": _RATES,
-    "tpm": _RATES,
-    "max_parallel_requests": _RATES,
-    "weight": "an administrator's traffic split does this",
-    "api_version": "the provider's current interface needs no version",
-}
-_PARAMS = frozenset({"model", "api_base", "api_key", "custom_llm_provider", *PRICES})
-_INFO = frozenset({"id", "mode", "base_model", *PRICES, *LIMITS, *ABILITIES})
-# LiteLLM's names of providers that are not ours with other signs.
-_SLUGS: Mapping[str, str] = {
-    "azure": "azure-openai", "azure_ai": "azure-openai", "ollama_chat": "ollama", "hosted_vllm": "vllm",
-    "lm_studio": "lmstudio", "openai_like": "openai", "text-completion-openai": "openai", "dashscope": "alibaba-cloud",
-}  # fmt: skip
+_PARAM_REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "rpm": _RATES,
+        "tpm": _RATES,
+        "max_parallel_requests": _RATES,
+        "weight": "offers are asked in order of their priority: `order` is carried over",
+        "api_version": "the provider's current interface needs no version",
+        "tags": "callers name providers in `provider.order` and `provider.only`",
+        "timeout": "one deadline holds for all: request_deadline_s",
+        "stream_timeout": "see first_token_timeout_s and idle_timeout_s",
+        "max_retries": "failed attempts go on to the next provider by themselves, see failover_attempts",
+        "num_retries": "failed attempts go on to the next provider by themselves, see failover_attempts",
+        "cooldown_time": "state breaker_cooldown_s in the provider's table",
+        "max_tokens": "callers state it; a model's own limit is max_output_tokens in model_info",
+        "azure_ad_token": "a key is used: see the guide on Azure",
+        "tenant_id": "a key is used: see the guide on Azure",
+        "client_id": "a key is used: see the guide on Azure",
+        "client_secret": "a key is used: see the guide on Azure",
+    }
+)
+_INFO_REASONS: Mapping[str, str] = MappingProxyType(
+    {
+        "access_groups": "which models a key may use is set per key",
+        "team_id": "which models a key may use is set per key",
+        "supported_environments": "each deployment has a file of its own",
+    }
+)
+_NAMES = ("model", "custom_llm_provider")
 _LOCAL = frozenset({"ollama", "vllm", "lmstudio", "llamacpp"})
-_ENVIRONMENT = "os.environ/"
-_UNFIT = re.compile(r"[^a-z0-9._-]+")
+_VARIABLES, _CREDENTIALS = "environment_variables", "credential_list"
+_PER_CALL = "callers set parameters in their requests"
 
 
 @dataclass(slots=True)
-class Provider:
-    """One `[[providers]]` table to be. `variable` names the environment variable that holds its key, None without one."""
+class _Reader:
+    """What the entries of a file are read with."""
 
-    slug: str
-    base_url: str | None = None
-    dialect: str | None = None
-    variable: str | None = None
+    found: Imported
+    profiles: Mapping[str, Profile]
+    known: KnownModels
+    variables: Mapping[str, str]
+    credentials: dict[str, tuple[str, Mapping[str, Any]]] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
 
 
-@dataclass(slots=True)
-class Imported:
-    """What became of a file: tables of a configuration, and what was left behind, by its path and with the reason.
+def convert(
+    document: Any,
+    profiles: Mapping[str, Profile],
+    known: KnownModels,
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> Imported:
+    """The configuration that does what the file says. Raises ValueError if it is no configuration of LiteLLM's.
 
-    `served` are names that the packaged catalog knows already, so that nothing need be stated of them.
+    `variables` are those of this run: addresses and places that the file takes from the environment are looked up in them.
     """
-
-    settings: dict[str, Any] = field(default_factory=dict)
-    providers: dict[str, Provider] = field(default_factory=dict)
-    models: dict[str, list[Offer]] = field(default_factory=dict)
-    served: set[str] = field(default_factory=set)
-    left: list[tuple[str, str]] = field(default_factory=list)
-
-    def leave(self, path: str, reason: str) -> None:
-        """Notes a member that is not carried over."""
-        self.left.append((path, reason))
-
-
-def toml(found: Imported) -> str:
-    """The text of the configuration."""
-    lines: list[str] = []
-    if found.settings:
-        lines += ["[settings]", *(f"{name} = {_value(value)}" for name, value in sorted(found.settings.items())), ""]
-    for provider in found.providers.values():
-        lines += ["[[providers]]", f"slug = {_value(provider.slug)}"]
-        stated = (("base_url", provider.base_url), ("dialect", provider.dialect), ("api_key_env", provider.variable))
-        lines += [*(f"{name} = {_value(value)}" for name, value in stated if value is not None), ""]
-    for name, offers in found.models.items():
-        first = offers[0]
-        lines += ["[[models]]", f"id = {_value(name)}", f"name = {_value(name)}"]
-        lines += [f"modality = {_value(modality_of(first.abilities))}"]
-        lines += [f"{kind} = {_value(value)}" for kind, value in {**first.limits, **first.abilities}.items()]
-        for offer in offers:
-            lines += [
-                "[[models.offers]]",
-                f"provider = {_value(offer.provider)}",
-                f"native_id = {_value(offer.native_id)}",
-            ]
-            lines += [f"{kind} = {value}" for kind, value in offer.prices.items()]
-        lines.append("")
-    return "\n".join(lines)
-
-
-def _value(value: Any) -> str:
-    """A text, number or truth value as TOML writes it."""
-    return json.dumps(value)
-
-
-def convert(document: Any, profiles: Mapping[str, Profile], known: KnownModels) -> Imported:
-    """The configuration that does what the file says. Raises ValueError if it is no configuration of LiteLLM's."""
-    if not isinstance(document, Mapping) or not isinstance(document.get("model_list", []), list):
+    if not isinstance(document, Mapping) or not isinstance(document.get("model_list") or [], list):
         raise ValueError("a configuration of LiteLLM's is a mapping with a list `model_list`")
-    found = Imported()
+    reader = _Reader(Imported(), profiles, known, variables)
+    found = reader.found
+    _credentials(reader, document.get(_CREDENTIALS))
     for index, entry in enumerate(document.get("model_list") or ()):
-        _model(found, entry, f"model_list[{index}]", profiles, known)
-    _aliases(found, document)
+        _entry(reader, entry, f"model_list[{index}]")
+    _unused_credentials(reader, document.get(_CREDENTIALS))
+    read_sections(found, document, lambda path, names: _aliases(found, path, names))
     _settle(found)
     for section, members in document.items():
-        if section == "model_list":
+        if section in ("model_list", _CREDENTIALS, *SECTIONS):
             continue
-        if section not in ("router_settings", "litellm_settings", "general_settings") or not isinstance(
-            members, Mapping
-        ):
-            found.leave(str(section), "set them where the gateway is started" if section == _VARIABLES else _NOTHING)
-            continue
-        for name, value in members.items():
-            _setting(found, section, str(name), value)
+        if section == _VARIABLES and isinstance(members, Mapping):
+            for name in members:
+                found.leave(f"{section}.{name}", "set it where the gateway is started")
+        else:
+            found.leave(str(section), NOTHING)
     return found
 
 
 def _settle(found: Imported) -> None:
     """Drops what the packaged catalog has anyway under the same name, and says what the rest cannot keep."""
+    free: list[str] = []
     for name, offers in list(found.models.items()):
-        if all(offer.packaged for offer in offers):
+        own = [offer.packaged or name for offer in offers]
+        dropped = all(offer.packaged for offer in offers)
+        # Moderation costs nothing where it is offered, and needs a key here whatever it costs.
+        if any(offer.is_free for offer in offers) and not name.endswith(FREE):
+            free += [each for each in ([own[0]] if dropped else [name]) if each not in free]
+        if dropped:
             del found.models[name]
             found.served.add(name)
         elif any(offer.tiered for offer in offers):
             found.leave(f"model_name {name}", "the packaged price for longer prompts cannot be stated in [[models]]")
+    if free:
+        found.settings["free_model_allowlist"] = free
 
 
-_VARIABLES = "environment_variables"
-_NOTHING = "there is nothing like it here"
+def _refusal(name: str, offers: list[Offer]) -> str | None:
+    """What the gateway has against a model that is stated like this, None for nothing."""
+    tables = tomllib.loads(toml(Imported(models={name: offers})))["models"]
+    free = () if name.endswith(FREE) or any(offer.kind != "moderation" for offer in offers) else (name,)
+    _, mistakes = read_models(tables, lambda _path: None, free_model_allowlist=free)
+    return mistakes[0].problem if mistakes else None
 
 
-def _setting(found: Imported, section: str, name: str, value: Any) -> None:
-    setting = SETTINGS.get((section, name))
-    path = f"{section}.{name}"
-    if setting is not None and isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
-        found.settings[setting] = value
-    elif name in _FALLBACKS:
-        found.leave(path, _BY_REQUEST)
-    elif (section, name) != ("router_settings", "model_group_alias"):
-        found.leave(path, REASONS.get((section, name), _NOTHING))
-
-
-def _model(found: Imported, entry: Any, path: str, profiles: Mapping[str, Profile], known: KnownModels) -> None:
+def _entry(reader: _Reader, entry: Any, path: str) -> None:
     """One deployment: an offer of a model at a provider."""
+    found = reader.found
     params = entry.get("litellm_params") if isinstance(entry, Mapping) else None
     if not isinstance(params, Mapping) or not isinstance(params.get("model"), str):
         found.leave(path, "it has no litellm_params.model")
         return
-    name, info = str(entry.get("model_name") or params["model"]), entry.get("model_info") or {}
-    _members(found, entry, params, info, path)
-    mode = info.get("mode", "chat")
-    if mode not in ("chat", "completion"):
-        found.leave(path, f"a model of mode {mode!r} cannot be stated in [[models]]")
+    if params["model"].startswith(ENVIRONMENT):
+        variable = params["model"].removeprefix(ENVIRONMENT)
+        if not reader.variables.get(variable):
+            found.leave(path, f"names of models are written into the file: set {variable} while you import")
+            return
+        params = {**params, "model": reader.variables[variable]}
+    name = str(entry.get("model_name") or params["model"])
+    stated = entry.get("model_info")
+    info = stated if isinstance(stated, Mapping) else {}
+    meant = named(params)
+    kind = _kind(reader, info, meant, path)
+    if kind is None:
         return
-    vendor, native = _named(params)
-    slug = _provider(found, vendor, params, path, profiles)
-    if slug is None:
+    # What is read of an entry counts only once the whole is carried over.
+    attempt = _Reader(Imported(settings=found.settings), reader.profiles, reader.known, reader.variables)
+    attempt.credentials, attempt.found.providers = reader.credentials, dict(found.providers)
+    attempt.found.models = found.models
+    deployment = _deployment(attempt, params, meant, kind, path)
+    why = deployment if isinstance(deployment, str) else _carry(attempt, deployment, name, info, path)
+    if why is not None:
+        told = [(place, reason) for place, reason in attempt.found.left if place != path]
+        found.left += [*told, (path, why or f"it cannot be called without {told[-1][0].rpartition('.')[2]}")]
         return
-    chain = vendor_chain(name, name.partition("/")[0])
-    if chain is not None and slug in profiles and slug not in chain:
-        found.leave(
-            path, f"{slug} is not asked for models of {name.partition('/')[0]}: give the model_name no such prefix"
-        )
-        return
-    if "*" in name or "*" in native:
-        found.leave(
-            path, f"no name stands for many: every model of the catalog that {slug} serves can be used by its id"
-        )
-        return
-    offer = Offer(slug, native, prices(params, info), limits(info), abilities(info))
-    offer.packaged = not offer.prices and known.serves(name, offer)
-    known.complete(offer, str(info.get("base_model") or native), vendor)
-    if not offer.is_priced and slug in _LOCAL:
-        found.leave(path, "what a local server has is found and offered by itself, free of charge")
-        return
-    if not offer.is_priced:
-        found.leave(path, "nothing is served without a price: state input_cost_per_token and output_cost_per_token")
-        return
-    if offer.is_free and not name.endswith(":free"):
-        found.leave(path, "a price of zero needs a model_name that ends in :free; anybody may use such a model")
-        return
-    offers = found.models.setdefault(name, [])
-    if any((each.provider, each.native_id) == (offer.provider, offer.native_id) for each in offers):
-        found.leave(path, f"the same model stands twice at {slug}: it is called once")
-        return
-    offers.append(offer)
+    _members(attempt, entry, params, info, path)
+    attempt.found.carried |= {f"{path}.model_name"} & {f"{path}.{member}" for member in entry}
+    found.providers.update(attempt.found.providers)
+    found.carried |= attempt.found.carried
+    found.left += attempt.found.left
+    found.needless += attempt.found.needless
+    found.notes += attempt.found.notes
+    reader.used |= attempt.used
 
 
-def _members(found: Imported, entry: Mapping[str, Any], params: Mapping[str, Any], info: Any, path: str) -> None:
-    """Notes every member of a deployment that means nothing here."""
-    for name in params:
-        if name not in _PARAMS:
-            reason = _OF_PARAMS.get(name, "callers set parameters in their requests")
-            found.leave(f"{path}.litellm_params.{name}", reason)
-    for name in info if isinstance(info, Mapping) else ():
-        if name not in _INFO:
-            found.leave(f"{path}.model_info.{name}", _NOTHING)
-    for name in entry:
-        if name not in ("model_name", "litellm_params", "model_info"):
-            found.leave(f"{path}.{name}", _NOTHING)
+def _kind(reader: _Reader, info: Mapping[str, Any], meant: Named, path: str) -> str | None:
+    """The kind of the model: as stated, as known, else by its name; None (and noted) if no such model can be stated."""
+    mode = info.get("mode")
+    if mode is not None:
+        kind = KINDS.get(str(mode))
+        if kind is None:
+            reader.found.leave(path, f"a model of mode {mode!r} cannot be stated in [[models]]")
+        return kind
+    known = reader.known.kind_of(meant.slug, meant.native_id, meant.vendor)
+    if known is not None:
+        kind = "chat" if known == "completion" else known
+        if kind not in KINDS.values():
+            reader.found.leave(path, f"a model of kind {kind!r} cannot be stated in [[models]]")
+            return None
+        return kind
+    kind = kind_in_name(meant.native_id)
+    if kind != "chat":
+        reader.found.note(path, f"taken for a model of kind {kind} by its name: state model_info.mode if it is another")
+    return kind
 
 
-def _named(params: Mapping[str, Any]) -> tuple[str, str]:
-    """LiteLLM's provider and the provider's own name of the model; a bare name is OpenAI's, or Anthropic's."""
-    model = str(params["model"])
-    vendor = params.get("custom_llm_provider")
-    if isinstance(vendor, str):
-        return vendor, model.removeprefix(f"{vendor}/")
-    vendor, slash, native = model.partition("/")
-    if slash:
-        return vendor, native
-    return ("anthropic" if model.startswith("claude") else "openai"), model
+def _deployment(reader: _Reader, params: Mapping[str, Any], meant: Named, kind: str, path: str) -> Deployment | str:
+    """The deployment with the parameters of its credential; why it cannot be used."""
+    merged, places = dict(params), {name: f"{path}.litellm_params.{name}" for name in params}
+    credential = params.get("litellm_credential_name")
+    if credential is not None:
+        if str(credential) not in reader.credentials:
+            return f"there is no credential {str(credential)!r} in {_CREDENTIALS}"
+        place, values = reader.credentials[str(credential)]
+        for name, value in values.items():
+            if merged.get(name) is None:
+                merged[name], places[name] = value, f"{place}.credential_values.{name}"
+        reader.used.add(str(credential))
+        reader.found.carried |= {places["litellm_credential_name"], f"{place}.credential_name"}
+    reader.found.carried |= {places[name] for name in _NAMES if name in places}
+    return Deployment(merged, meant, kind, places)
 
 
-def _provider(
-    found: Imported, vendor: str, params: Mapping[str, Any], path: str, profiles: Mapping[str, Profile]
-) -> str | None:
-    """The slug of the provider of a deployment, made if it is new; None if it cannot be called."""
-    name = vendor.lower()
-    slug = _SLUGS.get(name) or PROVIDER_SPELLINGS.get(name) or name.replace("_", "-")
-    profile = profiles.get(slug)
-    base = _base(found, params, path, slug)
-    if base == "":
-        return None
-    if profile is None and base is None:
-        found.leave(
-            path, f"the provider {vendor!r} is not known here; with api_base, one that speaks OpenAI's dialect is"
-        )
-        return None
-    if profile is not None and profile.account is not None and not profile.env:
-        found.leave(f"{path}.litellm_params", f"{slug} is used with a service account: see its row in providers.md")
-    dialect = profile.dialect if profile is not None else "openai"
-    if base is not None and slug == "openai" and urlsplit(base).hostname != "api.openai.com":
-        slug = _UNFIT.sub("-", (urlsplit(base).hostname or "openai-like").lower()).strip("-.")
-    variable = _variable(found, params, path, slug, profile)
-    default = base or (profile.base_url if profile is not None else None)
-    for candidate in _slugs(slug):
-        there = found.providers.get(candidate)
-        if there is None:
-            own = base if candidate == slug else default
-            stated = dialect if own is not None else None
-            found.providers[candidate] = Provider(candidate, own, stated, variable)
-            return candidate
-        if there.variable == variable and there.base_url in (base, default):
-            return candidate
+def _carry(reader: _Reader, each: Deployment, name: str, info: Mapping[str, Any], path: str) -> str | None:
+    """Makes the provider and the offer of a deployment. Returns why it cannot be, "" if that is noted; None if all is well."""
+    found, meant = reader.found, each.named
+    if meant.problem is not None:
+        return meant.problem
+    profile = reader.profiles.get(meant.slug)
+    if meant.native_id == "*" and meant.vendor == "*":
+        return "set the key of each provider that you use: its models of the catalog can be used by their ids"
+    access = access_of(found, each, reader.profiles, reader.variables)
+    if access is None:
+        return ""
+    if profile is None and access.base_url is None:
+        return f"the provider {meant.vendor!r} is not known here; with api_base, one that speaks OpenAI's dialect is"
+    why = _unserved(each, access, reader.profiles)
+    if why is not None:
+        return why
+    if "*" in name or "*" in meant.native_id:
+        return _wildcard(reader, each, access, name, path)
+    maker = name.partition("/")[0]
+    chain = vendor_chain(name, maker)
+    usual = access.profile or ""
+    own = bool(usual) and chain is not None and usual not in chain and not is_cloud_of(maker, usual)
+    # A model has one offer at a provider: a second name of it there needs the provider once more.
+    others = {there.provider for there in found.models.get(name, ()) if there.native_id != meant.native_id}
+    slug = slug_for(found, access, own=own, taken=others)
+    return _offer(reader, each, Offer(slug, meant.native_id, {}, {}, {}, each.kind), access, name, info, path)
+
+
+def _unserved(each: Deployment, access: Access, profiles: Mapping[str, Profile]) -> str | None:
+    """Why nobody would be asked for such a model at this provider, None if somebody is."""
+    profile = profiles[access.profile] if access.profile is not None else None
+    if profile is None:
+        kind = each.kind
+        return None if access.dialect == "openai" or kind == "chat" else f"only chats are asked for there, not {kind}"
+    services = [service for service, kind in KIND_OF.items() if kind == each.kind]
+    if not (profile.chats and each.kind == "chat") and not any(service in profile.ways for service in services):
+        return f"{profile.slug} is not asked for models of kind {each.kind} here"
+    if "*" not in each.named.native_id and speaker(profile.slug, each.named.native_id) != profile.slug:
+        return f"{profile.slug} is not asked for such models here: see its row in providers.md"
     return None
 
 
-def _slugs(slug: str) -> Iterator[str]:
-    yield slug
-    for number in range(2, 1000):
-        yield f"{slug}-{number}"
+def _wildcard(reader: _Reader, each: Deployment, access: Access, name: str, path: str) -> str | None:
+    """`openai/*`: the provider is switched on, and its models of the catalog are used by their ids."""
+    if each.named.native_id != "*" or name not in ("*", f"{each.named.vendor}/*") or access.profile is None:
+        return "a pattern stands for models here only as `provider/*`, of a provider that is known, under the same name"
+    slug = slug_for(reader.found, access)
+    if slug != access.profile:
+        return f"{access.profile} is there already with another key or address"
+    count = reader.known.count_at(slug)
+    reader.found.note(path, f"{slug} is switched on: its {count} models of the catalog are used by the catalog's names")
+    return None
 
 
-def _base(found: Imported, params: Mapping[str, Any], path: str, slug: str) -> str | None:
-    """The address of a deployment, None for the provider's usual one, "" if it is none that can be called."""
-    base = params.get("api_base")
-    if base is None:
-        return None
-    if not isinstance(base, str) or base.startswith(_ENVIRONMENT) or "?" in base or "@" in base or url_problem(base):
-        found.leave(
-            f"{path}.litellm_params.api_base", "it must be a plain address here, without credentials or variables"
-        )
-        return ""
-    base = base.rstrip("/")
-    if slug == "azure-openai" and not base.endswith("/openai/v1"):
-        return base + "/openai/v1"
-    return base + "/v1" if slug == "ollama" and not base.endswith("/v1") else base
+def _offer(
+    reader: _Reader, each: Deployment, offer: Offer, access: Access, name: str, info: Mapping[str, Any], path: str
+) -> str | None:
+    """Completes the offer and puts it beside the model's others; as `_carry`."""
+    found, known, meant = reader.found, reader.known, each.named
+    _prices(found, each, offer, info, path)
+    _limits(found, offer, info, path)
+    served = known.serves(name, offer) if not offer.prices else None
+    offer.packaged = served if offer.provider == meant.slug else None
+    known.complete(offer, str(info.get("base_model") or meant.native_id), meant.vendor, access.profile)
+    offer.base_prices()
+    if not offer.is_priced and access.profile in _LOCAL:
+        return "what a local server has is found and offered by itself, free of charge"
+    if not offer.is_priced:
+        return f"nothing is served without a price: state {_asked_price(each.kind)}"
+    if offer.is_free and each.kind != "moderation" and not name.endswith(FREE):
+        return "a price of zero needs a model_name that ends in :free; anybody may use such a model"
+    offers = found.models.get(name, [])
+    if offers and offers[0].kind != offer.kind:
+        return f"the other deployments of this name are of kind {offers[0].kind}"
+    if any((there.provider, there.native_id) == (offer.provider, offer.native_id) for there in offers):
+        return f"the same model stands twice at {offer.provider}: it is called once"
+    problem = _refusal(name, [*offers, offer])
+    if problem is not None:
+        return problem
+    found.models.setdefault(name, []).append(offer)
+    return None
 
 
-def _variable(found: Imported, params: Mapping[str, Any], path: str, slug: str, profile: Profile | None) -> str | None:
-    """The variable that holds the key; a key in the file itself is not read on."""
-    key = params.get("api_key")
-    if isinstance(key, str) and key.startswith(_ENVIRONMENT):
-        return key.removeprefix(_ENVIRONMENT)
-    usual = profile.env[0] if profile is not None and profile.env else None
-    if key is None:
-        return usual if profile is not None and profile.needs_key and not params.get("api_base") else None
-    variable = usual or re.sub(r"[^A-Z0-9]+", "_", f"{slug}_API_KEY".upper())
-    found.leave(f"{path}.litellm_params.api_key", f"keys are not copied: put it into the variable {variable}")
-    return variable
+def _asked_price(kind: str) -> str:
+    wanted = {
+        "chat": "input_cost_per_token and output_cost_per_token",
+        "rerank": "input_cost_per_query or input_cost_per_token",
+        "image": "output_cost_per_image or prices per token",
+        "audio_transcription": "input_cost_per_second or prices per token",
+        "audio_speech": "input_cost_per_character or output_cost_per_second",
+    }
+    return wanted.get(kind, "input_cost_per_token")
 
 
-def _aliases(found: Imported, document: Mapping[str, Any]) -> None:
-    """Other names of models, each as a model of its own with the same offers."""
-    section = document.get("router_settings")
-    aliases = section.get("model_group_alias") if isinstance(section, Mapping) else None
-    for alias, target in (aliases or {}).items() if isinstance(aliases, Mapping) or aliases is None else ():
-        path = f"router_settings.model_group_alias.{alias}"
-        name = target.get("model") if isinstance(target, Mapping) else target
-        if name not in found.models:
-            found.leave(path, "the model that it stands for is not carried over")
-        elif alias in found.models:
-            found.leave(path, "there is a model of this name")
+def _prices(found: Imported, each: Deployment, offer: Offer, info: Mapping[str, Any], path: str) -> None:
+    """The prices of a deployment; those of its parameters overrule those of its description."""
+    for source, places in ((each.params, each.places), (info, {name: f"{path}.model_info.{name}" for name in info})):
+        for name, value in source.items():
+            ours = price_member(name, offer.kind)
+            amount = usd(name, value)
+            if ours is None or amount is None:
+                continue
+            there = offer.prices.setdefault(ours, amount)
+            if there == amount:
+                found.carried.add(places[name])
+            else:
+                found.leave(places[name], f"another price is stated for the same: {ours} = {there}")
+
+
+def _limits(found: Imported, offer: Offer, info: Mapping[str, Any], path: str) -> None:
+    legacy = "max_output_tokens" if offer.kind == "chat" else "context_length"  # what `max_tokens` means
+    for name, ours in (*LIMITS.items(), ("max_tokens", legacy)):
+        value = info.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            there = offer.limits.setdefault(ours, value)
+            if there == value:
+                found.carried.add(f"{path}.model_info.{name}")
+    for name, ours in ABILITIES.items():
+        if isinstance(info.get(name), bool):
+            offer.abilities[ours] = info[name]
+            found.carried.add(f"{path}.model_info.{name}")
+
+
+def _members(
+    reader: _Reader, entry: Mapping[str, Any], params: Mapping[str, Any], info: Mapping[str, Any], path: str
+) -> None:
+    """Notes every member of a deployment that is carried over for what has not been noted."""
+    found = reader.found
+    noted = found.carried | {place for place, _ in (*found.left, *found.needless)}
+    for name, value in params.items():
+        place = f"{path}.litellm_params.{name}"
+        if place in noted or any(each.startswith(f"{place}.") for each in noted):
+            continue
+        if name in ("drop_params", "use_litellm_proxy") and value is (name == "drop_params"):
+            found.needs_nothing(place, "that is so anyway")
         else:
-            found.models[str(alias)] = [replace(offer, packaged=False) for offer in found.models[str(name)]]
+            unstated = "such a price cannot be stated in [[models]]" if is_price(name) else _PER_CALL
+            found.leave(place, _PARAM_REASONS.get(name, unstated))
+    for name in info:
+        place = f"{path}.model_info.{name}"
+        if name in ("mode", "base_model"):
+            found.carried.add(place)
+        elif name == "id":
+            found.needs_nothing(place, "offers have no names of their own")
+        elif place not in noted:
+            unstated = "such a price cannot be stated in [[models]]" if is_price(name) else NOTHING
+            found.leave(place, _INFO_REASONS.get(name, unstated))
+    for name, value in entry.items():
+        if name not in ("model_name", "litellm_params", "model_info") or (name == "model_info" and value is not info):
+            found.leave(f"{path}.{name}", NOTHING)
+
+
+def _credentials(reader: _Reader, listed: Any) -> None:
+    for index, each in enumerate(listed if isinstance(listed, list) else ()):
+        values = each.get("credential_values") if isinstance(each, Mapping) else None
+        if isinstance(values, Mapping) and isinstance(each.get("credential_name"), str):
+            reader.credentials.setdefault(each["credential_name"], (f"{_CREDENTIALS}[{index}]", values))
+
+
+def _unused_credentials(reader: _Reader, listed: Any) -> None:
+    """Notes the credentials, or what of them, that no deployment has used."""
+    if listed is not None and not isinstance(listed, list):
+        reader.found.leave(_CREDENTIALS, "it must be a list")
+    found = reader.found
+    noted = found.carried | {place for place, _ in found.left}
+    for index, each in enumerate(listed if isinstance(listed, list) else ()):
+        place = f"{_CREDENTIALS}[{index}]"
+        name = each.get("credential_name") if isinstance(each, Mapping) else None
+        if name not in reader.used or reader.credentials[name][0] != place:
+            found.leave(place, "no deployment that is carried over names it")
+            continue
+        for member in each:
+            if member not in ("credential_name", "credential_values"):
+                found.needs_nothing(f"{place}.{member}", "it only describes")
+        for member in each["credential_values"]:
+            value = f"{place}.credential_values.{member}"
+            if value not in noted:
+                found.leave(value, _PARAM_REASONS.get(member, NOTHING))
+
+
+def _aliases(found: Imported, path: str, names: Any) -> bool:
+    """Other names of models, each as a model of its own with the same offers; False if this is none."""
+    if not isinstance(names, Mapping):
+        return False
+    for alias, target in names.items():
+        place = f"{path}.{alias}"
+        name = target.get("model") if isinstance(target, Mapping) else target
+        if not isinstance(name, str) or name not in found.models:
+            found.leave(place, "the model that it stands for is not carried over")
+        elif str(alias) in found.models:
+            found.leave(place, "there is a model of this name")
+        elif (problem := _refusal(str(alias), found.models[name])) is not None:
+            found.leave(place, problem)
+        else:
+            found.models[str(alias)] = [replace(offer, packaged=None) for offer in found.models[name]]
+            found.carried.add(f"{place}.model" if isinstance(target, Mapping) else place)
+            for member in target if isinstance(target, Mapping) else ():
+                if member != "model":
+                    found.leave(f"{place}.{member}", "all models are shown that a key may use")
+    return True

@@ -68,7 +68,8 @@ class RerankAnswer:
 class ImageRequest:
     """Images to make from a text. `size` is width x height, `quality` the sender's word; None where the provider chooses.
 
-    `form` is `url` or `b64_json` where one of them is wanted. `extra` are the fields without a place here.
+    `form` is `url` or `b64_json` where one of them is wanted. `extra` are the fields without a place here. `given` are
+    pictures to be edited and `mask` the part to be changed ("": all of it), as data URIs.
     """
 
     prompt: str
@@ -77,11 +78,26 @@ class ImageRequest:
     quality: str | None = None
     form: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
+    given: tuple[str, ...] = ()
+    mask: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One image: as base64 in `data`, else at the address `url`; "" for what is not there.
+
+    `content_type` and `revised_prompt` are what the provider says of it.
+    """
+
+    data: str = ""
+    url: str = ""
+    content_type: str = ""
+    revised_prompt: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageAnswer:
-    """Images as base64, in their order. `usage` counts them."""
+    """Images in their order. `usage` counts them."""
 
-    images: tuple[str, ...]
+    images: tuple[Picture, ...]
     usage: Usage

@@ -12,6 +12,7 @@ from gatewayz.dialects.bedrock import BEDROCK
 from gatewayz.dialects.cohere import COHERE
 from gatewayz.dialects.embeddings import (
     COHERE_EMBED,
+    DASHSCOPE_EMBED,
     GEMINI_EMBED,
     GEMINI_EMBEDDINGS,
     JINA_EMBEDDINGS,
@@ -21,7 +22,19 @@ from gatewayz.dialects.embeddings import (
     VOYAGE_EMBEDDINGS,
 )
 from gatewayz.dialects.gemini import GEMINI, GeminiGenerateContent
-from gatewayz.dialects.images import IMAGEN_PREDICT, OPENAI_IMAGE_EDITS, OPENAI_IMAGE_VARIATIONS, OPENAI_IMAGES
+from gatewayz.dialects.images import (
+    DASHSCOPE_IMAGE_EDITS,
+    DASHSCOPE_IMAGES,
+    FAL_IMAGE_EDITS,
+    FAL_IMAGES,
+    IMAGEN_PREDICT,
+    OPENAI_IMAGE_EDITS,
+    OPENAI_IMAGE_VARIATIONS,
+    OPENAI_IMAGES,
+    REPLICATE_IMAGE_EDITS,
+    REPLICATE_IMAGES,
+)
+from gatewayz.dialects.jobs import JobDialect
 from gatewayz.dialects.media import MediaDialect
 from gatewayz.dialects.moderations import OPENAI_MODERATIONS
 from gatewayz.dialects.openai_chat import OPENAI_CHAT, OpenAIChat
@@ -29,7 +42,7 @@ from gatewayz.dialects.openai_completions import OPENAI_COMPLETIONS
 from gatewayz.dialects.openai_responses import OPENAI_RESPONSES
 from gatewayz.dialects.openai_responses.compact import OPENAI_COMPACT
 from gatewayz.dialects.openrouter import OPENROUTER_CHAT, OPENROUTER_COMPLETIONS
-from gatewayz.dialects.rerank import COHERE_RERANK, JINA_RERANK, RERANK, VOYAGE_RERANK
+from gatewayz.dialects.rerank import COHERE_RERANK, DASHSCOPE_RERANK, JINA_RERANK, RERANK, VOYAGE_RERANK
 from gatewayz.dialects.translate import TranslatingBridge
 
 _MEDIA: tuple[MediaDialect, ...] = (
@@ -37,8 +50,9 @@ _MEDIA: tuple[MediaDialect, ...] = (
     OPENAI_TRANSCRIPTIONS, OPENAI_TRANSLATIONS, OPENAI_SPEECH,
 )  # fmt: skip
 _MEDIA_PROVIDERS: tuple[MediaDialect, ...] = (
-    COHERE_EMBED, GEMINI_EMBED, JINA_EMBEDDINGS, VERTEX_EMBED, VOYAGE_EMBEDDINGS, COHERE_RERANK, JINA_RERANK, VOYAGE_RERANK,
-    IMAGEN_PREDICT,
+    COHERE_EMBED, DASHSCOPE_EMBED, GEMINI_EMBED, JINA_EMBEDDINGS, VERTEX_EMBED, VOYAGE_EMBEDDINGS, COHERE_RERANK,
+    DASHSCOPE_RERANK, JINA_RERANK, VOYAGE_RERANK, IMAGEN_PREDICT, FAL_IMAGES, FAL_IMAGE_EDITS, REPLICATE_IMAGES,
+    REPLICATE_IMAGE_EDITS, DASHSCOPE_IMAGES, DASHSCOPE_IMAGE_EDITS,
 )  # fmt: skip
 
 # Spoken on both sides: between equal ones bytes are forwarded.
@@ -64,6 +78,11 @@ PROVIDER_DIALECTS: dict[str, ProviderDialect] = {
     BEDROCK.name: BEDROCK,
     COHERE.name: COHERE,
 }
+# Those whose answers may be jobs.
+_BY_JOB: tuple[JobDialect, ...] = (
+    FAL_IMAGES, FAL_IMAGE_EDITS, REPLICATE_IMAGES, REPLICATE_IMAGE_EDITS, DASHSCOPE_IMAGES, DASHSCOPE_IMAGE_EDITS,
+)  # fmt: skip
+JOB_DIALECTS: dict[str, JobDialect] = {dialect.name: dialect for dialect in _BY_JOB}
 
 
 def shared(client: ClientDialect, provider: ProviderDialect) -> Dialect | None:

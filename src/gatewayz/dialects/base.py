@@ -28,10 +28,15 @@ Price = Callable[[Usage], int]  # nano-USD of a usage at the pinned price
 
 
 class Encoded(msgspec.Struct, frozen=True):
-    """A body that is not JSON, and what it is."""
+    """A body that is not JSON, or does not say everything, and what it is.
+
+    `headers` are sent with it; `endpoint` stands in the place of `{endpoint}` in the address, where the model decides it.
+    """
 
     data: bytes
     content_type: str
+    headers: tuple[tuple[str, str], ...] = ()
+    endpoint: str = ""
 
 
 class Counted(msgspec.Struct, frozen=True):

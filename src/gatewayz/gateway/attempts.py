@@ -6,6 +6,7 @@ request's deadline and hold; once the first content is on its way to the client 
 """
 
 import asyncio
+import base64
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from typing import Any
 import structlog
 
 from gatewayz.core.errors import GatewayError, InvalidRequest, TimedOut, Unavailable
+from gatewayz.core.media import ImageAnswer
 from gatewayz.core.usage import Usage
 from gatewayz.dialects import PROVIDER_DIALECTS, bridge, shared
 from gatewayz.dialects.base import AnswerFacts, Bridge, Dialect, Encoded, Glance, ProviderDialect, Target, Voice
@@ -48,11 +50,15 @@ OnOpen = Callable[[], None]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A plain answer with content: the provider's bytes, what they say, and how to give them to this client."""
+    """A plain answer with content: what it says, and how to give it to this client.
+
+    `content` is its canonical form where it was translated.
+    """
 
     candidate: Candidate
     facts: AnswerFacts
     render: Callable[[Usage, int], bytes]
+    content: Any = None
     content_type: str = JSON
     is_large: bool = False
 
@@ -252,6 +258,10 @@ class Attempts:
         client = self.call.dialect
         if not isinstance(found, Answer) or not isinstance(client, MediaDialect):
             return found
+        if isinstance(found.content, ImageAnswer) and client.wants_bytes(self.glance):
+            made = await self._with_bytes(found.content)
+            found = replace(found, render=lambda usage, cost: client.write_answer(made, self.voice, usage, cost))
+            is_large = True
         said = reply.headers.get("content-type", "")
         return replace(found, content_type=client.answer_type(said, self.voice), is_large=is_large)
 
@@ -260,15 +270,16 @@ class Attempts:
         same = shared(client, theirs)
         try:
             if same is not None:
+                content = None
                 facts = same.glance_answer(body)
                 render = _forwarded(same, body, self.voice, candidate, facts.usual)
             else:
-                answer, facts = theirs.read_answer(body, candidate.provider.slug)
+                content, facts = theirs.read_answer(body, candidate.provider.slug)
                 if isinstance(client, MediaDialect):
-                    answer = client.completed(answer, self.glance)
+                    content = client.completed(content, self.glance)
 
                 def render(usage: Usage, cost: int) -> bytes:
-                    return client.write_answer(answer, self.voice, usage, cost)
+                    return client.write_answer(content, self.voice, usage, cost)
         except ValueError as error:
             told = theirs.read_error(body)
             if told.kind or told.code or told.status:
@@ -276,7 +287,17 @@ class Attempts:
             return Failure(FailureKind.MALFORMED, reason=f"unreadable answer: {error}"[:200])
         if facts.empty and facts.finish not in SILENT_FINISHES:
             return Failure(FailureKind.EMPTY, reason="answer without content")
-        return Answer(candidate, facts, render)
+        return Answer(candidate, facts, render, content)
+
+    async def _with_bytes(self, answer: ImageAnswer) -> ImageAnswer:
+        """The images as base64, those fetched of which only the address is known. Raises TransportError."""
+        pictures = list(answer.images)
+        for place, each in enumerate(pictures):
+            if not each.data:
+                data, kind = await self.upstreams.picture(each.url)
+                text = (await asyncio.to_thread(base64.b64encode, data)).decode()
+                pictures[place] = replace(each, data=text, url="", content_type=kind)
+        return ImageAnswer(tuple(pictures), answer.usage)
 
     async def _until_content(self, candidate: Candidate, reply: Reply, permit: Permit) -> OpenStream | Failure:
         """Reads until the first content delta."""

@@ -81,9 +81,9 @@ class Courses:
         if found.sort is not None and (wanted is None or (wanted.sort is None and not wanted.order)):
             wanted = replace(wanted or Preferences(), sort=found.sort)
         service = trip.call.dialect.service
-        search = asked.search or (SearchWish() if found.online else None)
-        if search is None:
+        if asked.search is None and not found.online:
             return Course(found, self._planner.plan(found, glance, service, wanted), wanted)
+        search = asked.search or SearchWish()
         if service not in CHATS:
             raise unsupported(
                 "model" if found.online else "plugins", "asks for a search of the web, which only chats have"

@@ -31,6 +31,9 @@ _MEANING: Mapping[str, str] = {
     "breaker_open": "is paused after repeated failures",
 }
 _BILLED = {"each": "each search", "prompt": "a request that searched", "request": "every request"}
+_EXPLORED = (
+    "too few answers of it are recorded to compare it; a small share of the requests sorted by speed try it first"
+)
 _STICKING = {
     "new": "the conversation has no provider yet",
     "kept": "the conversation stays where its prompt is cached",
@@ -104,6 +107,8 @@ def explanation(trip: Trip, records: Records) -> dict[str, Any]:
         found["notes"] = list(dict.fromkeys(notes))
     if trip.sticking is not None:
         found["conversation"] = {"decision": trip.sticking, "meaning": _STICKING[trip.sticking]}
+    if trip.explored is not None:
+        found["exploration"] = {"provider": trip.explored, "meaning": _EXPLORED}
     if hold is not None:
         found["hold_usd"] = usd_text(hold.ref.amount)
     if trip.attempts:

@@ -27,6 +27,7 @@ from gatewayz.gateway.counting import counted
 from gatewayz.gateway.courses import Courses
 from gatewayz.gateway.entry import Doorkeeper, key_needed, no_key
 from gatewayz.gateway.explaining import estimate, revealed
+from gatewayz.gateway.exploring import Exploring
 from gatewayz.gateway.itemising import itemised
 from gatewayz.gateway.keeping import Keeping
 from gatewayz.gateway.meter import final_usage, unfinished_usage, with_searches
@@ -72,6 +73,7 @@ class Rooms:
     known_slugs: frozenset[str]
     breakers: Breakers
     staying: Staying
+    exploring: Exploring
     cashier: Cashier
     upstreams: Upstreams
     alarms: Alarms
@@ -217,6 +219,8 @@ class Gateway:
             route = course.route
             if not course.ordered and trip.call.dialect.service in BY_TOKEN:
                 route = self._rooms.staying.ordered(trip, glance, route)
+            elif course.ordered:
+                route = self._rooms.exploring.ordered(trip, course)
             attempts = self._attempts(trip, out, glance, course, deadline_s)
             try:
                 return await attempts.first_success(route, partial(self._alternatives, found))

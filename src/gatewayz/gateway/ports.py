@@ -10,7 +10,7 @@ from typing import Protocol
 import msgspec
 
 from gatewayz.dialects.base import ClientDialect
-from gatewayz.operations.apps import App
+from gatewayz.operations.apps import UNKNOWN, App
 
 HeaderPairs = list[tuple[bytes, bytes]]
 EVENT_STREAM = "text/event-stream; charset=utf-8"
@@ -45,7 +45,7 @@ class Call(msgspec.Struct, frozen=True):
     router_metadata: bool = False
     itemised: bool = False
     dry: bool = False
-    app: App | None = None
+    app: App = UNKNOWN
 
 
 class Responder(Protocol):

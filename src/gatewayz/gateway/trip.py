@@ -63,6 +63,7 @@ class Trip:
     limit_headers: HeaderPairs = field(default_factory=list)
     conversation: bytes | None = None  # its digest, where staying at a provider could pay
     sticking: Decision | None = None
+    explored: str | None = None  # whose offer was tried first because too little is known of it
     served_by: Candidate | None = None
     attempts: list[str] = field(default_factory=list)
     first_token_s: float | None = None
@@ -143,6 +144,6 @@ class Trip:
             first_token_us=None if first_token_s is None else round((first_token_s - self.call.received_s) * 1e6),
             environment=caller.environment if caller else None,
             user_tag=self.glance.user[:200] if self.glance and self.glance.user else None,
-            app_origin=None if app is None else app.origin,
-            app_title=None if app is None else app.title,
+            app_origin=app.origin,
+            app_title=app.title,
         )

@@ -68,6 +68,15 @@ class AiohttpTransport:
         except _FAULTS as error:
             raise _named(error) from error
 
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
+    ) -> Reply:
+        """See `Transport.send`."""
+        try:
+            return await self._send(method, url, headers, body, timeouts)
+        except _FAULTS as error:
+            raise _named(error) from error
+
     async def _send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
     ) -> Reply:

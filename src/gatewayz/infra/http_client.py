@@ -72,6 +72,12 @@ class Transport(Protocol):
         """The reply once its headers are there. Raises TransportError."""
         ...
 
+    async def send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
+    ) -> Reply:
+        """The reply to a request that is sent once, whatever happens: some must not be done twice. Raises TransportError."""
+        ...
+
     async def close(self) -> None: ...
 
 

@@ -12,16 +12,19 @@ _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
 
 
 class App(msgspec.Struct, frozen=True):
-    """An application: the origin of its address, and the name that it gives itself; at least one of them."""
+    """An application: the origin of its address, and the name that it gives itself; without both it is not known."""
 
-    origin: str | None
-    title: str | None
+    origin: str | None = None
+    title: str | None = None
 
 
-def app_of(address: bytes | None, title: bytes | None) -> App | None:
-    """The application of two header values; None if neither holds anything of use."""
+UNKNOWN = App()
+
+
+def app_of(address: bytes | None, title: bytes | None) -> App:
+    """The application of two header values; `UNKNOWN` if neither holds anything of use."""
     origin, name = origin_of(address or b""), title_of(title or b"")
-    return App(origin, name) if origin is not None or name is not None else None
+    return App(origin, name) if origin is not None or name is not None else UNKNOWN
 
 
 def origin_of(address: bytes) -> str | None:

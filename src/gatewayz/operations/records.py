@@ -1,5 +1,7 @@
 """The record of one request: written once, in the transaction of its settlement."""
 
+from operator import itemgetter
+
 import msgspec
 from msgspec.structs import astuple
 
@@ -42,21 +44,22 @@ class RequestRecord(msgspec.Struct, frozen=True, gc=False):
 
 
 RECORD_COLUMNS: tuple[str, ...] = RequestRecord.__struct_fields__
-_TEXTS = tuple(
-    place
-    for place, name in enumerate(RECORD_COLUMNS)
-    if "str" in str(RequestRecord.__annotations__[name]) and not name.startswith("app_")  # those are clean already
+_texts_of = itemgetter(
+    *(
+        place
+        for place, name in enumerate(RECORD_COLUMNS)
+        if name in RequestRecord.__annotations__ and "str" in str(RequestRecord.__annotations__[name])
+    )
 )
 
 
 def row(record: RequestRecord) -> tuple[object, ...]:
     """Values of a record in the order of `RECORD_COLUMNS`, fit for every database."""
     values = astuple(record)
-    for place in _TEXTS:
-        text = values[place]
-        if text is not None and (not text.isascii() or "\0" in text):
-            return tuple(_storable(value) for value in values)
-    return values
+    texts = "".join(filter(None, _texts_of(values)))
+    if texts.isascii() and "\0" not in texts:
+        return values
+    return tuple(_storable(value) for value in values)
 
 
 def _storable(value: object) -> object:

@@ -83,8 +83,10 @@ def configured_url(dialect: DialectName, base_url: str, profile: Profile | None)
 
 def request_url(url: str, native_id: str, *, stream: bool) -> str:
     """Where one request is sent: where the address tells them, with the model's name and whether it is a stream."""
-    if "{model}" not in url:
+    if "model}" not in url:
         return url
+    if "{+model}" in url:
+        return url.replace("{+model}", quote(native_id, safe="/@:"))
     for plain, streamed, query in _ENDS if stream else ():
         if plain in url:
             url = url.replace(plain, streamed)

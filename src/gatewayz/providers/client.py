@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Protocol
 
+from gatewayz.dialects import JOB_DIALECTS
 from gatewayz.dialects.base import Encoded
-from gatewayz.infra.http_client import Reply, Timeouts, Transport
+from gatewayz.infra.http_client import ConnectFailed, Reply, Timeouts, Transport
 from gatewayz.providers.access_tokens import AccessTokens, TokenRefused
 from gatewayz.providers.addresses import count_url, request_url
 from gatewayz.providers.aws_signing import AwsKeys, signed_headers
 from gatewayz.providers.inference_profiles import name_in
+from gatewayz.providers.jobs import Jobs
+from gatewayz.providers.pictures import Fetcher, fetched
 from gatewayz.providers.profile import Provider
 from gatewayz.providers.service_accounts import ServiceAccount
 from gatewayz.providers.ways import Way
@@ -62,11 +65,15 @@ class Upstreams:
         simulated: InProcess | None,
         timeouts: Timeouts,
         now_s: Callable[[], float] = time.time,
+        pictures: Fetcher | None = None,
     ) -> None:
         """`simulated` answers for providers that are marked so; None where there is none.
 
-        `now_s` is seconds since the epoch, for access tokens and signatures.
+        `now_s` is seconds since the epoch, for access tokens and signatures. `pictures` fetches what providers' answers give
+        addresses of; None: nothing is fetched.
         """
+        self._pictures = pictures
+        self._jobs = Jobs(transport, timeouts)
         self._transport = transport
         self._simulated = simulated
         self._timeouts = timeouts
@@ -87,6 +94,8 @@ class Upstreams:
     ) -> Reply:
         """The provider's reply as soon as its headers are there; the caller closes it. Raises TransportError.
 
+        Where the provider answers with a job, its reply is there when the job has ended; cancelled before, the job is, too.
+
         `way` is one of the provider's own (`Provider.way`).
         `native_id` is the provider's name of the model, for those who want it in the address. `extra_headers` are the
         client's, to be given only if it speaks the provider's dialect; those are passed on that this dialect means for
@@ -99,10 +108,14 @@ class Upstreams:
         if stream:
             accept = _ACCEPT_STREAM if way.dialect != _BEDROCK else _ACCEPT_BINARY
         headers = _headers(provider, way.dialect, "*/*" if any_answer else accept, request_id, extra_headers)
+        url = request_url(way.url, name_at(provider, native_id), stream=stream)
         if isinstance(body, Encoded):
             headers["content-type"] = body.content_type
+            headers.update(body.headers)
+            url = url.replace("{endpoint}", body.endpoint)
             body = body.data
-        url = request_url(way.url, name_at(provider, native_id), stream=stream)
+        if any_answer and way.dialect in JOB_DIALECTS:
+            return await self._jobs.finished(JOB_DIALECTS[way.dialect], url, headers, body, request_id)
         if provider.account is not None:
             return await self._signed(provider.account, url, headers, body)
         if provider.aws is not None:
@@ -129,6 +142,18 @@ class Upstreams:
         if provider.account is not None:
             return await self._signed(provider.account, url, headers, body)
         return await self._transport.post(url, headers, body, self._timeouts)
+
+    async def picture(self, url: str) -> tuple[bytes, str]:
+        """The image at an address that an answer gave, and its media type ("" if nobody says). Raises TransportError."""
+        if self._pictures is None:
+            raise ConnectFailed("nothing is fetched here")
+        return await fetched(self._pictures, url)
+
+    async def close(self) -> None:
+        """Waits a moment for jobs that are still to be cancelled. May be called twice; the transport is closed by its owner."""
+        await self._jobs.close()
+        if self._pictures is not None:
+            await self._pictures.close()
 
     async def _signed_by_keys(self, keys: AwsKeys, url: str, headers: dict[str, str], body: bytes) -> dict[str, str]:
         sign = (keys, "POST", url, headers, body, self._now_s())

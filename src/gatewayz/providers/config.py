@@ -24,7 +24,7 @@ _BREAKER_COUNTS = ("breaker_failures", "breaker_successes", "breaker_half_open_c
 _FIELDS = frozenset(
     {
         "slug", "name", "base_url", "dialect", "api_key", "api_key_env", "priority", "regions", "headers", "quirks",
-        "models_feed", "services", "breaker_cooldown_s", "web_search", "price_web_search_usd", *_BREAKER_COUNTS,
+        "models_feed", "services", "profile", "breaker_cooldown_s", "web_search", "price_web_search_usd", *_BREAKER_COUNTS,
     }
 )  # fmt: skip
 _FEED_WORDS: Mapping[str, frozenset[str] | None] = MappingProxyType(
@@ -52,7 +52,10 @@ _OWN_HEADERS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class ConfiguredProvider:
-    """One `[[providers]]` table; None and empty values leave to the profile what it says."""
+    """One `[[providers]]` table; None and empty values leave to the profile what it says.
+
+    `profile` is the slug whose profile it has: another one where one provider stands here twice, under two keys or addresses.
+    """
 
     slug: str
     name: str | None = None
@@ -68,6 +71,7 @@ class ConfiguredProvider:
     services: tuple[str, ...] = ()
     web_search: str | None = None
     web_search_nano_usd: int | None = None
+    profile: str | None = None
 
 
 def read_providers(
@@ -125,9 +129,11 @@ class _Reader:
         for name in table:
             if name not in _FIELDS:
                 self.wrong((*path, name), f"{label}: unknown field {name!r}{near(str(name), _FIELDS)}")
+        profile = self._profile(table, path, label, slug)
         values = {
             "name": self._text(table, path, "name", label),
-            "base_url": self._base_url(table, path, label, slug),
+            "profile": profile,
+            "base_url": self._base_url(table, path, label, profile or slug),
             "dialect": self._dialect(table, path, label),
             "api_key": self._api_key(table, path, label),
             "priority": self._whole(table, path, "priority", label, low=0),
@@ -157,6 +163,19 @@ class _Reader:
             self.wrong((*path, "slug"), f"slug {slug!r} is kept for the simulated provider; choose another")
             return None
         return slug
+
+    def _profile(self, table: Mapping[str, Any], path: Path, label: str, slug: str | None) -> str | None:
+        """The slug of another packaged profile that this provider has, None for that of its own slug, if there is one."""
+        profile = self._text(table, path, "profile", label)
+        if profile is None or profile == slug:
+            return None
+        at = (*path, "profile")
+        if profile not in self.profiles:
+            self.wrong(at, f"{label}: there is no profile {profile!r}{near(profile, frozenset(self.profiles))}")
+            return None
+        if slug in self.profiles:
+            self.wrong(at, f"{label}: it has a profile of its own; give the second {profile} another slug")
+        return profile
 
     def _base_url(self, table: Mapping[str, Any], path: Path, label: str, slug: str | None) -> str | None:
         base_url = self._text(table, path, "base_url", label)

@@ -159,6 +159,8 @@ _CONTENT = (
     _read(_K.CONTENT_POLICY, r"^your request was rejected (?:as a result of|by) (?:our|the) safety system", "OpenAI"),
     _read(_K.CONTENT_POLICY, r"may contain inappropriate content", "Alibaba Cloud", _REFUSED),
     _read(_K.CONTENT_POLICY, r"requires moderation on .{0,80}your input was flagged", "OpenRouter", (400, 403, None)),
+    _read(_K.CONTENT_POLICY, r"^(?:nsfw content detected|all generated images contained nsfw)", "Replicate's models"),
+    _say(_K.CONTENT_POLICY, "ipinfringementsuspect", "Alibaba Cloud: the images may infringe a right"),
     _read(_K.CONTENT_POLICY, r"^content violates usage guidelines", "xAI", (400, 403, None)),
 )
 

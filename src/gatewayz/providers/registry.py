@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
 from gatewayz.core.services import KIND_OF
 from gatewayz.providers.addresses import account_urls, configured_url, first_set, located_urls, profile_url
@@ -96,7 +97,7 @@ def build_providers(
         if profile.slug not in in_file:
             _sort(with_feed(_from_profile(profile, env), profile, {}), profile.slug, active, inactive)
     for provider in configured:
-        known = profiles.get(provider.slug)
+        known = profiles.get(provider.profile or provider.slug)
         found = with_feed(_from_config(provider, known, env), known, provider.models_feed)
         _sort(found, provider.slug, active, inactive)
     if simulated:
@@ -277,7 +278,7 @@ def _from_config(wanted: ConfiguredProvider, profile: Profile | None, env: Mappi
         url = stated or profile.base_url + profile.chat_path
     provider = Provider(
         slug=wanted.slug,
-        name=wanted.name or (profile.name if profile else wanted.slug),
+        name=wanted.name or (profile.name if profile and wanted.profile is None else wanted.slug),
         dialect=dialect,
         url=url,
         headers=_headers(dialect, spoken, key, wanted.headers),
@@ -320,7 +321,7 @@ def _credential(
 def _ways(url: str, profile: Profile) -> Mapping[str, Way]:
     """The services beside chats, under the same base as the chat endpoint, wherever that was moved to."""
     path = profile.chat_path if url.endswith(profile.chat_path) else CHAT_PATHS[profile.dialect]
-    return ways_beside(url, path, profile.ways)
+    return ways_beside(url, path, profile.ways, urlsplit(profile.base_url).path)
 
 
 def _configured_ways(url: str, spoken: Profile | None, dialect: str) -> Mapping[str, Way]:

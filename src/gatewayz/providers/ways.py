@@ -14,7 +14,9 @@ from gatewayz.core.services import AS_CHAT
 class WayRule:
     """What a profile says of one service: its dialect, its path, and where that was read.
 
-    `path` may hold `{model}`. It continues the base URL, or begins at the host's root if `from_root`.
+    `path` may hold `{model}`, `{+model}` where the slashes of a name are those of the path, and `{endpoint}` where the
+    dialect decides by the model. It continues the base URL; or, if `from_root`, it begins where the path of the profile's own
+    base URL does: at the host's root, or behind what a proxy puts before it.
     """
 
     dialect: str
@@ -33,17 +35,23 @@ class Way(msgspec.Struct, frozen=True):
 NO_WAYS: Mapping[str, Way] = MappingProxyType({})
 
 
-def ways_beside(chat_url: str, chat_path: str, rules: Mapping[str, WayRule]) -> Mapping[str, Way]:
-    """The ways of a provider whose chats are sent to `chat_url`, which ends in `chat_path`; none where it does not."""
+def ways_beside(chat_url: str, chat_path: str, rules: Mapping[str, WayRule], own_path: str = "") -> Mapping[str, Way]:
+    """The ways of a provider whose chats are sent to `chat_url`, which ends in `chat_path`; none where it does not.
+
+    `own_path` is the path of the profile's base URL.
+    """
     parts = urlsplit(chat_url)
     if not rules or not parts.path.endswith(chat_path):
         return NO_WAYS
     base = parts.path.removesuffix(chat_path)
+    root = base.removesuffix(own_path) if own_path and base.endswith(own_path) else ""
     return MappingProxyType(
         {
             service: Way(
                 rule.dialect,
-                urlunsplit((parts.scheme, parts.netloc, ("" if rule.from_root else base) + rule.path, parts.query, "")),
+                urlunsplit(
+                    (parts.scheme, parts.netloc, (root if rule.from_root else base) + rule.path, parts.query, "")
+                ),
             )
             for service, rule in rules.items()
         }

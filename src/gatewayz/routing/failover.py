@@ -107,7 +107,7 @@ def final_error(failure: Failure, asked_for: str, others: bool, alternatives: tu
             )
         case FailureKind.CONTENT_POLICY:
             message = failure.safe_message or "The provider refused this content under its usage policy."
-            return InvalidRequest(message, code="content_policy_violation", param="messages")
+            return InvalidRequest(message, code="content_policy_violation", param=failure.param or "messages")
         case FailureKind.MODEL_GONE if not others:
             return NotFound(
                 f"The model {asked_for} is not available at present.",

@@ -72,6 +72,11 @@ class Preferences:
         return by_measure or self.max_latency_s is not None or self.min_throughput is not None
 
     @property
+    def explores(self) -> bool:
+        """True if speed decides and nothing else that the caller said, so that offers without records may be tried."""
+        return self.sort in ("throughput", "latency") and not self.order and self.allow_fallbacks
+
+    @property
     def first_only(self) -> bool:
         """True if nobody may stand in for the first; with an order of the caller's own, all in it may."""
         return not self.allow_fallbacks and not self.order

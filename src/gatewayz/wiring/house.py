@@ -1,6 +1,7 @@
 """One process of the product: every room made and joined, its background loops, its beginning and its end."""
 
 import asyncio
+import random
 import secrets
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -32,6 +33,7 @@ from gatewayz.catalog.sync import Syncer
 from gatewayz.core.errors import GatewayError
 from gatewayz.core.money import nano_from_usd
 from gatewayz.gateway.entry import Doorkeeper
+from gatewayz.gateway.exploring import Exploring
 from gatewayz.gateway.keeping import Keeping
 from gatewayz.gateway.pipeline import Gateway, Rooms
 from gatewayz.gateway.replay import Replays
@@ -42,6 +44,7 @@ from gatewayz.infra.changes import ChangeFeed
 from gatewayz.infra.clock import Clock, SystemClock
 from gatewayz.infra.crypto import KeyRing, derive_pepper
 from gatewayz.infra.db import Database
+from gatewayz.infra.guard import Guard, GuardedTransport
 from gatewayz.infra.http1 import Http1Transport
 from gatewayz.infra.http_client import Timeouts, Transport
 from gatewayz.infra.redis import RedisLink
@@ -95,6 +98,7 @@ class House:
     traffic: Traffic
     answers: AnswerCache
     huggingface_answers: AnswerCache
+    upstreams: Upstreams = field(init=False)
     gateway: Gateway = field(init=False)
     syncer: Syncer = field(init=False)
     huggingface: HuggingFace = field(init=False)
@@ -145,6 +149,7 @@ class House:
         await self.breakers.flush()
         await self.limiter.close()
         await self.catalog.close()
+        await self.upstreams.close()
         await self.transport.close()
         await self.redis.close()
         await self.database.close()
@@ -279,7 +284,7 @@ def build_house(
         huggingface_answers=AnswerCache("huggingface", redis, clock, **_answers_of_huggingface(settings)),
     )
     feed.on("config", house.reload_providers)
-    house.gateway = Gateway(_rooms(house))
+    _add_gateway(house)
     _add_catalog_service(house)
     return house
 
@@ -298,6 +303,25 @@ def choose_transport(settings: Settings, variables: Mapping[str, str]) -> Transp
 
         return AiohttpTransport(use_proxy_variables=proxied)
     return Http1Transport()
+
+
+def _add_gateway(house: House) -> None:
+    """What calls providers, and what calls are served by."""
+    settings, variables = house.settings, house.configuration.environment.variables
+    # Where a proxy is the only way out, what strangers' addresses name is fetched through it as well.
+    proxied = house.transport if uses_proxy(variables) else None
+    house.upstreams = Upstreams(
+        house.transport,
+        Simulated(lambda: house.clock.now_us() / 1e6),
+        Timeouts(
+            settings.connect_timeout_s,
+            settings.idle_timeout_s,
+            max(settings.first_token_timeout_s, settings.plain_wait_s),
+        ),
+        lambda: house.clock.now_us() / 1e6,
+        GuardedTransport(Guard(settings.ssrf_allow_hosts), proxied=proxied),
+    )
+    house.gateway = Gateway(_rooms(house))
 
 
 def _rooms(house: House) -> Rooms:
@@ -319,17 +343,14 @@ def _rooms(house: House) -> Rooms:
             house.clock,
             lambda slug: house.breakers.state(slug) is BreakerState.CLOSED,
         ),
-        cashier=house.cashier,
-        upstreams=Upstreams(
-            house.transport,
-            Simulated(lambda: house.clock.now_us() / 1e6),
-            Timeouts(
-                settings.connect_timeout_s,
-                settings.idle_timeout_s,
-                max(settings.first_token_timeout_s, settings.plain_wait_s),
-            ),
-            lambda: house.clock.now_us() / 1e6,
+        exploring=Exploring(
+            settings.explore_share,
+            lambda: house.traffic.current,
+            lambda slug: house.breakers.state(slug) is BreakerState.CLOSED,
+            random.random,
         ),
+        cashier=house.cashier,
+        upstreams=house.upstreams,
         alarms=house.alarms,
         records=lambda: house.traffic.current,
         observe=observer.finished,

@@ -238,6 +238,16 @@ EXAMPLES: list[tuple[FailureKind, int | None, str]] = [
         '{"error":{"code":403,"message":"openai/o1 requires moderation on OpenAI. Your input was flagged for \\"violence\\".","metadata":{"reasons":["violence"]}}}',
     ),
     (K.CONTENT_POLICY, 403, '{"code":"forbidden","error":"Content violates usage guidelines."}'),
+    (
+        K.CONTENT_POLICY,
+        None,
+        '{"type":"prediction_failed","message":"NSFW content detected. Try running it again, or try a different prompt."}',
+    ),
+    (
+        K.CONTENT_POLICY,
+        400,
+        '{"code":"IPInfringementSuspect","message":"Input data is suspected of being involved in IP infringement."}',
+    ),
     # length
     (
         K.CONTEXT_LENGTH,

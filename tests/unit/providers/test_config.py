@@ -72,6 +72,8 @@ def test_a_whole_entry() -> None:
         ({"slug": "openai", "quirks": 1}, "quirks must be a table"),
         ({"slug": "openai", "breaker_failures": 0}, "breaker_failures must be a whole number of at least 1"),
         ({"slug": "openai", "breaker_cooldown_s": -1}, "breaker_cooldown_s must be seconds"),
+        ({"slug": "mine", "profile": "azure-opnai"}, "there is no profile 'azure-opnai'; did you mean azure-openai?"),
+        ({"slug": "openai", "profile": "groq"}, "it has a profile of its own; give the second groq another slug"),
         ("openai", "[[providers]] must be a table"),
     ],
 )  # fmt: skip

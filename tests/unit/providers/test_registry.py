@@ -41,6 +41,23 @@ def test_a_key_in_the_environment_switches_a_provider_on() -> None:
     assert "sk-1" not in repr(provider)
 
 
+def test_a_provider_may_stand_there_twice_with_one_profile() -> None:
+    base = "https://two.openai.azure.com/openai/v1"
+    second = ConfiguredProvider("azure-two", base_url=base, api_key="k2", profile="azure-openai")
+    found = build({"AZURE_OPENAI_API_KEY": "k1", "AZURE_OPENAI_RESOURCE": "one"}, second)
+    first, two = found.get("azure-openai"), found.get("azure-two")
+    assert first is not None and two is not None
+    assert (two.name, two.dialect, two.quirks) == ("azure-two", "openai", first.quirks)
+    assert two.url == f"{base}/chat/completions"
+    assert (first.headers["api-key"], two.headers["api-key"]) == ("k1", "k2")
+    assert set(two.ways) == set(first.ways)
+    places = [
+        ConfiguredProvider(f"bedrock-{region}", profile="bedrock", regions=(region,)) for region in ("a-b-1", "a-b-2")
+    ]
+    bedrock = build({"AWS_BEARER_TOKEN_BEDROCK": "k"}, *places)
+    assert {each.location for each in bedrock.all()} == {"a-b-1", "a-b-2"}
+
+
 @pytest.mark.parametrize("key", ["", "   ", "\n"])
 def test_a_blank_key_is_no_key(key: str) -> None:
     assert build({"OPENAI_API_KEY": key}).all() == ()

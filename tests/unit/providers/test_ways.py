@@ -63,6 +63,12 @@ def test_ways_move_with_the_base(provider) -> None:
     assert provider.way("rerank") == Way("cohere_rerank", "http://localhost:9/v2/rerank")
 
 
+def test_the_root_is_behind_what_a_proxy_puts_before_it() -> None:
+    provider = built({"ACME_API_KEY": "k", "ACME_BASE_URL": "http://proxy:9/acme/openai/v1"})
+    assert provider.way("embeddings") == Way("openai_embeddings", "http://proxy:9/acme/openai/v1/embeddings")
+    assert provider.way("rerank") == Way("cohere_rerank", "http://proxy:9/acme/v2/rerank")
+
+
 def test_under_another_dialect_the_ways_of_the_profile_mean_nothing() -> None:
     configured = ConfiguredProvider("acme", base_url="http://localhost:9", dialect="anthropic", api_key="k")
     assert built({}, configured).way("embeddings") is None

@@ -1,7 +1,7 @@
 """An ASGI connection as the pipeline sees it: a body to read, an answer to send, and a client that may leave."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -16,22 +16,26 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 # Most answers are over before this; watching for the client's leaving costs a task, so it starts a little later.
 WATCH_AFTER_S = 0.05
+_AS_IT_IS = (b"", b"identity")
 
 
 class ClientLeft(Exception):
     """The client closed the connection before its request was complete."""
 
 
-async def read_body(scope: Scope, receive: Receive, limit_bytes: int) -> bytes:
-    """The whole body. Raises TooLarge, UnsupportedFormat (compressed bodies), InvalidRequest, ClientLeft."""
-    for name, value in scope["headers"]:
-        if name == b"content-length":
-            if not value.isdigit():
-                raise InvalidRequest("Content-Length is not a number.", param="Content-Length")
-            if int(value) > limit_bytes:
-                raise _too_large(limit_bytes)
-        elif name == b"content-encoding" and value.lower() not in (b"", b"identity"):
-            raise UnsupportedFormat("Compressed bodies are not accepted; send the JSON as it is.")
+async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit_bytes: int) -> bytes:
+    """The whole body. Raises TooLarge, UnsupportedFormat (compressed bodies), InvalidRequest, ClientLeft.
+
+    `headers` are those of the request, names in lower case.
+    """
+    length = headers.get(b"content-length")
+    if length is not None:
+        if not length.isdigit():
+            raise InvalidRequest("Content-Length is not a number.", param="Content-Length")
+        if int(length) > limit_bytes:
+            raise _too_large(limit_bytes)
+    if headers.get(b"content-encoding", b"").lower() not in _AS_IT_IS:
+        raise UnsupportedFormat("Compressed bodies are not accepted; send the JSON as it is.")
     message = await receive()
     if message["type"] != "http.request":
         raise ClientLeft

@@ -17,7 +17,7 @@ from gatewayz.gateway.pipeline import Gateway
 from gatewayz.gateway.ports import EVENT_STREAM, Call, HeaderPairs
 from gatewayz.gateway.telling import HARDENING, id_headers
 from gatewayz.infra.alarms import Alarms
-from gatewayz.operations.apps import App, app_of
+from gatewayz.operations.apps import UNKNOWN, App, app_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class Inference:
                 raise bad_request_id()
             # A stranger's files are not taken in: whoever sends some needs a key.
             is_stranger = route.files and not await self._gateway.knows(_all_credentials(scope))
-            body = b"" if is_stranger else await read_body(scope, receive, self._limit(route))
+            body = b"" if is_stranger else await read_body(visit.headers, receive, self._limit(route))
             dry = route.estimates or _is_dry(visit, scope)
             if route.estimates:
                 route = estimated(route, scope, body, visit.headers)
@@ -248,9 +248,7 @@ def _call(route: Route, visit: Visit, scope: Scope, body: bytes, received_s: flo
         referer=referer.decode("latin-1") if referer is not None else None,
         origin=origin.decode("latin-1") if origin is not None else None,
         received_s=received_s,
-        passthrough_headers={
-            own: visit.headers[name].decode("latin-1") for name, own in _PASSED_ON.items() if name in visit.headers
-        },
+        passthrough_headers=_passed_on(visit.headers),
         content_type=content_type.decode("latin-1") if content_type is not None else "",
         streams_as=more.streams_as if more is not None else EVENT_STREAM,
         address=more.address if more is not None else b"",
@@ -259,13 +257,20 @@ def _call(route: Route, visit: Visit, scope: Scope, body: bytes, received_s: flo
         == b"enabled",
         itemised=route.openrouter,
         dry=dry,
-        app=None if _OF_APPS.isdisjoint(visit.headers) else _app(said),
+        app=UNKNOWN if _OF_APPS.isdisjoint(visit.headers) else _app(said),
     )
 
 
-def _app(said: Callable[[bytes], bytes | None]) -> App | None:
+def _app(said: Callable[[bytes], bytes | None]) -> App:
     """The application that is asking, in the words of OpenRouter's clients."""
     return app_of(said(b"http-referer"), said(b"x-openrouter-title") or said(b"x-title"))
+
+
+def _passed_on(headers: Mapping[bytes, bytes]) -> dict[str, str]:
+    """What a provider of the client's own dialect is told besides the body."""
+    if _PASSED_ON.keys().isdisjoint(headers):
+        return {}
+    return {own: headers[name].decode("latin-1") for name, own in _PASSED_ON.items() if name in headers}
 
 
 def goog_keys(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:

@@ -1,6 +1,7 @@
 """Embeddings: OpenAI's and Google's forms on the client's side; OpenAI's, Cohere's, Google's, Jina's and Voyage's beyond."""
 
 from gatewayz.dialects.embeddings.cohere import COHERE_EMBED
+from gatewayz.dialects.embeddings.dashscope import DASHSCOPE_EMBED
 from gatewayz.dialects.embeddings.gemini import GEMINI_EMBED
 from gatewayz.dialects.embeddings.gemini_client import GEMINI_EMBEDDINGS
 from gatewayz.dialects.embeddings.jina import JINA_EMBEDDINGS
@@ -11,6 +12,7 @@ from gatewayz.dialects.embeddings.voyage import VOYAGE_EMBEDDINGS
 
 __all__ = [
     "COHERE_EMBED",
+    "DASHSCOPE_EMBED",
     "GEMINI_EMBED",
     "GEMINI_EMBEDDINGS",
     "JINA_EMBEDDINGS",

@@ -1,13 +1,13 @@
 """Google's Imagen: the predict method of a model, at AI Studio and on Vertex AI. https://ai.google.dev/gemini-api/docs/imagen"""
 
-from math import gcd
 from typing import Any
 
-from gatewayz.core.media import ImageAnswer
+from gatewayz.core.media import ImageAnswer, Picture
 from gatewayz.core.services import Service
 from gatewayz.core.usage import Usage
 from gatewayz.dialects import json_text
 from gatewayz.dialects.base import AnswerFacts, Encoded, Target
+from gatewayz.dialects.images.shapes import ratio
 from gatewayz.dialects.media.service import MediaDialect, facts, inside
 from gatewayz.dialects.parameters import unsupported
 
@@ -37,7 +37,7 @@ class ImagenPredict(MediaDialect):
             raise unsupported("n", f"may be {MOST_IMAGES} at most at this provider")
         parameters: dict[str, Any] = {"sampleCount": request.n}
         if request.size not in (None, "auto"):
-            parameters["aspectRatio"] = _ratio(request.size)
+            parameters["aspectRatio"] = ratio(request.size, _RATIOS)
         return json_text.dump({"instances": [{"prompt": request.prompt}], "parameters": parameters})
 
     def read_answer(self, body: bytes, provider: str = "") -> tuple[ImageAnswer, AnswerFacts]:
@@ -49,19 +49,9 @@ class ImagenPredict(MediaDialect):
         if not isinstance(rows, list):
             raise ValueError("no predictions")
         found = [inside(row, "bytesBase64Encoded") for row in rows]
-        images = tuple(each for each in found if isinstance(each, str) and each)
+        images = tuple(Picture(each) for each in found if isinstance(each, str) and each)
         usage = Usage(images=len(images))
         return ImageAnswer(images, usage), facts(usage, not images)
-
-
-def _ratio(size: str) -> str:
-    """The shape of a size. Raises InvalidRequest for shapes that Imagen does not make."""
-    width, height = (int(side) for side in size.split("x"))
-    divisor = gcd(width, height) or 1
-    ratio = f"{width // divisor}:{height // divisor}"
-    if ratio not in _RATIOS:
-        raise unsupported("size", f"must have one of the shapes {', '.join(sorted(_RATIOS))} at this provider")
-    return ratio
 
 
 IMAGEN_PREDICT = ImagenPredict()

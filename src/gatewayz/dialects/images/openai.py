@@ -1,15 +1,18 @@
 """OpenAI Images: generations as JSON, edits and variations as forms, with streams of partial images."""
 
+import base64
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
-from gatewayz.core.media import ImageRequest
+from gatewayz.core.media import ImageAnswer, ImageRequest, Picture
 from gatewayz.core.services import Service
 from gatewayz.core.usage import Usage
 from gatewayz.dialects import json_text
 from gatewayz.dialects.base import Bridge, Counted, Encoded, Glance, Target, Voice
+from gatewayz.dialects.data_uri import data_uri
 from gatewayz.dialects.gateway_fields import GATEWAY_FIELDS
 from gatewayz.dialects.images.sizes import INPUT_IMAGE_TOKENS, most_tokens, variant
 from gatewayz.dialects.media.events import EventsForwarder
@@ -42,6 +45,9 @@ _KNOWN = frozenset(
 )
 _ENDINGS = frozenset({"image_generation.completed", "image_edit.completed"})
 _MANY = "many"
+_FILES = ("image", "image[]", "mask")
+_BYTES = "application/octet-stream"
+_BEGINNINGS = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"))
 
 
 class OpenAIImages(MediaDialect):
@@ -75,11 +81,31 @@ class OpenAIImages(MediaDialect):
             extra={name: raw for name, raw in glance.fields.items() if name not in _KNOWN},
         )
 
+    def completed(self, answer: Any, glance: Glance) -> Any:
+        """See `MediaDialect`: an image that came as base64 and was wanted as an address is one as a data URI."""
+        if self.wanted_form(glance) != "url":
+            return answer
+        shown = [
+            replace(each, data="", url=data_uri(each.content_type or _kind_of_base64(each.data), each.data))
+            if each.data
+            else each
+            for each in answer.images
+        ]
+        return ImageAnswer(tuple(shown), answer.usage)
+
+    def wants_bytes(self, glance: Glance) -> bool:
+        return bool(self.wanted_form(glance) == "b64_json")
+
+    def wanted_form(self, glance: Glance) -> Any:
+        """`url` or `b64_json`, as the client wants images; None where it does not say."""
+        raw = glance.fields.get("response_format")
+        return json_text.load(raw) if raw is not None else None
+
     def write_answer(self, answer: Any, voice: Voice, usage: Usage, cost_nano_usd: int) -> bytes:
         return json_text.dump(
             {
                 "created": voice.created,
-                "data": [{"b64_json": each} for each in answer.images],
+                "data": [_shown(each) for each in answer.images],
                 "usage": {"cost": json_text.usd_raw(cost_nano_usd)},
             }
         )
@@ -108,6 +134,29 @@ class OpenAIImageForms(OpenAIImages):
             values["n"] = _count_in(values["n"])
         values["stream"] = str(values.get("stream", "")).lower() == "true"
         return seen(self.name, body, {}, model, values, parts, len(given))
+
+    def wanted_form(self, glance: Glance) -> Any:
+        values = values_of(glance.counted.parts) if glance.counted is not None else {}
+        return values.get("response_format")
+
+    def read_request(self, glance: Glance) -> ImageRequest:
+        parts: tuple[Part, ...] = glance.counted.parts if glance.counted is not None else ()
+        if not self.needs_prompt:
+            raise unsupported("model", "cannot vary images without a text at this provider")
+        values = values_of(parts)
+        if str(values.get("stream", "")).lower() == "true":
+            raise unsupported("stream", "cannot be asked for at this provider")
+        files = {name: [part for part in parts if part.filename is not None and part.name == name] for name in _FILES}
+        return ImageRequest(
+            prompt=values.get("prompt", ""),
+            n=_count_in(values["n"]) if "n" in values else 1,
+            size=values.get("size"),
+            quality=values.get("quality"),
+            form=values.get("response_format"),
+            extra={name: _plain_value(text) for name, text in values.items() if name not in _KNOWN},
+            given=tuple(_as_data_uri(part) for name in ("image", "image[]") for part in files[name]),
+            mask=_as_data_uri(files["mask"][0]) if files["mask"] else "",
+        )
 
     def forward_request(self, glance: Glance, target: Target) -> bytes | Encoded:
         parts = glance.counted.parts if glance.counted is not None else ()
@@ -192,6 +241,40 @@ def _count_in(text: str) -> int:
     if not 1 <= n <= MAX_IMAGES:
         raise out_of_range("n", f"between 1 and {MAX_IMAGES}")
     return n
+
+
+def _shown(picture: Picture) -> dict[str, str]:
+    """An image in the words of the API."""
+    shown = {"b64_json": picture.data} if picture.data else {"url": picture.url}
+    if picture.revised_prompt:
+        shown["revised_prompt"] = picture.revised_prompt
+    return shown
+
+
+def _plain_value(text: str) -> Any:
+    """A field of a form as a model's input: a number or a truth value where it reads as one, else the text."""
+    try:
+        value = json_text.load(text.encode())
+    except ValueError:
+        return text
+    return value if isinstance(value, (int, float)) else text
+
+
+def _as_data_uri(part: Part) -> str:
+    return data_uri(
+        _kind_of(bytes(part.data[:12])) or part.content_type or _BYTES, base64.b64encode(part.data).decode()
+    )
+
+
+def _kind_of_base64(data: str) -> str:
+    return _kind_of(base64.b64decode(data[:16])) or _BYTES
+
+
+def _kind_of(start: bytes) -> str:
+    """The media type of an image by its first bytes; "" for what is none of the usual ones."""
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return "image/webp"
+    return next((kind for begin, kind in _BEGINNINGS if start.startswith(begin)), "")
 
 
 OPENAI_IMAGES = OpenAIImages()

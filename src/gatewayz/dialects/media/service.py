@@ -66,6 +66,10 @@ class MediaDialect:
         """A translated answer with what the client asked for and the provider left out, or without what it did not."""
         return answer
 
+    def wants_bytes(self, glance: Glance) -> bool:
+        """Whether images are wanted themselves, not their addresses."""
+        return False
+
     def stream(self, voice: Voice) -> Bridge:
         """A bridge for one stream."""
         raise ValueError(f"{self.name} has no streams")

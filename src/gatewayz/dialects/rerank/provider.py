@@ -29,6 +29,10 @@ class RerankProvider(MediaDialect):
         answer = json_text.load(body)
         if not isinstance(answer, dict):
             raise ValueError("no object")
+        return self.ranked(answer)
+
+    def ranked(self, answer: dict[str, Any]) -> tuple[RerankAnswer, AnswerFacts]:
+        """What an answer says whose members stand at its top. Raises ValueError."""
         rows = answer.get("results", answer.get("data"))
         if not isinstance(rows, list):
             raise ValueError("no results")

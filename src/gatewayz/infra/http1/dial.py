@@ -19,6 +19,8 @@ _NAMES_KEPT = 1024
 # family, type, protocol, canonical name, address
 Info = tuple[int, int, int, str, tuple[Any, ...]]
 LookUp = Callable[..., Awaitable[Sequence[Any]]]
+# Raises TransportError if the host must not be connected to at one of these addresses.
+Admit = Callable[[str, Sequence[Info]], None]
 
 
 class Names:
@@ -86,9 +88,12 @@ class Names:
 class Dialer:
     """Opens connections."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, look_up: LookUp | None = None) -> None:
-        """`look_up` stands for the event loop's own."""
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, look_up: LookUp | None = None, admit: Admit | None = None
+    ) -> None:
+        """`look_up` stands for the event loop's own. `admit` sees the very addresses that are about to be connected to."""
         self._loop = loop
+        self._admit = admit
         self._names = Names(look_up or loop.getaddrinfo)
         self._trust: ssl.SSLContext | None = None
 
@@ -115,6 +120,8 @@ class Dialer:
 
     async def _connect(self, origin: Origin, protocol: Callable[[], Connection]) -> None:
         infos = await self._names.find(origin.host, origin.port)
+        if self._admit is not None:
+            self._admit(origin.host, infos)
         try:
             opened = await aiohappyeyeballs.start_connection(
                 infos, happy_eyeballs_delay=HEAD_START_S, interleave=1, loop=self._loop

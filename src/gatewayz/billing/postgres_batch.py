@@ -1,0 +1,157 @@
+"""A batch in two statements of PostgreSQL: one that locks and reads, one that writes.
+
+A round trip costs a worker more than the rows that travel in it, and while it lasts other workers wait for the locked
+balances. So rows go as arrays, a column each, and all tables are written by one statement.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from gatewayz.billing.books import Books, Reads
+from gatewayz.billing.store import (
+    ADD_KEY_USE,
+    BALANCE_COLUMNS,
+    DELETE_HOLD,
+    DELETE_LEASE,
+    HOLD_COLUMNS,
+    INSERT_BATCH,
+    INSERT_HOLD,
+    INSERT_LEDGER,
+    INSERT_RECORD,
+    LEASE_COLUMNS,
+    LEDGER_COLUMNS,
+    UPDATE_BALANCE,
+    UPSERT_LEASE,
+    for_postgres,
+    read_balance,
+    read_hold,
+    read_lease,
+    writes,
+)
+from gatewayz.billing.tables import balances, credit_transactions, holds, key_usage, leases, ledger_batches
+from gatewayz.operations.records import RECORD_COLUMNS
+from gatewayz.operations.tables import activity_log
+
+_BALANCE, _HOLD, _LEASE = 0, 1, 2
+
+# Plans are made once, for any number of rows, and look rows up by their keys: a plan that reads a whole table, made while
+# the table was small, would stay when it is not small any more.
+PREPARE = (
+    "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;"
+    " SET enable_hashjoin = off; SET enable_mergejoin = off"
+)
+
+
+def _padded(columns: str, kind: int, key: str, table: str) -> str:
+    """One row type for all that is read: what it is, its text id if it has one, and up to 13 numbers."""
+    names = [name.strip() for name in columns.split(",")]
+    numbers = [f"{name}::bigint" for name in names if name != "id"]
+    numbers += ["NULL::bigint"] * (_WIDTH - len(numbers))
+    return f"SELECT {kind}, {key}, {', '.join(numbers)} FROM {table}"  # noqa: S608
+
+
+_WIDTH = len(BALANCE_COLUMNS.split(","))
+# The balance rows come first and are always taken in the order of their ids: holds, leases and key counters of an account
+# change only under its balance lock, so no two batches can wait for each other in a circle. A statement sees what was
+# committed before it began, but for rows that it locks, which it sees as they are then: so the promises are locked as
+# well, and only once all balances are (the condition on `b`), which is when nobody else can change them.
+READ = f"""
+WITH b AS MATERIALIZED
+ (SELECT {BALANCE_COLUMNS} FROM balances WHERE user_id = ANY($1::bigint[]) ORDER BY user_id FOR UPDATE),
+h AS MATERIALIZED
+ (SELECT {HOLD_COLUMNS} FROM holds WHERE id = ANY($2::text[]) AND (SELECT count(*) FROM b) >= 0 FOR UPDATE),
+l AS MATERIALIZED
+ (SELECT {LEASE_COLUMNS} FROM leases WHERE id = ANY($3::text[]) AND (SELECT count(*) FROM b) >= 0 FOR UPDATE)
+{_padded(BALANCE_COLUMNS, _BALANCE, "NULL::text", "b")}
+UNION ALL {_padded(HOLD_COLUMNS.replace("key_metered", "key_metered::int"), _HOLD, "id", "h")}
+UNION ALL {_padded(LEASE_COLUMNS, _LEASE, "id", "l")}
+"""  # noqa: S608
+
+
+async def read(connection: Any, books: Books, wanted: Reads) -> None:
+    """Locks the balances, holds and leases of a batch and loads them."""
+    for row in await connection.fetch(READ, wanted.user_ids, wanted.hold_ids, wanted.lease_ids):
+        values = tuple(row)
+        kind, key = values[0], values[1]
+        if kind == _BALANCE:
+            books.balances[values[2]] = read_balance(values[2:])
+        elif kind == _LEASE:
+            books.leases[key] = read_lease(values[1:5])
+        else:
+            books.holds[key] = read_hold(values[1:8])
+
+
+def _types(table: sa.Table, columns: Sequence[str]) -> list[str]:
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    return [table.c[name.strip()].type.compile(dialect=dialect) for name in columns]
+
+
+_INSERTED = re.compile(r"VALUES \(([^)]*)\)")
+_BALANCE_WRITTEN = re.findall(r"(\w+) = \?", UPDATE_BALANCE)
+
+
+def _rows(types: Sequence[str], first: int) -> str:
+    """Arrays, a column each, as rows."""
+    arrays = ", ".join(f"${first + place}::{name}[]" for place, name in enumerate(types))
+    return f"unnest({arrays}) AS n({', '.join(f'c{place}' for place in range(1, len(types) + 1))})"
+
+
+def _from_rows(statement: str, types: Sequence[str], first: int) -> str:
+    """A statement for one row (`?1` is the first value) as one for many."""
+    named = re.sub(r"\?(\d+)", r"n.c\1", statement)
+    if "VALUES" in named:
+        return _INSERTED.sub(lambda values: f"SELECT {values[1]} FROM {_rows(types, first)}", named)  # noqa: S608
+    if named.startswith("DELETE"):
+        return named.replace(" WHERE ", f" USING {_rows(types, first)} WHERE ")
+    return named.replace(" WHERE ", f" FROM {_rows(types, first)} WHERE ")
+
+
+_UNSET = {None}
+# The statements that may stand in one: no two of them write the same row.
+_TOGETHER: dict[str, list[str]] = {
+    INSERT_BATCH: _types(ledger_batches, ["id", "created_at_us"]),
+    UPDATE_BALANCE: _types(balances, [_BALANCE_WRITTEN[-1], *_BALANCE_WRITTEN[:-1]]),
+    INSERT_HOLD: _types(holds, HOLD_COLUMNS.split(",")),
+    DELETE_HOLD: _types(holds, ["id"]),
+    UPSERT_LEASE: _types(leases, LEASE_COLUMNS.split(",")),
+    DELETE_LEASE: _types(leases, ["id"]),
+    ADD_KEY_USE: _types(
+        key_usage,
+        ["key_id", "user_id", "requests", "tokens", "spent_nano_usd", "held_nano_usd", "held_requests", "day"],
+    ),
+    INSERT_LEDGER: _types(credit_transactions, LEDGER_COLUMNS.split(",")),
+    INSERT_RECORD: _types(activity_log, RECORD_COLUMNS),
+}
+
+
+@cache
+def write_statement(statements: tuple[str, ...]) -> str:
+    """Several statements, each for many rows, as one; the columns of the first come first. They are few combinations."""
+    first, parts = 1, []
+    for place, statement in enumerate(statements):
+        types = _TOGETHER[statement]
+        parts.append(f"w{place} AS ({_from_rows(statement.strip(), types, first)})")
+        first += len(types)
+    return f"WITH {', '.join(parts)} SELECT 1"
+
+
+async def write(connection: Any, books: Books, batch_id: str) -> None:
+    """Writes all that the batch changed, and its id."""
+    statements, columns = [INSERT_BATCH], [(batch_id,), (books.now_us,)]
+    for statement, rows in writes(books):
+        if statement in _TOGETHER:
+            statements.append(statement)
+            columns += [column(values) for values in zip(*rows, strict=True)]
+        else:
+            await connection.executemany(for_postgres(statement), rows)
+    await connection.execute(write_statement(tuple(statements)), *columns)
+
+
+def column(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values of a column; none at all if none is set, since arrays that end early stand for nothing too."""
+    return () if values[-1] is None and set(values) == _UNSET else values

@@ -1,0 +1,153 @@
+"""A batch that waited for a balance must see what the one before it did to the promises under that balance."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+import sqlalchemy as sa
+
+from gatewayz.billing import postgres_batch
+from gatewayz.billing.books import Books
+from gatewayz.billing.ops import Capture, Charge, HoldRef, PlaceHold, ReturnLease, TakeLease
+from gatewayz.billing.store import INSERT_BATCH, INSERT_RECORD, UPDATE_BALANCE
+from gatewayz.billing.store_postgres import PostgresStore
+from gatewayz.billing.tables import balances, leases
+from gatewayz.infra.db import Database
+from gatewayz.operations.records import RequestRecord
+
+NOW = 1_000
+LATER = 10**15
+USER, RICH = 7, 10**12
+LEASE = "p:7"
+on_postgres = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+
+
+@pytest.fixture
+async def stores(database: Database) -> AsyncIterator[tuple[PostgresStore, PostgresStore]]:
+    async with database.begin() as connection:
+        await connection.execute(sa.insert(balances), [{"user_id": USER, "purchased_nano_usd": RICH}])
+    both = tuple(PostgresStore(database.postgres_dsn, lambda: Books(NOW, 0, 0)) for _ in range(2))
+    yield both[0], both[1]
+    for store in both:
+        await store.close()
+
+
+def capture(hold: HoldRef, amount: int = 100) -> Capture:
+    charge = Charge(amount, "acme/chat", "first", 10, 5, "{}", "{}")
+    return Capture("7:r", hold, charge, RequestRecord(NOW, USER, 70, "r", "/v1/chat/completions", "acme/chat"))
+
+
+async def rows(database: Database, table: sa.Table) -> list[sa.Row[tuple[object, ...]]]:
+    async with database.read() as connection:
+        return list((await connection.execute(sa.select(table))).all())
+
+
+async def waiting_for_a_lock(dsn: str) -> None:
+    """Returns as soon as some statement waits for a row."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        async with asyncio.timeout(5):
+            while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+                await asyncio.sleep(0.01)
+    finally:
+        await connection.close()
+
+
+async def apply_behind(
+    database: Database, store: PostgresStore, first: tuple[str, ...], operation: Capture | TakeLease
+) -> None:
+    """The operation in a batch that waits while another transaction does `first` under the same balance."""
+    holder = await asyncpg.connect(database.postgres_dsn)
+    try:
+        await holder.execute("BEGIN")
+        await holder.execute("SELECT 1 FROM balances FOR UPDATE")
+        behind = asyncio.create_task(store.apply("behind", [operation]))
+        await waiting_for_a_lock(database.postgres_dsn)
+        for statement in first:
+            await holder.execute(statement)
+        await holder.execute("COMMIT")
+        await behind
+    finally:
+        await holder.close()
+
+
+@on_postgres
+async def test_a_lease_that_was_swept_meanwhile_stays_gone(
+    stores: tuple[PostgresStore, PostgresStore], database: Database
+) -> None:
+    await stores[0].apply("lease", [TakeLease(LEASE, USER, 5_000, 0, 1, LATER)])
+    swept = ("DELETE FROM leases", "UPDATE balances SET reserved_nano_usd = 0")
+    await apply_behind(database, stores[1], swept, capture(HoldRef(USER, 70, 100, lease_id=LEASE)))
+    assert await rows(database, leases) == []
+    balance = (await rows(database, balances))[0]
+    assert (balance.reserved_nano_usd, balance.purchased_nano_usd) == (0, RICH - 100)
+
+
+@on_postgres
+async def test_a_lease_that_was_lowered_meanwhile_is_read_as_it_is(
+    stores: tuple[PostgresStore, PostgresStore], database: Database
+) -> None:
+    await stores[0].apply("lease", [TakeLease(LEASE, USER, 5_000, 0, 1, LATER)])
+    lowered = ("UPDATE leases SET amount_nano_usd = 60", "UPDATE balances SET reserved_nano_usd = 60")
+    await apply_behind(database, stores[1], lowered, capture(HoldRef(USER, 70, 100, lease_id=LEASE)))
+    assert [row.amount_nano_usd for row in await rows(database, leases)] == [0]
+    assert (await rows(database, balances))[0].reserved_nano_usd == 0
+
+
+@on_postgres
+async def test_a_hold_that_was_swept_meanwhile_is_not_given_back_twice(
+    stores: tuple[PostgresStore, PostgresStore], database: Database
+) -> None:
+    await stores[0].apply(
+        "hold", [PlaceHold("h", USER, 70, 900, None, LATER), PlaceHold("i", USER, 70, 50, None, LATER)]
+    )
+    swept = ("DELETE FROM holds WHERE id = 'h'", "UPDATE balances SET reserved_nano_usd = 50")
+    await apply_behind(database, stores[1], swept, capture(HoldRef(USER, 70, 900, hold_id="h")))
+    assert (await rows(database, balances))[0].reserved_nano_usd == 50
+
+
+@on_postgres
+async def test_opposite_batches_never_wait_in_a_circle(
+    stores: tuple[PostgresStore, PostgresStore], database: Database
+) -> None:
+    users = [USER, 8, 9]
+    async with database.begin() as connection:
+        await connection.execute(
+            sa.insert(balances), [{"user_id": user, "purchased_nano_usd": RICH} for user in users[1:]]
+        )
+
+    async def churn(store: PostgresStore, name: str, order: list[int]) -> None:
+        for turn in range(40):
+            took = [TakeLease(f"{name}:{user}", user, 10, 0, 1, LATER) for user in order]
+            await store.apply(f"{name}:{turn}:take", took)
+            await store.apply(f"{name}:{turn}:give", [ReturnLease(f"{name}:{user}", user, 0) for user in order])
+
+    async with asyncio.timeout(20):
+        await asyncio.gather(churn(stores[0], "a", users), churn(stores[1], "b", users[::-1]))
+    assert [row.reserved_nano_usd for row in await rows(database, balances)] == [0, 0, 0]
+
+
+@on_postgres
+async def test_a_text_that_no_record_of_a_batch_has_is_null(
+    stores: tuple[PostgresStore, PostgresStore], database: Database
+) -> None:
+    captures = [capture(HoldRef(USER, 70, 1), 1) for _ in range(2)]
+    first, second = captures[0], captures[1]
+    await stores[0].apply("two", [first, Capture("7:s", second.hold, second.charge, second.record)])
+    async with database.read() as connection:
+        found = (await connection.execute(sa.text("SELECT user_tag, requested_model, stream FROM activity_log"))).all()
+    assert found == [(None, "acme/chat", False)] * 2
+
+
+def test_columns_without_a_value_are_sent_without_rows() -> None:
+    assert postgres_batch.column((None, None)) == ()
+    assert postgres_batch.column((1, None)) == (1, None)
+    assert postgres_batch.column((None, 1)) == (None, 1)
+
+
+def test_one_statement_writes_all_tables_with_a_parameter_for_each_column() -> None:
+    statement = postgres_batch.write_statement((INSERT_BATCH, UPDATE_BALANCE, INSERT_RECORD))
+    # Two of the batch, nine of the balance, and those of the record.
+    assert "$11::BIGINT[]) AS n" in statement and "$12::BIGINT[]" in statement
+    assert statement.count("unnest") == 3 and "?" not in statement
