@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance import spine
 from tests.fakes.handle import FakeUpstream
 from tests.live import LiveGateway
 
@@ -106,3 +107,10 @@ def gateway(upstream: FakeUpstream, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(autouse=True)
 def _fresh_upstream(upstream: FakeUpstream) -> None:
     upstream.reset()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def official_clients() -> Iterator[None]:
+    """Those of a module are closed with it."""
+    yield
+    spine.close_clients()

@@ -133,16 +133,30 @@ def shared() -> Spine:
     return Spine(upstream, gateway)
 
 
+_clients: list[openai.OpenAI | anthropic.Anthropic] = []
+
+
 def openai_client(customer: Customer, **more: Any) -> openai.OpenAI:
     """The official client, with nothing but address and key changed (and no retries unless asked for)."""
-    return openai.OpenAI(base_url=f"{customer.gateway.base_url}/v1", api_key=customer.key, **{"max_retries": 0, **more})
+    base_url = f"{customer.gateway.base_url}/v1"
+    client = openai.OpenAI(base_url=base_url, api_key=customer.key, **{"max_retries": 0, **more})
+    _clients.append(client)
+    return client
 
 
 def anthropic_client(customer: Customer, *, path: str = "", **more: Any) -> anthropic.Anthropic:
     """The official client, with nothing but address and key changed (and no retries unless asked for)."""
-    return anthropic.Anthropic(
+    client = anthropic.Anthropic(
         base_url=f"{customer.gateway.base_url}{path}", api_key=customer.key, **{"max_retries": 0, **more}
     )
+    _clients.append(client)
+    return client
+
+
+def close_clients() -> None:
+    """Closes the official clients that were made here: left to the collector, their sockets may go before they do."""
+    while _clients:
+        _clients.pop().close()
 
 
 def chat_body(model: str, **more: Any) -> dict[str, Any]:
