@@ -87,9 +87,14 @@ def test_without_redis_memory_takes_over(
             for _ in range(2):
                 assert first.call("GET", path).status_code == 200
         assert metric(first, "cache_fallback", cache="catalog") == 1
-        before = metric(first, "cache_lookups", cache="catalog", result="hit")
-        first.call("GET", "/v1/models?limit=3")
-        assert metric(first, "cache_lookups", cache="catalog", result="hit") == before + 1
+
+        def from_memory() -> bool:
+            before = metric(first, "cache_lookups", cache="catalog", result="hit")
+            first.call("GET", "/v1/models?limit=3")
+            return metric(first, "cache_lookups", cache="catalog", result="hit") == before + 1
+
+        # An entry may just have aged, or have been left behind by new records of traffic.
+        eventually(from_memory, "an answer from memory")
         assert first.customer(1).chat("acme/kept").status_code == 200
         assert first.admin("POST", "/admin/cache/clear")["redis"] == "down"
     finally:
