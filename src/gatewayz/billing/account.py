@@ -125,12 +125,12 @@ def would_deduct(balance: Balance, amount: int, now_us: int, trial_daily: int) -
     return deduct(copy(balance), amount, now_us, trial_daily)
 
 
-def is_low(balance: Balance, now_us: int, trial_daily: int, low_nano_usd: int) -> bool:
-    """True below the warning threshold: 20 % of the last top-up or the configured sum, whichever is lower."""
+def is_low(balance: Balance, available: int, low_nano_usd: int) -> bool:
+    """True if what is available is below the warning threshold: 20 % of the last top-up or the configured sum, the lower."""
     threshold = low_nano_usd
     if balance.last_topup > 0:
         threshold = min(threshold, balance.last_topup // 5)
-    return standing(balance, now_us, trial_daily).available < threshold
+    return available < threshold
 
 
 def payment_details(available: int, required: int, balance_total: int) -> dict[str, float]:

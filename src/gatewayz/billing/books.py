@@ -464,7 +464,7 @@ def _write(
 
 def _grant(books: Books, balance: Balance, lease_total: int) -> Granted:
     now = standing(balance, books.now_us, books.trial_daily)
-    low = is_low(balance, books.now_us, books.trial_daily, books.low_nano_usd)
+    low = is_low(balance, now.available, books.low_nano_usd)
     return Granted(lease_total, now.available, balance.total, low)
 
 
@@ -474,5 +474,5 @@ def _refusal(balance: Balance, available: int, blocked_by: str | None) -> Refuse
 
 def _receipt(books: Books, balance: Balance, amount: int) -> Receipt:
     now = standing(balance, books.now_us, books.trial_daily)
-    low = is_low(balance, books.now_us, books.trial_daily, books.low_nano_usd)
+    low = is_low(balance, now.available, books.low_nano_usd)
     return Receipt(amount, balance.total, now.available, low)

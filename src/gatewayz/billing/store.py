@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from gatewayz.billing.account import Balance
-from gatewayz.billing.books import Books, ClaimRow, HoldRow, KeyRow, KeyUse, LeaseRow, LedgerRow
+from gatewayz.billing.books import Books, ClaimRow, HoldRow, KeyRow, LeaseRow, LedgerRow
 from gatewayz.billing.ops import Operation, Result
 from gatewayz.operations.kept import KEPT_COLUMNS
 from gatewayz.operations.kept import row as kept_row
@@ -209,14 +209,15 @@ def _key_uses(books: Books) -> list[tuple[Any, ...]]:
     today = books.now_us // 86_400_000_000
     sums: dict[int, list[int]] = {}
     for use in books.key_uses:
-        total = sums.setdefault(use.key_id, [use.user_id, 0, 0, 0, 0, 0])
-        for place, value in enumerate(_key_values(use), start=1):
-            total[place] += value
+        total = sums.get(use.key_id)
+        if total is None:
+            total = sums[use.key_id] = [use.user_id, 0, 0, 0, 0, 0]
+        total[1] += use.requests
+        total[2] += use.tokens
+        total[3] += use.spent
+        total[4] += use.held
+        total[5] += use.held_requests
     return [(key_id, *total, today) for key_id, total in sorted(sums.items())]
-
-
-def _key_values(use: KeyUse) -> tuple[int, ...]:
-    return (use.requests, use.tokens, use.spent, use.held, use.held_requests)
 
 
 def writes(books: Books) -> list[tuple[str, list[tuple[Any, ...]]]]:

@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import msgspec
 import structlog
+from msgspec import structs
 
 from gatewayz.core.errors import GatewayError, InvalidRequest, TimedOut, Unavailable
 from gatewayz.core.media import ImageAnswer
@@ -48,8 +50,7 @@ TargetOf = Callable[[Candidate], Target]
 OnOpen = Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """A plain answer with content: what it says, and how to give it to this client.
 
     `content` is its canonical form where it was translated.
@@ -260,10 +261,12 @@ class Attempts:
             return found
         if isinstance(found.content, ImageAnswer) and client.wants_bytes(self.glance):
             made = await self._with_bytes(found.content)
-            found = replace(found, render=lambda usage, cost: client.write_answer(made, self.voice, usage, cost))
+            found = structs.replace(
+                found, render=lambda usage, cost: client.write_answer(made, self.voice, usage, cost)
+            )
             is_large = True
         said = reply.headers.get("content-type", "")
-        return replace(found, content_type=client.answer_type(said, self.voice), is_large=is_large)
+        return structs.replace(found, content_type=client.answer_type(said, self.voice), is_large=is_large)
 
     def _plain(self, candidate: Candidate, body: bytes) -> Answer | Failure:
         client, theirs = self.call.dialect, _dialect(candidate)

@@ -68,10 +68,10 @@ def test_what_no_bucket_covers_is_owed() -> None:
 
 
 def test_low_is_the_lower_of_a_fifth_of_the_topup_and_the_setting() -> None:
-    assert is_low(Balance(1, purchased=99, last_topup=500), NOW, 0, low_nano_usd=1000)
-    assert not is_low(Balance(1, purchased=101, last_topup=500), NOW, 0, low_nano_usd=1000)
-    assert is_low(Balance(1, purchased=99, last_topup=5000), NOW, 0, low_nano_usd=100)
-    assert not is_low(Balance(1, purchased=101, last_topup=5000), NOW, 0, low_nano_usd=100)
+    assert is_low(Balance(1, last_topup=500), 99, low_nano_usd=1000)
+    assert not is_low(Balance(1, last_topup=500), 101, low_nano_usd=1000)
+    assert is_low(Balance(1, last_topup=5000), 99, low_nano_usd=100)
+    assert not is_low(Balance(1, last_topup=5000), 101, low_nano_usd=100)
 
 
 amounts = st.integers(0, 10**12)
