@@ -80,6 +80,18 @@ def test_the_seconds_that_the_provider_bills_are_charged(upstream: FakeUpstream,
     assert told["usage"] == {"type": "duration", "seconds": 3, "cost": 0.0003}
 
 
+def test_a_header_that_lies_about_the_length_makes_nothing_cheaper(
+    upstream: FakeUpstream, gateway: LiveGateway, customer: Customer
+) -> None:
+    lies = WAV[:28] + b"\xff\xff\xff\xff" + WAV[32:]  # bytes a second, which no player looks at
+    assert send(customer, lies, response_format="text").status_code == 200
+    assert paid(customer) == [SECOND_NANO * 5 // 2]
+    poor = gateway.customer(0.0001)
+    upstream.reset()
+    assert send(poor, lies).status_code == 402
+    assert asked(upstream) == []
+
+
 @pytest.mark.ac("AC-CC.7.1")
 @pytest.mark.parametrize("shape", ["json", "text", "srt", "vtt", "verbose_json"])
 def test_the_answer_comes_in_the_form_that_was_asked_for(

@@ -101,6 +101,46 @@ def test_the_corners(kind: str, data: bytes, ms: int | None) -> None:
     assert length_ms(kind, data) == ms  # type: ignore[arg-type]
 
 
+def with_bytes(data: bytes, at: int, value: int, size: int) -> bytes:
+    return data[:at] + value.to_bytes(size, "little") + data[at + size :]
+
+
+@pytest.mark.parametrize("stated", [0, 1, 2**32 - 1])
+def test_the_byte_rate_of_samples_is_not_believed(stated: int) -> None:
+    assert length_ms("wav", with_bytes(wav(1.25), 28, stated, 4)) == 1250
+    eight_bits = with_bytes(with_bytes(wav(1.0, channels=1), 34, 8, 2), 28, stated, 4)
+    assert length_ms("wav", eight_bits) == 2000
+    extended = with_bytes(with_bytes(wav(1.25), 20, 0xFFFE, 2), 28, stated, 4)
+    assert length_ms("wav", extended) == 1250
+
+
+def test_the_byte_rate_of_a_compressed_wav_is_all_there_is() -> None:
+    assert length_ms("wav", with_bytes(with_bytes(wav(1.25), 20, 0x0011, 2), 28, 8_000, 4)) == 10_000
+
+
+@pytest.mark.parametrize("mark", [b"Xing", b"VBRI"])
+def test_a_count_of_frames_is_not_believed_against_the_frames(mark: bytes) -> None:
+    short = length_ms("mp3", mp3(2_000, mark=mark, counted=1))
+    assert short is not None and 0.85 * 52_200 < short <= 52_300
+    assert length_ms("mp3", mp3(2_000, mark=mark, counted=2_000)) == 52_245
+    art = length_ms("mp3", mp3(2_000, tag=200_000, mark=mark, counted=2_000))
+    assert art == 52_245, "a picture in front of the sound is no sound"
+
+
+def test_a_count_of_frames_of_mixed_bit_rates_is_believed() -> None:
+    slow = b"\xff\xfb\x10\xc4" + bytes(100)  # 32 kbit/s
+    both = mp3(1_000, mark=b"Xing", counted=4_000) + slow * 3_000
+    assert length_ms("mp3", both) == 104_490
+
+
+def test_a_count_of_samples_is_not_believed_against_the_bytes() -> None:
+    told = flac(1, 48_000)  # two channels of 16 bits: 192,000 bytes a second
+    last = told[:4] + b"\x80" + told[5:]
+    assert length_ms("flac", last + bytes(1_920_000)) == 9_090
+    picture = told + b"\x86" + (500_000).to_bytes(3, "big") + bytes(500_000)
+    assert length_ms("flac", picture) == 1
+
+
 @pytest.mark.parametrize("kind", FILES)
 def test_a_file_of_which_only_the_ends_are_known(kind: str) -> None:
     data, ms = FILES[kind]
