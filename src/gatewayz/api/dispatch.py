@@ -122,9 +122,15 @@ class Dispatcher:
             except GatewayError as error:
                 return await self._refuse(error, visit, scope, receive, send), "refused"
         status = 500
+        # Monitors, load balancers and caches ask for the head of whatever can be read.
+        bare = scope["method"] == "HEAD"
+        if bare:
+            scope = {**scope, "method": "GET"}
 
         async def send_with_headers(message: Any) -> None:
             nonlocal status
+            if bare and message["type"] == "http.response.body":
+                message = {**message, "body": b""}
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = list(message.get("headers", ()))
