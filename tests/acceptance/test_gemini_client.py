@@ -216,6 +216,8 @@ def test_every_error_has_googles_shape(gateway: LiveGateway, customer: Customer)
         (gateway.call("GET", "/v1beta/models/acme/nothing"), 404, "NOT_FOUND", "model_not_found"),
         (gateway.call("GET", "/v1beta/files"), 404, "NOT_FOUND", "not_found"),
         (gateway.call("GET", "/v1beta/models?pageToken=!"), 400, "INVALID_ARGUMENT", "invalid_value"),
+        (gateway.call("GET", "/v1beta/models?pageSize=-1"), 400, "INVALID_ARGUMENT", "invalid_value"),
+        (gateway.call("GET", "/v1beta/models?pageSize=many"), 400, "INVALID_ARGUMENT", "invalid_value"),
         (ask(customer, path(GPT), {**HI, "cachedContent": "c/1"}), 400, "INVALID_ARGUMENT", "unsupported_parameter"),
     ):
         assert (answer.status_code, answer.json()["error"]["status"], reason(answer)) == (status, word, code), (

@@ -127,6 +127,17 @@ def test_read_list_delete(customer: Customer, client: openai.OpenAI, upstream: F
     assert told.value.code == "previous_response_not_found" and told.value.param == "previous_response_id"
 
 
+@pytest.mark.parametrize(("query", "param"), [("limit=0", "limit"), ("limit=101", "limit"), ("order=best", "order")])
+def test_a_wrong_page_of_items_is_400_as_at_openai(
+    customer: Customer, client: openai.OpenAI, upstream: FakeUpstream, query: str, param: str
+) -> None:
+    made = respond(customer, {"model": CHAT, "input": "one"}, stream=False)
+    answer = customer.call("GET", f"/v1/responses/{made['id']}/input_items?{query}")
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param), answer.text
+    with pytest.raises(openai.BadRequestError):
+        client.responses.input_items.list(made["id"], limit=0)
+
+
 @pytest.mark.ac("AC-9.1.6")
 def test_a_conversation_does_not_go_on_past_a_turn_that_was_deleted(client: openai.OpenAI) -> None:
     first = client.responses.create(model=CHAT, input="One")

@@ -88,7 +88,7 @@ def install(app: FastAPI) -> None:
 
     async def on_invalid_fields(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return rendered(request, _fields_error(error))
+        return rendered(request, _fields_error(error, request.url.path))
 
     async def on_http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -114,7 +114,7 @@ def rendered(request: Request, error: GatewayError) -> Response:
     return Response(body, error.status, headers, "application/json")
 
 
-def _fields_error(error: RequestValidationError) -> GatewayError:
+def _fields_error(error: RequestValidationError, path: str) -> GatewayError:
     problems = []
     for item in error.errors():
         place = [str(part) for part in item["loc"] if part not in ("body", "query", "path", "header")]
@@ -123,12 +123,13 @@ def _fields_error(error: RequestValidationError) -> GatewayError:
         return InvalidRequest("The body is not valid JSON.", code="invalid_json")
     first = problems[0]
     missing = error.errors()[0]["type"] == "missing"
-    return InvalidFields(
-        f"{first['field']}: {first['problem']}",
-        code="missing_field" if missing else None,
-        param=first["field"],
-        details={"errors": problems[:50]},
-    )
+    words, details = f"{first['field']}: {first['problem']}", {"errors": problems[:50]}
+    if is_googles(path) or "/responses/" in path:
+        # Pages of other people's APIs, whose clients know a wrong value as 400 only.
+        return InvalidRequest(
+            words, code="missing_field" if missing else "invalid_value", param=first["field"], details=details
+        )
+    return InvalidFields(words, code="missing_field" if missing else None, param=first["field"], details=details)
 
 
 def _plain(item: Any) -> str:
