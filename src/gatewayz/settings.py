@@ -5,6 +5,7 @@ Every setting stands once in `SETTINGS` below: name, default, unit and meaning. 
 `gatewayz config check` are generated from the same table.
 """
 
+import base64
 import json
 import os
 from collections.abc import Mapping
@@ -225,6 +226,11 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
         mistakes.append(
             Mistake("GATEWAYZ_SECRET_KEY", "is required with APP_ENV=production; `gatewayz keys new-secret` prints one")
         )
+    if not all(map(_is_secret_key, keys)):
+        mistakes.append(
+            Mistake("GATEWAYZ_SECRET_KEY", "must be 32 bytes as url-safe base64; `gatewayz keys new-secret` prints one")
+        )
+    mistakes += _addresses_mistakes(env)
     config_path = env.get("GATEWAYZ_CONFIG") or None
     if mistakes:
         raise ConfigurationError(mistakes)
@@ -239,6 +245,28 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
         port=int(port_text),
         variables=env,
     )
+
+
+def _is_secret_key(text: str) -> bool:
+    """Whether this is a Fernet key."""
+    try:
+        return len(base64.urlsafe_b64decode(text.encode("ascii"))) == 32
+    except (ValueError, UnicodeEncodeError):
+        return False
+
+
+def _addresses_mistakes(env: Mapping[str, str]) -> list[Mistake]:
+    """What is wrong with the addresses of database and Redis, which may hold a password: they are not quoted."""
+    mistakes: list[Mistake] = []
+    scheme, _, rest = env.get("DATABASE_URL", "").partition("://")
+    if scheme and scheme.partition("+")[0] not in _DATABASES:
+        mistakes.append(Mistake("DATABASE_URL", "must be sqlite:///path or postgresql://user:password@host/name"))
+    elif scheme.startswith("sqlite") and (not rest.startswith("/") or rest in ("/", "/:memory:")):
+        mistakes.append(Mistake("DATABASE_URL", "must name a file: sqlite:///path, or sqlite:////path from the root"))
+    scheme = env.get("REDIS_URL", "").partition("://")[0]
+    if scheme and scheme not in _REDISES:
+        mistakes.append(Mistake("REDIS_URL", "must be redis://host:port/number, rediss://… or unix://path"))
+    return mistakes
 
 
 def read_settings(
@@ -290,6 +318,8 @@ def read_settings(
     return settings, {name: sources.get(name, "default") for name in known}, mistakes, warnings
 
 
+_DATABASES = frozenset({"sqlite", "postgresql", "postgres"})
+_REDISES = frozenset({"redis", "rediss", "unix"})
 _OTHER_VARIABLES = frozenset(
     {"GATEWAYZ_HOME", "GATEWAYZ_CONFIG", "GATEWAYZ_SECRET_KEY", "GATEWAYZ_BOOTSTRAP_ADMIN_KEY"}
 )

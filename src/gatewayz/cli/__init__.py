@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("serve", parents=[with_config], help="start the gateway")
     command.add_argument("--host", default="0.0.0.0", help="address to listen on (default: all)")  # noqa: S104
-    command.add_argument("--port", type=int, help="port (default: PORT or 8000)")
+    command.add_argument("--port", type=_port, help="port (default: PORT or 8000)")
     command.add_argument("--workers", type=int, default=1, help="processes that share the port (default: 1)")
     command.set_defaults(run=serve)
 
@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     _ledger_parsers(commands, with_config)
 
     command = commands.add_parser("doctor", parents=[with_config], help="what is wrong here and how to mend it")
-    command.add_argument("--port", type=int, help="port of a running gateway to look at (default: PORT or 8000)")
+    command.add_argument("--port", type=_port, help="port of a running gateway to look at (default: PORT or 8000)")
     command.set_defaults(run=doctor)
     return parser
 
@@ -108,7 +108,7 @@ def _keys_parser(
     )
     command = keys.add_parser("create", parents=[shared], help="a new key of an account")
     who = command.add_mutually_exclusive_group(required=True)
-    who.add_argument("--user-id", type=int, help="account by number")
+    who.add_argument("--user-id", type=_number, help="account by number")
     who.add_argument("--email", help="account by e-mail; made if there is none")
     command.add_argument("--name", default="command line", help="name of the key")
     command.add_argument("--environment", choices=("live", "test", "staging", "dev"), default="live")
@@ -116,10 +116,10 @@ def _keys_parser(
     command.add_argument("--credit-usd", help="add this much credit to the account")
     command.set_defaults(run=create_key)
     command = keys.add_parser("list", parents=[shared], help="keys of an account")
-    command.add_argument("--user-id", type=int, required=True)
+    command.add_argument("--user-id", type=_number, required=True)
     command.set_defaults(run=list_keys)
     command = keys.add_parser("revoke", parents=[shared], help="delete a key, effective at once")
-    command.add_argument("key_id", type=int)
+    command.add_argument("key_id", type=_number)
     command.set_defaults(run=revoke_key)
     command = keys.add_parser(
         "reencrypt", parents=[shared], help="encrypt stored keys under the first GATEWAYZ_SECRET_KEY"
@@ -156,10 +156,26 @@ def _providers_parser(
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value <= 3600:
         raise argparse.ArgumentTypeError("must be seconds, above 0 and at most 3600")
     return value
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65_535):
+        raise argparse.ArgumentTypeError(f"must be a port from 0 to 65535, not {text!r}")
+    return int(text)
+
+
+def _number(text: str) -> int:
+    """The number of a row, as the database can hold it."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and 0 < int(text) < 2**63):
+        raise argparse.ArgumentTypeError(f"must be a number above 0, as the lists show it, not {text!r}")
+    return int(text)
 
 
 def _ledger_parsers(

@@ -85,6 +85,8 @@ def _yaml(path: Path) -> object:
         mark = getattr(error, "problem_mark", None)
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
         raise ValueError(f"{path.name} is not valid YAML{place}") from None
+    except RecursionError:
+        raise ValueError(f"{path.name} nests too deep to be read") from None
 
 
 def _validate(text: str, found: Imported) -> None:

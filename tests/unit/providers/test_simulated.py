@@ -267,7 +267,7 @@ def test_models_have_a_price_and_an_id_of_their_own() -> None:
     ],
 )  # fmt: skip
 def test_when_it_is_there(setting: str, app_env: str, real: bool, wanted: bool) -> None:
-    environment = read_environment({"APP_ENV": app_env, "GATEWAYZ_SECRET_KEY": "x"})
+    environment = read_environment({"APP_ENV": app_env, "GATEWAYZ_SECRET_KEY": "k" * 43 + "="})
     assert simulated_wanted(Settings(simulated_provider=setting), environment, real) is wanted
 
 
