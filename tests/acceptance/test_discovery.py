@@ -109,6 +109,9 @@ def test_search_finds_in_any_order_and_spelling_best_first(gateway: LiveGateway)
     nothing = get(gateway, "/v1/models/search?q=gpt-4oooo")
     assert nothing["data"] == [] and "openai/gpt-4o" in nothing["suggestions"]
     assert get(gateway, "/v1/models/search?q=...")["data"] == []
+    for text in ("...", "😀", "%00"):
+        assert get(gateway, f"/v1/models?q={text}")["total"] == 0, "no name has it, so it is no filter that keeps all"
+    assert get(gateway, "/v1/models?q=%20")["total"] == get(gateway, "/v1/models")["total"]
     assert get(gateway, "/v1/models/search")["total"] == 0
 
 

@@ -161,6 +161,22 @@ def test_what_a_request_needs(members: dict[str, Any], needs: set[str]) -> None:
     assert glanced(**members).needs == needs
 
 
+@pytest.mark.parametrize(
+    ("parts", "param"),
+    [
+        ([{"type": 5}], "input[0].content[0].type"),
+        ([{"type": "input_text", "text": "a"}, {"type": None}], "input[0].content[1].type"),
+        ([{"type": "input_text", "text": "a"}, "b"], "input[0].content[1]"),
+        (5, "input[0].content"),
+    ],
+)
+def test_a_part_that_is_none_is_named(parts: Any, param: str) -> None:
+    body = json.dumps({"model": "m", "input": [{"role": "user", "content": parts}]}).encode()
+    with pytest.raises(InvalidRequest) as refused:
+        RESPONSES.read_request(RESPONSES.glance(body))
+    assert refused.value.param == param
+
+
 def test_only_allowed_tools_are_offered() -> None:
     tools = [{"type": "function", "name": name} for name in "fg"]
     allowed = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "g"}]}

@@ -64,7 +64,9 @@ def narrowed(rows: Iterable[Served], wanted: Filters, health: Callable[[Served],
     found = []
     needs = frozenset(_ABILITY_WORDS.get(word.strip().lower(), word.strip().lower()) for word in wanted.capabilities)
     modality = None if wanted.modality is None else _modality(wanted.modality)
-    query = None if wanted.q is None else words_of(wanted.q)
+    query = None if wanted.q is None or not wanted.q.strip() else words_of(wanted.q)
+    if query == ():
+        return []  # asked for what no name has
     for row in rows:
         if not _fits(row.model, wanted, modality, query):
             continue

@@ -102,7 +102,7 @@ class MessageGlance:
         try:
             parts = _PARTS.decode(raw)
         except _READ_ERRORS as error:
-            raise _what_is_wrong_inside(raw, param) from error
+            raise wrong_part(raw, param) from error
         for index, part in enumerate(parts):
             if part.text:
                 self.tokens += estimate_tokens(bytes(part.text)[1:-1])
@@ -147,7 +147,7 @@ def _what_is_wrong(raw: msgspec.Raw) -> InvalidRequest:
     return wrong_value("messages", "valid JSON text")
 
 
-def _what_is_wrong_inside(raw: msgspec.Raw, param: str) -> InvalidRequest:
+def wrong_part(raw: msgspec.Raw, param: str) -> InvalidRequest:
     """The error that names the first part that is none."""
     for index, part in enumerate(_load(raw, param)):
         if not isinstance(part, dict):

@@ -7,6 +7,7 @@ import msgspec
 from gatewayz.core.errors import InvalidRequest
 from gatewayz.dialects import json_text
 from gatewayz.dialects.base import Need
+from gatewayz.dialects.glance_messages import wrong_part
 from gatewayz.dialects.parameters import missing, unsupported, wrong_type, wrong_value
 from gatewayz.dialects.tokens import (
     IMAGE_TOKENS,
@@ -89,7 +90,7 @@ class InputGlance:
             try:
                 parts = _PARTS.decode(raw)
             except _READ_ERRORS as error:
-                raise wrong_type(param, "a string or an array of parts") from error
+                raise wrong_part(raw, param) from error
             for part in parts:
                 self._part(part)
         elif text != b"null":
