@@ -59,6 +59,18 @@ def test_a_wrong_method_names_the_right_one(gateway: LiveGateway, dialect: dict[
         assert method in error["message"] and allowed in error["message"]
 
 
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x"])
+def test_a_page_names_the_content_type_that_it_wants(
+    gateway: LiveGateway, customer: Customer, dialect: dict[str, str], kind: str
+) -> None:
+    sent = {**dialect, "Content-Type": kind}  # the first is what `curl -d` sends by itself
+    for path, body in (("/v1/models/batch-compare", {"models": ["a"]}), ("/user/api-keys", {"key_name": "a"})):
+        error = error_of(customer.call("POST", path, body, **sent), 415, "unsupported_format")
+        assert "Content-Type: application/json" in error["message"]
+    error_of(gateway.call("POST", "/user/api-keys", {"key_name": "a"}, headers=sent), 401, "missing_api_key")
+    error_of(customer.call("POST", "/user/api-keys", **dialect), 422, "missing_field")
+
+
 MALFORMED = ["", "{", "null", "[]", '"text"', "{}{}", "{'a': 1}", "\x00", "[" * 20_000, '{"a":' * 8_000, b"\xff\xfe{}"]
 
 

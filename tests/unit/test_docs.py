@@ -257,7 +257,7 @@ def test_settings_that_pages_name_exist() -> None:
 
 def commands() -> Iterator[tuple[str, list[str]]]:
     """(page, words) of every command in a shell block; lines that end in a backslash are joined, variables kept."""
-    for page, text in blocks("sh"):
+    for page, text in (*blocks("sh"), *blocks("bash")):
         joined = text.replace("\\\n", " ")
         # Bodies in single quotes may go over several lines.
         for line in re.findall(r"(?:[^\n']|'[^']*')+", joined):
@@ -295,7 +295,8 @@ def test_gatewayz_commands_are_understood() -> None:
 
 def test_curl_lines_call_routes_that_exist() -> None:
     templates = [*ROUTES, *(route.path for module in app._ROUTERS for route in module.router().routes)]
-    patterns = [re.compile(re.sub(r"\\\{\w+(?::path)?\\\}", r"[^/]+", re.escape(template))) for template in templates]
+    inner = [re.sub(r"\\\{\w+:path\\\}", ".+", re.escape(template)) for template in templates]
+    patterns = [re.compile(re.sub(r"\\\{\w+\\\}", "[^/]+", template)) for template in inner]
     patterns += [re.compile(re.escape(each.endpoint).replace(r"\{model\}", ".+")) for each in METHODS.values()]
     called = []
     for page, words in commands():
@@ -314,6 +315,13 @@ def test_bodies_of_curl_lines_are_json() -> None:
     assert len(bodies) > 5
     for _, body in bodies:
         assert isinstance(json.loads(body), dict)
+
+
+def test_curl_lines_say_that_their_body_is_json() -> None:
+    for page, words in commands():
+        google = any("/v1beta/" in word for word in words)  # whose own examples do without
+        if words[0] == "curl" and "-d" in words and not google:
+            assert "Content-Type: application/json" in words, f"{page}: {words}"
 
 
 def test_configuration_examples_are_accepted(tmp_path: Path) -> None:

@@ -88,6 +88,9 @@ def install(app: FastAPI) -> None:
 
     async def on_invalid_fields(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
+        if _is_other_than_json(request, error):
+            words = "The body must be JSON, sent with the header `Content-Type: application/json`."
+            return rendered(request, UnsupportedFormat(words, param="Content-Type"))
         return rendered(request, _fields_error(error, request.url.path))
 
     async def on_http_error(request: Request, error: Exception) -> Response:
@@ -112,6 +115,14 @@ def rendered(request: Request, error: GatewayError) -> Response:
     headers = {**getattr(request.state, "limit_headers", {}), **error.headers}
     body = dialect.render_error(error, request.state.request_id)
     return Response(body, error.status, headers, "application/json")
+
+
+def _is_other_than_json(request: Request, error: RequestValidationError) -> bool:
+    """Whether a body was not read since it is said to be something else, as curl says by itself."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json" or kind.endswith("+json"):
+        return False
+    return any(item["loc"] == ("body",) and item["type"] != "missing" for item in error.errors())
 
 
 def _fields_error(error: RequestValidationError, path: str) -> GatewayError:
