@@ -74,6 +74,22 @@ def test_odd_tool_definitions() -> None:
     assert refused(to_anthropic, tools=[{"type": "function", "function": {}}]).param == "tools[0].function.name"
 
 
+@pytest.mark.parametrize(
+    ("member", "wrong", "param"),
+    [
+        ("tools", [{"type": "function", "function": {"name": "f", "description": 5}}], "tools[0].function.description"),
+        ("tools", [{"type": "function", "function": {"name": "f", "strict": "yes"}}], "tools[0].function.strict"),
+        ("tools", [{"type": "function", "function": {"name": "f", "parameters": []}}], "tools[0].function.parameters"),
+        ("response_format", {"schema": 5}, "response_format.json_schema.schema"),
+        ("response_format", {"schema": {}, "strict": 1}, "response_format.json_schema.strict"),
+        ("response_format", {"schema": {}, "name": []}, "response_format.json_schema.name"),
+    ],
+)
+def test_what_could_not_be_carried_over_is_named_not_left_out(member: str, wrong: Any, param: str) -> None:
+    value = wrong if member == "tools" else {"type": "json_schema", "json_schema": wrong}
+    assert refused(to_anthropic, **{member: value}).param == param
+
+
 def test_calls_and_results_both_ways() -> None:
     messages = [
         USER,

@@ -177,6 +177,22 @@ def test_a_part_that_is_none_is_named(parts: Any, param: str) -> None:
     assert refused.value.param == param
 
 
+@pytest.mark.parametrize(
+    ("members", "param"),
+    [
+        ({"tools": [{"type": "function", "name": "f", "description": 5}]}, "tools[0].description"),
+        ({"tools": [{"type": "function", "name": "f", "strict": "yes"}]}, "tools[0].strict"),
+        ({"tools": [{"type": "custom", "name": "f", "description": []}]}, "tools[0].description"),
+        ({"text": {"format": {"type": "json_schema", "schema": {}, "strict": 1}}}, "text.format.strict"),
+        ({"text": {"format": {"type": "json_schema", "schema": {}, "name": {}}}}, "text.format.name"),
+    ],
+)
+def test_what_could_not_be_carried_over_is_named_not_left_out(members: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        RESPONSES.read_request(glanced(input="a", **members))
+    assert refused.value.param == param
+
+
 def test_only_allowed_tools_are_offered() -> None:
     tools = [{"type": "function", "name": name} for name in "fg"]
     allowed = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "g"}]}

@@ -78,6 +78,30 @@ def obj(param: str, value: Any) -> None:
         raise wrong_type(param, "an object")
 
 
+def optional_text(members: Mapping[str, Any], name: str, place: str) -> str | None:
+    """A member that may be missing or null. Raises InvalidRequest naming it if it is no string."""
+    value: str | None = members.get(name)
+    if value is not None:
+        string(f"{place}.{name}", value)
+    return value
+
+
+def optional_flag(members: Mapping[str, Any], name: str, place: str) -> bool | None:
+    """A member that may be missing or null. Raises InvalidRequest naming it if it is not true or false."""
+    value: bool | None = members.get(name)
+    if value is not None:
+        boolean(f"{place}.{name}", value)
+    return value
+
+
+def optional_object(members: Mapping[str, Any], name: str, place: str) -> dict[str, Any] | None:
+    """A member that may be missing or null. Raises InvalidRequest naming it if it is no object."""
+    value: dict[str, Any] | None = members.get(name)
+    if value is not None:
+        obj(f"{place}.{name}", value)
+    return value
+
+
 def array_of_objects(param: str, value: Any) -> None:
     """A check for arrays in which every member is an object."""
     if not isinstance(value, list):

@@ -14,7 +14,15 @@ from gatewayz.core.chat import (
 from gatewayz.dialects.base import Glance
 from gatewayz.dialects.gateway_fields import GATEWAY_FIELDS
 from gatewayz.dialects.openai_chat.parts_read import NAME, cache_mark, read_messages
-from gatewayz.dialects.parameters import missing, value_of, wrong_type, wrong_value
+from gatewayz.dialects.parameters import (
+    missing,
+    optional_flag,
+    optional_object,
+    optional_text,
+    value_of,
+    wrong_type,
+    wrong_value,
+)
 
 EFFORTS = frozenset(get_args(Effort))
 _KNOWN = GATEWAY_FIELDS | {
@@ -83,17 +91,14 @@ _TOOL_MEMBERS = frozenset({"name", "description", "parameters", "strict", "cache
 def _function(function: Any, param: str, tool: dict[str, Any]) -> Tool:
     if not isinstance(function, dict):
         raise missing(param)
-    name, parameters = function.get("name"), function.get("parameters")
+    name = function.get("name")
     if not isinstance(name, str) or not name:
         raise missing(f"{param}.name")
-    if parameters is not None and not isinstance(parameters, dict):
-        raise wrong_type(f"{param}.parameters", "an object")
-    description, strict = function.get("description"), function.get("strict")
     return Tool(
         name=name,
-        description=description if isinstance(description, str) else None,
-        parameters=parameters or {"type": "object", "properties": {}},
-        strict=strict if isinstance(strict, bool) else None,
+        description=optional_text(function, "description", param),
+        parameters=optional_object(function, "parameters", param) or {"type": "object", "properties": {}},
+        strict=optional_flag(function, "strict", param),
         cache=cache_mark(tool) or cache_mark(function),
         further={name: value for name, value in function.items() if name not in _TOOL_MEMBERS and value is not None},
     )
@@ -140,14 +145,13 @@ def _response_format(value: dict[str, Any] | None) -> ResponseFormat | None:
     kind = value["type"]
     if kind != "json_schema":
         return ResponseFormat(kind)
-    inner = value["json_schema"]
-    schema, strict = inner.get("schema"), inner.get("strict")
+    inner, place = value["json_schema"], "response_format.json_schema"
     return ResponseFormat(
         kind,
-        schema if isinstance(schema, dict) else None,
-        inner.get("name"),
-        strict if isinstance(strict, bool) else None,
-        inner.get("description"),
+        optional_object(inner, "schema", place),
+        optional_text(inner, "name", place),
+        optional_flag(inner, "strict", place),
+        optional_text(inner, "description", place),
     )
 
 

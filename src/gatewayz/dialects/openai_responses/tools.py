@@ -12,7 +12,14 @@ from gatewayz.core.chat import ChatRequest, OpaqueTool, ResponseFormat, Tool, To
 from gatewayz.dialects.openai_responses.items_read import CUSTOM_INPUT
 from gatewayz.dialects.openai_responses.names import described, function_name
 from gatewayz.dialects.openai_responses.wire import NAME
-from gatewayz.dialects.parameters import missing, unsupported, wrong_type, wrong_value
+from gatewayz.dialects.parameters import (
+    missing,
+    optional_flag,
+    optional_object,
+    optional_text,
+    unsupported,
+    wrong_value,
+)
 
 _MODES = frozenset({"auto", "none", "required"})
 _OPEN = {"type": "object", "properties": {}}
@@ -54,10 +61,10 @@ def _tool(tool: dict[str, Any], param: str) -> Tool | OpaqueTool:
     kind = tool["type"]
     if kind not in ("function", "custom"):
         return OpaqueTool(NAME, str(kind), tool)
-    name, description = tool.get("name"), tool.get("description")
+    name = tool.get("name")
     if not isinstance(name, str) or not name:
         raise missing(f"{param}.name")
-    description = description if isinstance(description, str) else None
+    description = optional_text(tool, "description", param)
     if kind == "custom":
         wanted = tool.get("format")
         if isinstance(wanted, dict) and wanted.get("type", "text") != "text":
@@ -65,10 +72,8 @@ def _tool(tool: dict[str, Any], param: str) -> Tool | OpaqueTool:
         text = {"type": "string", "description": "The input of the tool, as free text."}
         parameters = {"type": "object", "properties": {CUSTOM_INPUT: text}, "required": [CUSTOM_INPUT]}
         return Tool(name, description, {**parameters, "additionalProperties": False})
-    schema, strict = tool.get("parameters"), tool.get("strict")
-    if schema is not None and not isinstance(schema, dict):
-        raise wrong_type(f"{param}.parameters", "an object")
-    return Tool(name, description, schema or dict(_OPEN), strict if isinstance(strict, bool) else None)
+    schema = optional_object(tool, "parameters", param)
+    return Tool(name, description, schema or dict(_OPEN), optional_flag(tool, "strict", param))
 
 
 def read_tool_choice(value: Any) -> tuple[ToolChoice | None, set[str] | None]:
@@ -103,13 +108,12 @@ def read_format(text: dict[str, Any] | None) -> ResponseFormat | None:
         return None
     if wanted["type"] == "json_object":
         return ResponseFormat("json_object")
-    name, strict, description = wanted.get("name"), wanted.get("strict"), wanted.get("description")
     return ResponseFormat(
         "json_schema",
         wanted["schema"],
-        name if isinstance(name, str) else None,
-        strict if isinstance(strict, bool) else None,
-        description if isinstance(description, str) else None,
+        optional_text(wanted, "name", "text.format"),
+        optional_flag(wanted, "strict", "text.format"),
+        optional_text(wanted, "description", "text.format"),
     )
 
 
