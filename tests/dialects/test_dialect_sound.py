@@ -141,6 +141,43 @@ def test_a_count_of_samples_is_not_believed_against_the_bytes() -> None:
     assert length_ms("flac", picture) == 1
 
 
+def opus(seconds: int, *, granule: int | None = None, art: int = 0, packet: bytes = b"\xf8" + bytes(79)) -> bytes:
+    """Ogg Opus of one page a second, 50 packets of 20 ms each (0xf8: one frame of CELT), with a picture before it."""
+
+    def page(at: int, packets: list[bytes]) -> bytes:
+        laces = b"".join(b"\xff" * (len(each) // 255) + bytes([len(each) % 255]) for each in packets)
+        return b"OggS\0\0" + struct.pack("<q", at) + bytes(12) + bytes([len(laces)]) + laces + b"".join(packets)
+
+    pages = [page(0, [OPUS]), *(page(0, [b"OpusTags" + bytes(50_000)]) for _ in range(art))]
+    last = 48_000 * seconds + 312
+    pages += [page(48_000 * (each + 1), [packet] * 50) for each in range(seconds - 1)]
+    return b"".join([*pages, page(last if granule is None else granule, [packet] * 50)])
+
+
+@pytest.mark.parametrize(
+    ("packet", "share"),
+    [
+        (b"\xf8" + bytes(79), 1.0),  # one frame of 20 ms
+        (b"\xf9" + bytes(79), 2.0),  # two
+        (b"\xfb\x03" + bytes(78), 3.0),  # as many as the next byte says
+        (b"\x18" + bytes(79), 3.0),  # SILK, 60 ms
+        (b"\x60" + bytes(79), 0.5),  # hybrid, 10 ms
+    ],
+)
+def test_the_end_of_ogg_opus_is_not_believed_against_its_packets(packet: bytes, share: float) -> None:
+    true_ms = 100_000 * share
+    found = length_ms("ogg", opus(100, granule=1_000, packet=packet))
+    assert found is not None and 0.85 * true_ms < found < true_ms
+    assert length_ms("ogg", opus(100, granule=1_000, packet=packet, art=20)) == pytest.approx(found, rel=0.02)
+
+
+def test_an_honest_ogg_opus_is_believed() -> None:
+    assert length_ms("ogg", opus(100)) == 100_000
+    assert length_ms("ogg", opus(3, art=30)) == 3_000
+    assert length_ms("ogg", memoryview(opus(100))) == 100_000
+    assert length_ms("ogg", opus(100)[:-10]) == 100_000, "cut off: what its last page says"
+
+
 @pytest.mark.parametrize("kind", FILES)
 def test_a_file_of_which_only_the_ends_are_known(kind: str) -> None:
     data, ms = FILES[kind]

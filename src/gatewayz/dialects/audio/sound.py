@@ -2,13 +2,15 @@
 
 Lengths are read from headers: exact for WAV, FLAC, Ogg, MP4 and WebM, and for MP3 with a frame count or a constant bit rate.
 A file is charged by its length, so a member of a header that players do not look at is not believed against the bytes
-that they do play: the byte rate of WAV, the counts of MP3 and FLAC.
+that they do play: the byte rate of WAV, the counts of MP3, FLAC and Ogg Opus.
 """
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Literal
+
+from gatewayz.dialects.audio.opus import least_samples
 
 Kind = Literal["mp3", "mp4", "wav", "webm", "ogg", "flac"]
 
@@ -118,10 +120,11 @@ def _flac_sound(head: Bytes) -> int:
     return at
 
 
-def _ogg(head: Bytes, _size: int, tail: Bytes) -> int | None:
-    first = bytes(head[:4096])
+def _ogg(head: Bytes, size: int, tail: Bytes) -> int | None:
+    first, least = bytes(head[:4096]), 0
     if (at := first.find(b"OpusHead")) >= 0:
         rate, skipped = 48_000, int.from_bytes(first[at + 10 : at + 12], "little")
+        least = least_samples(head) if len(head) >= size else 0
     elif (at := first.find(b"\x01vorbis")) >= 0:
         rate, skipped = int.from_bytes(first[at + 12 : at + 16], "little"), 0
     else:
@@ -131,7 +134,7 @@ def _ogg(head: Bytes, _size: int, tail: Bytes) -> int | None:
     if last < 0:
         return None
     granule = int.from_bytes(end[last + 6 : last + 14], "little", signed=True)
-    return _ceil((granule - skipped) * 1000, rate)
+    return _ceil(max(granule - skipped, least) * 1000, rate)
 
 
 def _mp4(head: Bytes, _size: int, _tail: Bytes) -> int | None:
