@@ -100,7 +100,14 @@ def test_search_finds_in_any_order_and_spelling_best_first(gateway: LiveGateway)
     scores = [entry["score"] for entry in page["data"]]
     assert scores == sorted(scores, reverse=True)
     wanted = "meta-llama/llama-3.3-70b-instruct"
-    for text in ("llama 3.3 70b", "70b llama-3.3", "LLAMA_3.3_70B", "llama33 70b", "meta llama 3.3 70b instruct"):
+    for text in (
+        "llama 3.3 70b",
+        "70b llama-3.3",
+        "LLAMA_3.3_70B",
+        "llama33 70b",
+        "meta llama 3.3 70b instruct",
+        "ｌｌａｍａ　３．３ 70b",
+    ):
         assert wanted in ids(get(gateway, f"/v1/models/search?q={text}"))[:3], text
     for text in ("gpt-4o", "GPT4o", "gpt 4o", "openai/gpt-4o", "4o gpt"):
         assert "openai/gpt-4o" in ids(get(gateway, f"/v1/models/search?q={text}"))[:5], text

@@ -1,6 +1,7 @@
 """Which models are wanted, and in which order? Filters and sorts over the models that can be served."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -121,14 +122,19 @@ def _modality(wanted: str) -> Callable[[Model], bool]:
     return lambda model: model.modality == exact
 
 
+def folded(text: str) -> str:
+    """The text in lower case, with the wide letters and digits of Asian keyboards as plain ones."""
+    return unicodedata.normalize("NFKC", text).lower()
+
+
 def words_of(query: str) -> tuple[str, ...]:
     """The words of a query: letters and digits, in lower case, without what stands between them."""
-    return tuple(re.findall(r"[^\W_]+", query.lower()))
+    return tuple(re.findall(r"[^\W_]+", folded(query)))
 
 
 def squashed(text: str) -> str:
     """The text without punctuation, so that "gpt4o", "gpt 4o" and "GPT-4o" are the same."""
-    return re.sub(r"[\W_]+", "", text.lower())
+    return re.sub(r"[\W_]+", "", folded(text))
 
 
 def _has_words(model: Model, query: Sequence[str]) -> bool:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from gatewayz.catalog.listing import Served, squashed, words_of
+from gatewayz.catalog.listing import Served, folded, squashed, words_of
 
 # A number with its decimals is one word: 3.3 is another version than 3.1.
 _SPLIT = re.compile(r"[^\W_]+(?:\.\d+)*")
@@ -31,7 +31,7 @@ class SearchIndex:
 
         Equal scores are ordered by how much a model is `used`, then newest first.
         """
-        words = tuple(_SPLIT.findall(query.lower()))
+        words = tuple(_SPLIT.findall(folded(query)))
         parts = words_of(query)
         if not words:
             return []
@@ -49,7 +49,7 @@ def _text(row: Served) -> _Text:
         # The organisation at the end as well, so that words joined across the slash are found in either order.
         squashed(f"{model.id} {model.name} {model.vendor}"),
         squashed(model.id.rpartition("/")[2]),
-        frozenset(_SPLIT.findall(f"{model.id} {model.name}".lower())),
+        frozenset(_SPLIT.findall(folded(f"{model.id} {model.name}"))),
     )
 
 
