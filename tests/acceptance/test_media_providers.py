@@ -49,6 +49,7 @@ PACKAGED = [
 ]
 REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
     "responses": ("/v1/responses", {"input": "a"}),
+    "compact": ("/v1/responses/compact", {"input": "a"}),
     "embeddings": ("/v1/embeddings", {"input": ["a", "b"]}),
     "moderations": ("/v1/moderations", {"input": "a"}),
     "rerank": ("/v1/rerank", {"query": "a", "documents": ["a", "b"]}),
@@ -60,7 +61,7 @@ REQUESTS: dict[str, tuple[str, dict[str, Any]]] = {
     "speech": ("/v1/audio/speech", {"input": "a", "voice": "b"}),
 }
 _MEMBERS = {
-    "responses": "output",
+    "responses": "output", "compact": "output",
     "embeddings": "data", "moderations": "results", "rerank": "results", "image_generations": "data", "image_edits": "data",
     "image_variations": "data", "transcriptions": "text", "translations": "text",
 }  # fmt: skip
