@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import gatewayz.accounts.tables
 import gatewayz.billing.tables
@@ -16,6 +17,10 @@ from gatewayz.infra.clock import ManualClock
 from gatewayz.infra.db import Database
 from gatewayz.wiring.prepare import migrate
 from tests.servers import postgres_database, shared_postgres, shared_redis
+
+# How fast examples are made and run tells of the machine and its neighbours, not of the code.
+settings.register_profile("any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
