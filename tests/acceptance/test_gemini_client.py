@@ -341,3 +341,14 @@ def test_a_failure_after_the_status_line_is_told_inside_the_stream(
 
 def reason_in(chunk: dict[str, Any]) -> str:
     return str(chunk["error"]["details"][0]["reason"])
+
+
+@pytest.mark.parametrize("given", [None, {"candidateCount": None, "temperature": None}])
+def test_nulls_mean_nothing_and_go_on_as_they_are(customer: Customer, upstream: FakeUpstream, given: Any) -> None:
+    upstream.script("gem", {"text": "Hi.", "keep_body": True})
+    body = {**HI, "generationConfig": given, "tools": None, "systemInstruction": None}
+    answer = ask(customer, path(GEM), body)
+    assert answer.status_code == 200 and text_of([answer.json()]) == "Hi."
+    assert upstream.journal("gem")[0]["body"] == body
+    upstream.script("first", {"text": "Hi."})
+    assert text_of([ask(customer, path(GPT), body).json()]) == "Hi."

@@ -136,7 +136,8 @@ def _so_far(behaviour: Behaviour) -> dict[str, Any] | None:
 
 
 def _candidates(request: dict[str, Any]) -> int:
-    return int(request.get("generationConfig", {}).get("candidateCount", 1))
+    config = request.get("generationConfig") or {}
+    return int(config.get("candidateCount") or 1)
 
 
 def _grounding(behaviour: Behaviour) -> dict[str, Any]:
