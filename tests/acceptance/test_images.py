@@ -203,6 +203,11 @@ def test_mistakes_are_named(customer: Customer, changed: dict[str, Any], code: s
         ({"model": IMAGE, "prompt": "x"}, "image"),
         ({"image": PICTURE, "prompt": "x"}, "model"),
         ({"image": PICTURE, "model": IMAGE}, "prompt"),
+        ({"image": PICTURE, "model": IMAGE, "prompt": "x", "n": "٣"}, "n"),
+        ({"image": PICTURE, "model": IMAGE, "prompt": "x", "n": "1_0"}, "n"),
+        ({"image": PICTURE, "model": IMAGE, "prompt": "x", "n": "9" * 5000}, "n"),
+        ({"image": PICTURE, "model": IMAGE, "prompt": "x", "n": "11"}, "n"),
+        ({"image": PICTURE, "model": IMAGE, "prompt": "x", "size": "١٠٢٤x١٠٢٤"}, "size"),
     ],
 )
 def test_mistakes_in_forms_are_named(customer: Customer, parts: dict[str, Any], param: str) -> None:

@@ -13,7 +13,7 @@ from dialect_samples import ABSENT, ANTHROPIC, OPENAI, TARGET, VOICE, folder, pr
 from gemini_samples import NEW, Recording
 from meanings import of_answer, of_events
 
-from gatewayz.core.chat import ChatRequest, RedactedThinking, Text, Thinking, ToolCall, ToolResult
+from gatewayz.core.chat import ChatRequest, RedactedThinking, Text, Thinking, Tool, ToolCall, ToolResult
 from gatewayz.core.errors import InvalidRequest, ProviderTrouble, RateLimited
 from gatewayz.core.stream import (
     BlockClosed,
@@ -565,3 +565,10 @@ def test_a_failure_is_told_before_and_after_the_first_words(client: GeminiGenera
     assert (told["error"]["code"], told["error"]["status"]) == (429, "RESOURCE_EXHAUSTED")
     kinds = {each["@type"].rpartition(".")[2]: each for each in told["error"]["details"]}
     assert kinds["RetryInfo"]["retryDelay"] == "7s" and kinds["ErrorInfo"]["metadata"]["requestId"] == "r9"
+
+
+@pytest.mark.parametrize(("said", "read_as"), [("3", 3), (3, 3), ("٣", "٣"), ("9" * 5000, "9" * 5000)])
+def test_counts_in_schemas_are_numbers_in_plain_digits_only(said: Any, read_as: Any) -> None:
+    schema = {"type": "ARRAY", "items": {"type": "STRING"}, "minItems": said}
+    (tool,) = read({**HI, "tools": [{"functionDeclarations": [{"name": "f", "parameters": schema}]}]}).tools
+    assert isinstance(tool, Tool) and tool.parameters["minItems"] == read_as

@@ -165,7 +165,7 @@ def _images(asked: dict[str, Any], _files: Mapping[str, bytes]) -> Made:
 
 def _png(seed: str, size: Any) -> bytes:
     """Stripes in two colours that the seed decides."""
-    found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", str(size))
+    found = re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", str(size))
     width, height = (min(_MOST_SIDE, max(1, int(side))) for side in (found[1], found[2])) if found else (_SIDE, _SIDE)
     digest = hashlib.sha256(seed.encode()).digest()
     colours = digest[:3], digest[3:6]

@@ -1,5 +1,6 @@
 """Tools and the choice among them, as a Gemini client says them, in canonical form."""
 
+import re
 from typing import Any
 
 from gatewayz.core.chat import OpaqueTool, Tool, ToolChoice
@@ -10,6 +11,7 @@ from gatewayz.dialects.parameters import missing, wrong_type, wrong_value
 _MODES = {"AUTO": "auto", "NONE": "none", "ANY": "required", "VALIDATED": "auto", "MODE_UNSPECIFIED": "auto"}
 _DECLARED = frozenset({"name", "description", "parameters", "parametersJsonSchema"})
 _COUNTS = frozenset({"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"})
+_COUNT = re.compile("[0-9]{1,19}")  # Google's 64 bits travel as texts
 _NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 
 
@@ -109,7 +111,7 @@ def json_schema(schema: Any) -> Any:
             if isinstance(value, str) and value != "TYPE_UNSPECIFIED":
                 written["type"] = value.lower()
         elif name in _COUNTS:
-            written[name] = int(value) if isinstance(value, str) and value.isdecimal() else value
+            written[name] = int(value) if isinstance(value, str) and _COUNT.fullmatch(value) else value
         elif name == "ref":
             written["$ref"] = value
         elif name == "example":

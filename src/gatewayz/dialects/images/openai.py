@@ -1,6 +1,7 @@
 """OpenAI Images: generations as JSON, edits and variations as forms, with streams of partial images."""
 
 import base64
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -47,6 +48,7 @@ _ENDINGS = frozenset({"image_generation.completed", "image_edit.completed"})
 _MANY = "many"
 _FILES = ("image", "image[]", "mask")
 _BYTES = "application/octet-stream"
+_WHOLE = re.compile("[+-]?[0-9]{1,20}")
 _BEGINNINGS = ((b"\x89PNG", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"))
 
 
@@ -234,10 +236,9 @@ def _counted(kind: str, members: dict[str, Any], before: Usage | None) -> Usage 
 
 
 def _count_in(text: str) -> int:
-    try:
-        n = int(text)
-    except ValueError as error:
-        raise wrong_type("n", "an integer") from error
+    if _WHOLE.fullmatch(text.strip(" ")) is None:
+        raise wrong_type("n", "an integer")
+    n = int(text)
     if not 1 <= n <= MAX_IMAGES:
         raise out_of_range("n", f"between 1 and {MAX_IMAGES}")
     return n

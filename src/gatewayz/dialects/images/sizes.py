@@ -13,7 +13,7 @@ _SQUARE = 1024 * 1024
 _AUTO_TOKENS = 6_240
 # An image that is read closely, as edits do.
 INPUT_IMAGE_TOKENS = 6_500
-_SIZE = re.compile(r"(\d{2,5})x(\d{2,5})")
+_SIZE = re.compile(r"([0-9]{2,5})x([0-9]{2,5})")
 
 
 def variant(quality: str | None, size: str | None) -> str:
