@@ -343,6 +343,19 @@ def reason_in(chunk: dict[str, Any]) -> str:
     return str(chunk["error"]["details"][0]["reason"])
 
 
+@pytest.mark.parametrize("model", [GEM, GPT])
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [({"role": 0, "parts": [{"text": "a"}]}, "contents[0].role"), ({"parts": {}}, "contents[0].parts")],
+)
+def test_a_member_of_the_wrong_type_is_named_also_where_it_is_falsy(
+    customer: Customer, upstream: FakeUpstream, model: str, content: Any, named: str
+) -> None:
+    answer = ask(customer, path(model), {"contents": [content]})
+    assert answer.status_code == 400 and named in answer.json()["error"]["message"]
+    assert upstream.journal() == []
+
+
 @pytest.mark.parametrize("given", [None, {"candidateCount": None, "temperature": None}])
 def test_nulls_mean_nothing_and_go_on_as_they_are(customer: Customer, upstream: FakeUpstream, given: Any) -> None:
     upstream.script("gem", {"text": "Hi.", "keep_body": True})

@@ -323,11 +323,76 @@ def test_what_only_google_knows_is_kept_for_it_and_refused_or_named_elsewhere() 
         ({**HI, "generation_config": {"max_output_tokens": -1}}, "generationConfig.maxOutputTokens"),
         ({**HI, "generationConfig": {"candidateCount": 0}}, "generationConfig.candidateCount"),
         ({**HI, "provider": 3}, "provider"),
+        ({"contents": 0}, "contents"),
+        ({"contents": {}}, "contents"),
+        ({"contents": [{"role": 0, "parts": [{"text": "a"}]}]}, "contents[0].role"),
+        ({"contents": [{"role": {}, "parts": [{"text": "a"}]}]}, "contents[0].role"),
+        ({"contents": [*HI["contents"], {"parts": {}}]}, "contents[1].parts"),
+        ({"contents": {"role": "user", "parts": {}}}, "contents[0].parts"),
+        ({"contents": [{"parts": 0}]}, "contents[0].parts"),
+        ({"contents": [{"role": "user"}, {"parts": [False]}]}, "contents[1].parts[0]"),
+        ({**HI, "systemInstruction": 0}, "systemInstruction"),
+        ({**HI, "systemInstruction": {"role": 0, "parts": []}}, "systemInstruction.role"),
+        ({**HI, "system_instruction": {"parts": {}}}, "systemInstruction.parts"),
+        ({**HI, "tools": 0}, "tools"),
+        ({**HI, "generationConfig": 0}, "generationConfig"),
+        (
+            {**HI, "generationConfig": {"thinkingConfig": {"includeThoughts": 0}}},
+            "generationConfig.thinkingConfig.includeThoughts",
+        ),
     ],
 )
 def test_what_is_wrong_at_first_sight_is_named(body: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         PLAIN.glance(json.dumps(body).encode())
+    assert refused.value.param == param
+
+
+@pytest.mark.parametrize(
+    ("part", "param"),
+    [
+        ({"text": 0}, "text"),
+        ({"text": "a", "thought": 0}, "thought"),
+        ({"text": "a", "thoughtSignature": 0}, "thoughtSignature"),
+        ({"functionCall": 0}, "functionCall"),
+        ({"functionCall": {"name": 0}}, "functionCall.name"),
+        ({"functionCall": {"name": "f", "id": 0}}, "functionCall.id"),
+        ({"functionCall": {"name": "f", "args": 0}}, "functionCall.args"),
+        ({"functionResponse": {"name": "f", "response": []}}, "functionResponse.response"),
+        ({"functionResponse": {"name": "f", "id": False}}, "functionResponse.id"),
+        ({"functionResponse": {"name": "f", "parts": 0}}, "functionResponse.parts"),
+        ({"inlineData": {"mimeType": 0, "data": "AA=="}}, "inlineData.mimeType"),
+        ({"inline_data": {"mime_type": "image/png", "data": 0}}, "inlineData.data"),
+        ({"fileData": {"fileUri": 0}}, "fileData.fileUri"),
+    ],
+)
+def test_what_could_not_be_carried_over_is_named_not_left_out(part: dict[str, Any], param: str) -> None:
+    role = "user" if "functionResponse" in part else "model"
+    with pytest.raises(InvalidRequest) as refused:
+        read({"contents": [{"role": role, "parts": [part]}]})
+    assert (refused.value.status, refused.value.param) == (400, f"contents[0].parts[0].{param}")
+
+
+@pytest.mark.parametrize(
+    ("members", "param"),
+    [
+        ({"toolConfig": 0}, "toolConfig"),
+        ({"toolConfig": {"functionCallingConfig": 0}}, "toolConfig.functionCallingConfig"),
+        ({"toolConfig": {"functionCallingConfig": {"mode": 0}}}, "toolConfig.functionCallingConfig.mode"),
+        (
+            {"toolConfig": {"functionCallingConfig": {"allowedFunctionNames": {}}}},
+            "toolConfig.functionCallingConfig.allowedFunctionNames",
+        ),
+        (
+            {"tools": [{"functionDeclarations": [{"name": "f", "description": 0}]}]},
+            "tools[0].functionDeclarations[0].description",
+        ),
+        ({"cachedContent": 0}, "cachedContent"),
+    ],
+)
+def test_members_that_are_translated_have_their_type(members: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        read({**HI, **members})
     assert refused.value.param == param
 
 

@@ -10,7 +10,7 @@ import msgspec
 from gatewayz.core.errors import InvalidRequest
 from gatewayz.dialects import json_text
 from gatewayz.dialects.base import Glance, Need
-from gatewayz.dialects.gemini.names import member, snake
+from gatewayz.dialects.gemini.names import listed, member, snake
 from gatewayz.dialects.gemini.wire import NAME
 from gatewayz.dialects.parameters import (
     Check,
@@ -90,6 +90,7 @@ class _Content(msgspec.Struct):
     parts: list[_Part] | _Part | None = None
 
 
+_NO_PART = _Part()  # one with other members than these looks like it, too
 _CONTENTS = msgspec.json.Decoder(list[_Content] | _Content)
 _CONTENT = msgspec.json.Decoder(_Content | str)
 
@@ -165,11 +166,12 @@ class _Seen:
         except _READ_ERRORS as error:
             raise _what_is_wrong(raw) from error
         contents = [read] if isinstance(read, _Content) else read
-        if not contents:
+        if not contents or bytes(raw) == b"{}":
             raise missing("contents", " At least one content must be sent.")
         for index, content in enumerate(contents):
-            if content.role and (not isinstance(content.role, str) or content.role not in ROLES):
-                raise wrong_value(f"contents[{index}].role", "user or model")
+            _role(content.role, f"contents[{index}].role")
+            if content.parts == _NO_PART:
+                _refuse_no_part(listed(value_of("contents", raw))[index], f"contents[{index}].parts")
             self._parts(content)
 
     def content(self, raw: msgspec.Raw, param: str) -> None:
@@ -180,6 +182,10 @@ class _Seen:
         if isinstance(read, str):
             self.tokens += estimate_tokens(read) + MESSAGE_TOKENS
         else:
+            if read.role is not None:
+                string(f"{param}.role", read.role)
+            if read.parts == _NO_PART:
+                _refuse_no_part(value_of(param, raw), f"{param}.parts")
             self._parts(read)
 
     def _parts(self, content: _Content) -> None:
@@ -241,7 +247,22 @@ def _thinks(config: dict[str, Any]) -> bool:
     if level is not None:
         string("generationConfig.thinkingConfig.thinkingLevel", level)
         return True
+    if shown is not None:
+        boolean("generationConfig.thinkingConfig.includeThoughts", shown)
     return shown is True
+
+
+def _role(role: Any, param: str) -> None:
+    if role is None or role == "" or (isinstance(role, str) and role in ROLES):
+        return
+    string(param, role)
+    raise wrong_value(param, "user or model")
+
+
+def _refuse_no_part(content: Any, param: str) -> None:
+    """Raises InvalidRequest if an empty object stands in the place of the parts."""
+    if content.get("parts") == {}:
+        raise wrong_type(param, "an array of parts")
 
 
 def _what_is_wrong(raw: msgspec.Raw) -> InvalidRequest:
@@ -254,9 +275,9 @@ def _what_is_wrong(raw: msgspec.Raw) -> InvalidRequest:
         if not isinstance(content, dict):
             return wrong_type(param, "an object")
         parts = content.get("parts")
-        if not isinstance(parts, (list, dict)):
+        if parts is not None and not isinstance(parts, (list, dict)):
             return wrong_type(f"{param}.parts", "an array of parts")
-        for number_, part in enumerate(parts if isinstance(parts, list) else [parts]):
+        for number_, part in enumerate(listed(parts) or ()):
             if not isinstance(part, dict):
                 return wrong_type(f"{param}.parts[{number_}]", "an object")
             for name in ("inlineData", "fileData"):

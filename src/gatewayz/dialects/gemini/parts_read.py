@@ -13,7 +13,7 @@ from gatewayz.dialects.gemini.media_read import file_part, inline_part
 from gatewayz.dialects.gemini.names import listed, member
 from gatewayz.dialects.gemini.signed import joined, say, sign
 from gatewayz.dialects.gemini.wire import NAME
-from gatewayz.dialects.parameters import missing, wrong_type
+from gatewayz.dialects.parameters import missing, optional_flag, optional_object, optional_text, string, wrong_type
 
 _SPOKEN = ("text", "thought", "thoughtSignature", "thought_signature")
 _FURTHER = ("videoMetadata", "mediaResolution", "partMetadata", "mediaProcessing")
@@ -47,6 +47,8 @@ class ContentsReader:
         calls = 0
         for part, param in given:
             call, signature = member(part, "functionCall"), member(part, "thoughtSignature")
+            if signature is not None:
+                string(f"{param}.thoughtSignature", signature)
             if call is not None:
                 sign(parts, signatures.call_place(calls), signature)
                 parts.append(self._call(call, f"{param}.functionCall"))
@@ -54,7 +56,7 @@ class ContentsReader:
             elif (other := self._other(part, param)) is not None:
                 parts.append(other)
             else:
-                say(parts, _text_of(part, param), part.get("thought"), signature)
+                say(parts, _text_of(part, param), optional_flag(part, "thought", param), signature)
         return Message("assistant", tuple(joined(parts)))
 
     def _user(self, given: list[tuple[dict[str, Any], str]]) -> Message:
@@ -86,11 +88,10 @@ class ContentsReader:
 
     def _call(self, call: Any, param: str) -> ToolCall:
         name = _name_of(call, param)
-        given = call.get("id")
-        call_id = given if isinstance(given, str) and given else f"call_{self._calls}"
+        call_id = optional_text(call, "id", param) or f"call_{self._calls}"
         self._calls += 1
         self._open.append((call_id, name))
-        args = call.get("args")
+        args = optional_object(call, "args", param)
         return ToolCall(call_id, name, json_text.dump(args if args is not None else {}).decode())
 
     def _result(self, result: Any, param: str) -> ToolResult:
@@ -98,23 +99,26 @@ class ContentsReader:
         for further in ("willContinue", "scheduling"):
             if member(result, further) is not None:
                 self.left_out[f"functionResponse.{further}"] = True
-        text, is_error = _response(member(result, "response"))
+        text, is_error = _response(optional_object(result, "response", param))
         parts: list[Part] = [Text(text)]
-        for number, part in enumerate(listed(member(result, "parts")) or ()):
+        further_parts = listed(result.get("parts"))
+        if further_parts is not None and not isinstance(further_parts, list):
+            raise wrong_type(f"{param}.parts", "an array of parts")
+        for number, part in enumerate(further_parts or ()):
             if not isinstance(part, dict):
                 raise wrong_type(f"{param}.parts[{number}]", "an object")
             other = self._other(part, f"{param}.parts[{number}]")
             if other is not None:
                 parts.append(other)
-        return ToolResult(self._answered(result.get("id"), name), tuple(parts), is_error)
+        return ToolResult(self._answered(optional_text(result, "id", param), name), tuple(parts), is_error)
 
-    def _answered(self, given: Any, name: str) -> str:
+    def _answered(self, given: str | None, name: str) -> str:
         """The id of the call that is answered: the one given, else of the first open call of this function."""
         for known, called in self._open:
             if known == given or (not given and called == name):
                 self._open.remove((known, called))
                 return known
-        return given if isinstance(given, str) and given else f"unknown_{name}"
+        return given or f"unknown_{name}"
 
 
 def read_system(content: Any) -> Message:
@@ -141,10 +145,7 @@ def _parts_of(content: Any, param: str) -> list[tuple[dict[str, Any], str]]:
 
 
 def _text_of(part: dict[str, Any], param: str) -> str:
-    text = part.get("text")
-    if text is not None and not isinstance(text, str):
-        raise wrong_type(f"{param}.text", "a string")
-    return text or ""
+    return optional_text(part, "text", param) or ""
 
 
 def _name_of(call: Any, param: str) -> str:

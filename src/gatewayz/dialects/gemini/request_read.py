@@ -10,7 +10,7 @@ from gatewayz.dialects.gemini.names import camel, camel_members, member
 from gatewayz.dialects.gemini.parts_read import ContentsReader, read_system
 from gatewayz.dialects.gemini.tools_read import json_schema, read_choice, read_tools
 from gatewayz.dialects.gemini.wire import NAME
-from gatewayz.dialects.parameters import value_of, wrong_type, wrong_value
+from gatewayz.dialects.parameters import string, value_of, wrong_type, wrong_value
 
 # The gateway's own, also what it notes among the members (`cap_output`); never sent upstream.
 OURS = GATEWAY_FIELDS | {"model", "max_tokens"}
@@ -88,6 +88,8 @@ def _further(glance: Glance) -> tuple[dict[str, Any], tuple[str, ...]]:
     others = {name: raw for name, raw in glance.fields.items() if name not in OURS and camel(name) not in _KNOWN}
     top = {camel(name): value_of(name, raw) for name, raw in others.items()}
     config = {name: value for name, value in _whole_config(glance).items() if name not in _KNOWN_CONFIG}
+    for name in (name for name in top if name in _ONLY_HERE and top[name] is not None):
+        string(name, top[name])
     only = [name for name in top if name in _ONLY_HERE and top[name]]
     only += [f"generationConfig.{name}" for name in config if name in _CONFIG_ONLY_HERE]
     modalities = _strings(_whole_config(glance).get("responseModalities"))

@@ -6,7 +6,7 @@ from typing import Any
 from gatewayz.core.chat import OpaqueTool, Tool, ToolChoice
 from gatewayz.dialects.gemini.names import camel, camel_members, listed, member
 from gatewayz.dialects.gemini.wire import NAME
-from gatewayz.dialects.parameters import missing, wrong_type, wrong_value
+from gatewayz.dialects.parameters import missing, optional_text, wrong_type, wrong_value
 
 _MODES = {"AUTO": "auto", "NONE": "none", "ANY": "required", "VALIDATED": "auto", "MODE_UNSPECIFIED": "auto"}
 _DECLARED = frozenset({"name", "description", "parameters", "parametersJsonSchema"})
@@ -43,7 +43,7 @@ def _function(declared: Any, param: str) -> Tool:
     if not isinstance(declared, dict):
         raise wrong_type(param, "an object")
     members = camel_members(declared)
-    name, description = members.get("name"), members.get("description")
+    name, description = members.get("name"), optional_text(members, "description", param)
     if not isinstance(name, str) or not name:
         raise missing(f"{param}.name")
     parameters = members.get("parametersJsonSchema")
@@ -54,7 +54,7 @@ def _function(declared: Any, param: str) -> Tool:
     if not isinstance(parameters, dict):
         raise wrong_type(f"{param}.parameters", "an object")
     further = {name: value for name, value in members.items() if name not in _DECLARED}
-    return Tool(name, description if isinstance(description, str) else None, parameters, further=further)
+    return Tool(name, description, parameters, further=further)
 
 
 def read_choice(
@@ -74,14 +74,16 @@ def read_choice(
     if not isinstance(calling, dict):
         raise wrong_type("toolConfig.functionCallingConfig", "an object")
     param = "toolConfig.functionCallingConfig"
-    mode = calling.get("mode") or "AUTO"
+    mode = calling.get("mode")
+    mode = "AUTO" if mode is None or mode == "" else mode
     if not isinstance(mode, str) or mode.upper() not in _MODES:
         raise wrong_value(f"{param}.mode", "one of " + ", ".join(_MODES))
     if mode.upper() == "VALIDATED":
         left_out.append(f"{param}.mode")
     if member(calling, "streamFunctionCallArguments") is not None:
         left_out.append(f"{param}.streamFunctionCallArguments")
-    allowed = member(calling, "allowedFunctionNames") or []
+    allowed = member(calling, "allowedFunctionNames")
+    allowed = [] if allowed is None else allowed
     if not isinstance(allowed, list) or not all(isinstance(name, str) for name in allowed):
         raise wrong_type(f"{param}.allowedFunctionNames", "an array of strings")
     if mode.upper() == "ANY" and len(allowed) == 1:
