@@ -59,6 +59,22 @@ def test_a_wrong_method_names_the_right_one(gateway: LiveGateway, dialect: dict[
         assert method in error["message"] and allowed in error["message"]
 
 
+@pytest.mark.parametrize("base", ["", "/v1"])
+def test_a_wrong_method_below_responses_names_all_that_there_are(gateway: LiveGateway, base: str) -> None:
+    for method, path, allowed in (
+        ("GET", "compact", "POST"),
+        ("DELETE", "compact", "POST"),
+        ("POST", "unknown", "DELETE, GET"),
+        ("PUT", "resp_1", "DELETE, GET"),
+        ("GET", "resp_1/cancel", "POST"),
+        ("POST", "resp_1/input_items", "GET"),
+    ):
+        answer = gateway.call(method, f"{base}/responses/{path}")
+        error = error_of(answer, 405, "method_not_allowed")
+        assert (answer.headers["allow"], error["message"].rpartition(" takes ")[2]) == (allowed, f"{allowed}.")
+    error_of(gateway.call("POST", f"{base}/responses/unknown/else"), 404, "not_found")
+
+
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "text/plain", "multipart/form-data; boundary=x"])
 def test_a_page_names_the_content_type_that_it_wants(
     gateway: LiveGateway, customer: Customer, dialect: dict[str, str], kind: str

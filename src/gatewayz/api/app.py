@@ -59,17 +59,19 @@ def build_app(house: Any) -> Dispatcher:
         redirect_slashes=False,
     )
     pages.state.house = house
-    templates = ["/openapi.json"]
+    leaves: list[Route] = []
     for module in _ROUTERS:
         router = module.router()
         pages.include_router(router)
-        templates += [route.path for route in router.routes if isinstance(route, Route)]
+        leaves += [route for route in router.routes if isinstance(route, Route)]
+    templates = ["/openapi.json", *(route.path for route in leaves)]
 
     @pages.get("/openapi.json", tags=["about"], summary="This description")
     async def openapi() -> JSONResponse:
         return JSONResponse(_description(pages))
 
     errors.install(pages)
+    pages.state.leaves = leaves
     pages.state.paths = [
         *templates,
         *ROUTES,

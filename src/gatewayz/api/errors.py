@@ -8,6 +8,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from gatewayz.api.inference.on_path import METHODS, VERTEX_METHODS, is_googles
 from gatewayz.core.errors import (
@@ -148,12 +149,22 @@ def _plain(item: Any) -> str:
     return message.removeprefix("Value error, ")
 
 
+def _methods_of(request: Request) -> str:
+    """All methods that this path has: each stands in a route of its own, of which the first alone is heard otherwise."""
+    found: set[str] = set()
+    for route in request.app.state.leaves:
+        if route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods or set()
+    return ", ".join(sorted(found - {"HEAD"}))
+
+
 def _http_error(request: Request, error: HTTPException) -> GatewayError:
     if error.status_code == 404:
         return unknown_path(request.url.path, request.app.state.paths)
     if error.status_code == 405 and request.method == "POST" and is_googles(request.url.path):
         return _unknown_google_method(request.url.path)
     if error.status_code == 405:
-        return wrong_method(request.method, request.url.path, (error.headers or {}).get("Allow", "another method"))
+        allowed = (error.headers or {}).get("Allow", "another method")
+        return wrong_method(request.method, request.url.path, _methods_of(request) or allowed)
     kind = _BY_STATUS.get(error.status_code, InternalError)
     return kind(str(error.detail)[:300])
