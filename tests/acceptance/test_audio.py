@@ -270,6 +270,21 @@ def test_speech_in_events(upstream: FakeUpstream, customer: Customer) -> None:
     assert paid(customer) == [-(-len(SOUND) * 1000 // 48_000) * 250]
 
 
+def test_stream_true_is_answered_and_labelled_as_the_provider_does(upstream: FakeUpstream, customer: Customer) -> None:
+    body = {"model": SPEECH_SECONDS, "input": "x", "voice": "a", "response_format": "pcm", "stream": True}
+    answer = customer.call("POST", "/v1/audio/speech", body)
+    assert upstream.journal("first")[-1]["body"]["stream"] is True
+    assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert answer.text.rstrip().split("\n\n")[-1].startswith("event: speech.audio.done")
+    assert paid(customer) == [-(-len(SOUND) * 1000 // 48_000) * 250]
+    answer = customer.call("POST", "/v1/audio/speech", body | {"stream": False})
+    assert (answer.headers["content-type"], answer.content) == ("audio/pcm", SOUND)
+    upstream.script("first", {"body": "RIFF and so on", "headers": {"Content-Type": "application/octet-stream"}})
+    answer = customer.call("POST", "/v1/audio/speech", body | {"response_format": "wav"})
+    assert (answer.headers["content-type"], answer.text) == ("audio/wav", "RIFF and so on")
+    assert customer.call("POST", "/v1/audio/speech", body | {"stream": "yes"}).status_code == 400
+
+
 def test_speech_fails_over_and_a_broken_file_is_never_passed_off_as_whole(
     upstream: FakeUpstream, customer: Customer
 ) -> None:

@@ -217,6 +217,21 @@ def test_a_file_comes_whole_and_its_last_bytes_wait(pieces: list[bytes]) -> None
     assert bridge.facts.usage == Usage(audio_output_ms=-(-sum(map(len, pieces)) // 48))
 
 
+SPOKEN = b'data: {"type":"speech.audio.delta","audio":"AAAA"}\n\ndata: {"type":"speech.audio.done"}\n\n'
+
+
+@pytest.mark.parametrize(("sent", "way"), [(SPOKEN, "sse pcm"), (b"dat", "pcm"), (b"RIFF....", "pcm"), (b"", "pcm")])
+@given(cut=st.integers(1, 9))
+def test_a_provider_may_decide_between_events_and_a_file(sent: bytes, way: str, cut: int) -> None:
+    def heard(form: str) -> tuple[bytes, bytes, Any]:
+        bridge = MEDIA_DIALECTS["openai_speech"].forwarder(Voice("m", "r", 1, False, form=form), TARGET, lambda _: 0)
+        facts = bridge.facts
+        out = b"".join(bridge.feed(sent[place : place + cut]) for place in range(0, len(sent), cut)) + bridge.close()
+        return out + bridge.finish(Usage(), 0), bridge.fail(InvalidRequest("x"), "r"), (facts.ended, facts.usage)
+
+    assert heard("either pcm") == heard(way)
+
+
 # --- DashScope's own forms, as its documentation shows them ---
 
 

@@ -49,11 +49,14 @@ def form_of(body: bytes, content_type: str) -> dict[str, Any]:
     return fields
 
 
+_NAMES = {"wav": "wav", "pcm": "pcm", "flac": "flac", "aac": "aac", "opus": "ogg"}
+
+
 def answer(path: str, request: dict[str, Any], script: Behaviour, persona: str) -> tuple[bytes, str]:
     """A plain answer and its content type."""
     service = service_in(path)
     if service == "/audio/speech":
-        return (b"" if script.empty else SOUND), "audio/mpeg"
+        return (b"" if script.empty else SOUND), f"audio/{_NAMES.get(request.get('response_format'), 'mpeg')}"
     if service in ("/audio/transcriptions", "/audio/translations"):
         return _heard(request, script, persona)
     if path.endswith(":batchEmbedContents"):

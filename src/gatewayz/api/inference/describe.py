@@ -158,6 +158,7 @@ _BODIES: dict[str, dict[str, Any]] = {
         voice={"description": "the name of a voice"},
         response_format={"type": "string", "enum": ["mp3", "opus", "aac", "flac", "wav", "pcm"]},
         stream_format={"type": "string", "enum": ["audio", "sse"]},
+        stream={"type": "boolean", "description": "passed on; answered with events or the file, as the provider does"},
     ),
     "anthropic": {
         "type": "object",

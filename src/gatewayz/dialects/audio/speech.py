@@ -10,9 +10,18 @@ from gatewayz.core.usage import Usage
 from gatewayz.dialects import json_text
 from gatewayz.dialects.audio.sound import length_of
 from gatewayz.dialects.base import Bridge, Counted, Glance, Voice
-from gatewayz.dialects.media.events import EventsForwarder, FileForwarder
+from gatewayz.dialects.media.events import EitherForwarder, EventsForwarder, FileForwarder
 from gatewayz.dialects.media.service import MediaDialect, whole
-from gatewayz.dialects.parameters import check_all, missing, number, provider_wish, read_model, string, wrong_value
+from gatewayz.dialects.parameters import (
+    boolean,
+    check_all,
+    missing,
+    number,
+    provider_wish,
+    read_model,
+    string,
+    wrong_value,
+)
 from gatewayz.dialects.tokens import estimate_tokens
 
 FORMATS = {
@@ -23,9 +32,12 @@ FORMATS = {
 CHARACTERS_PER_S = 15
 LEAST_CHARACTERS_PER_S = 6
 _KEEP_BYTES = 65_536
+EVENT_STREAM = "text/event-stream"
+# `stream: true` is no word of OpenAI's: some providers answer it with events, others with the file as always.
+_EVENTS, _EITHER = "sse ", "either "
 _CHECKS = {
     "input": string, "instructions": string, "response_format": string, "stream_format": string,
-    "speed": number(0.25, 4), "provider": provider_wish,
+    "speed": number(0.25, 4), "provider": provider_wish, "stream": boolean,
 }  # fmt: skip
 
 
@@ -59,22 +71,37 @@ class OpenAISpeech(MediaDialect):
             )
             for per_second in (CHARACTERS_PER_S, LEAST_CHARACTERS_PER_S)
         )
-        form = form if streamed == "audio" else f"sse {form}"
+        if streamed == "sse":
+            form = _EVENTS + form
+        elif values.get("stream"):
+            form = _EITHER + form
         return Glance(
             self.name, body, fields, model, True, None, tokens, provider=values.get("provider"),
             counted=Counted(known, most, form=form), events=streamed == "sse",
         )  # fmt: skip
 
     def answer_type(self, said: str, voice: Voice) -> str:
-        if voice.form.startswith("sse "):
-            return "text/event-stream; charset=utf-8"
-        return said if said.startswith("audio/") and said.isprintable() else FORMATS[voice.form]
+        way, kind = _way_and_kind(voice.form)
+        if way == _EVENTS or (way == _EITHER and said.lower().startswith(EVENT_STREAM)):
+            return f"{EVENT_STREAM}; charset=utf-8"
+        return said if said.startswith("audio/") and said.isprintable() else FORMATS[kind]
 
     def stream(self, voice: Voice) -> Bridge:
-        kind = voice.form.removeprefix("sse ")
-        if kind == voice.form:
-            return FileForwarder(partial(length_of, kind), _KEEP_BYTES)
-        return EventsForwarder(frozenset({"speech.audio.done"}), _Heard(kind))
+        way, kind = _way_and_kind(voice.form)
+        events, file = partial(_events, kind), partial(FileForwarder, partial(length_of, kind), _KEEP_BYTES)
+        if way == _EITHER:
+            return EitherForwarder(events, file)
+        return events() if way == _EVENTS else file()
+
+
+def _way_and_kind(form: str) -> tuple[str, str]:
+    """(how the sound comes, of which kind it is) of a form in a `Voice`."""
+    way = next((each for each in (_EVENTS, _EITHER) if form.startswith(each)), "")
+    return way, form.removeprefix(way)
+
+
+def _events(kind: str) -> EventsForwarder:
+    return EventsForwarder(frozenset({"speech.audio.done"}), _Heard(kind))
 
 
 class _Heard:

@@ -17,6 +17,7 @@ from gatewayz.dialects.sse import SseParser
 # (type of the event, its members, what was counted until now) -> what is counted now; None leaves it.
 Count = Callable[[str, dict[str, Any], Usage | None], Usage | None]
 _DONE = b"[DONE]"
+_EVENT_STARTS = (b"event:", b"data:", b"id:", b"retry:", b": ")
 
 
 class EventsForwarder:
@@ -132,6 +133,47 @@ class FileForwarder:
     def fail(self, error: GatewayError, request_id: str) -> bytes:
         """See `Bridge.fail`: nothing can be said inside a file; the connection has to break."""
         return b""
+
+
+class EitherForwarder:
+    """The `Bridge` of a provider that decides itself between events and a file: its first bytes tell."""
+
+    def __init__(self, events: Callable[[], EventsForwarder], file: Callable[[], FileForwarder]) -> None:
+        self.facts = StreamFacts()
+        self._events = events
+        self._file = file
+        self._head = b""
+        self._chosen: EventsForwarder | FileForwarder | None = None
+
+    def feed(self, data: bytes) -> bytes:
+        """See `Bridge.feed`."""
+        if self._chosen is None:
+            data = self._head = self._head + data
+            if any(start.startswith(data) for start in _EVENT_STARTS):
+                return b""
+        return self._taken().feed(data)
+
+    def close(self) -> bytes:
+        """See `Bridge.close`."""
+        chosen = self._chosen
+        if chosen is not None:
+            return chosen.close()
+        chosen = self._taken()
+        return (chosen.feed(self._head) if self._head else b"") + chosen.close()
+
+    def finish(self, usage: Usage, cost_nano_usd: int) -> bytes:
+        """See `Bridge.finish`."""
+        return self._taken().finish(usage, cost_nano_usd)
+
+    def fail(self, error: GatewayError, request_id: str) -> bytes:
+        """See `Bridge.fail`."""
+        return self._taken().fail(error, request_id)
+
+    def _taken(self) -> EventsForwarder | FileForwarder:
+        if self._chosen is None:
+            self._chosen = self._events() if self._head.startswith(_EVENT_STARTS) else self._file()
+            self._chosen.facts = self.facts
+        return self._chosen
 
 
 class NoWriter:
