@@ -25,6 +25,8 @@ def test_without_credit_nobody_is_called(gateway: LiveGateway, upstream: FakeUps
     assert error["code"] in ("payment_required", "trial_daily_limit")
     assert error["shortfall_usd"] > 0 and error["required_usd"] > error["balance_usd"] - 5
     assert {"topup_url", "upgrade_url", "hint"} <= error.keys()
+    assert error["suggestions"][0] == "lower max_tokens" and "add credit" in error["suggestions"]
+    assert "max_tokens" in error["hint"]
     assert upstream.journal() == []
 
 
@@ -227,6 +229,16 @@ def test_a_keys_daily_cap_is_kept(gateway: LiveGateway) -> None:
     assert answer.status_code == 200, answer.text
     refused = customer.chat("acme/single", max_tokens=1250)
     assert (refused.status_code, refused.json()["error"]["code"]) == (402, "daily_usage_cap")
+    helps = ["lower max_tokens", "wait for the next day (UTC)", "raise the cap of the key"]
+    assert refused.json()["error"]["suggestions"] == helps
+
+
+def test_a_key_without_requests_left_is_told_of_no_lever(gateway: LiveGateway) -> None:
+    customer = gateway.customer(10, max_requests=1)
+    assert customer.chat("acme/single").status_code == 200
+    error = customer.chat("acme/single").json()["error"]
+    assert (error["code"], error["suggestions"]) == ("key_request_cap", ["use another key"])
+    assert error["hint"] == "Use another key."
 
 
 @pytest.mark.ac("AC-6.1.13")

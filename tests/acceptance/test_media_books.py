@@ -49,6 +49,30 @@ def books(gateway: LiveGateway) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+def test_who_cannot_pay_is_told_what_lowers_the_amount_at_this_service(
+    gateway: LiveGateway, upstream: FakeUpstream
+) -> None:
+    poor = gateway.customer(0)
+    body, headers = form({"file": sound(0.7), "model": WHISPER})
+    for answer, lever in (
+        (poor.call("POST", "/v1/embeddings", {"model": EMBED, "input": "a"}), "send fewer or shorter texts"),
+        (
+            poor.call("POST", "/v1/rerank", {"model": RERANK, "query": "q", "documents": ["a"]}),
+            "send fewer or shorter documents",
+        ),
+        (
+            poor.call("POST", "/v1/images/generations", {"model": IMAGE, "prompt": "p"}),
+            "ask for fewer or smaller images, or for a lower quality",
+        ),
+        (poor.call("POST", "/v1/audio/speech", {"model": SPEECH, "input": "a", "voice": "v"}), "send a shorter text"),
+        (poor.call("POST", "/v1/audio/transcriptions", body, **headers), "send a shorter recording"),
+    ):
+        error = answer.json()["error"]
+        assert (answer.status_code, error["suggestions"]) == (402, [lever, "add credit"])
+        assert lever in error["hint"] and "max_tokens" not in answer.text
+    assert upstream.journal() == []
+
+
 def ask_for_everything(customer: Customer) -> list[int]:
     """One request for each service; the statuses."""
     body, headers = form({"file": sound(0.7), "model": WHISPER})

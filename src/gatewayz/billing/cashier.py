@@ -6,6 +6,7 @@ A poor account, or a key with caps of its own, gets a durable hold per request i
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import sqlalchemy as sa
@@ -317,22 +318,46 @@ class Cashier:
         return part
 
     def _too_poor(self, refused: Refused, amount: int) -> PaymentRequired:
-        code, text = _REASONS.get(refused.blocked_by or "", _REASONS[""])
+        code, text, remedies = _REASONS.get(refused.blocked_by or "", _REASONS[""])
         settings = self._settings
         extra: dict[str, object] = dict(payment_details(max(0, refused.available), amount, refused.balance_total))
         extra["topup_url"] = settings.topup_url or None
         extra["upgrade_url"] = settings.upgrade_url or None
-        extra["hint"] = "Lower max_tokens to lower the amount that is set aside, or add credit."
-        return PaymentRequired(text, code=code, extra=extra, suggestions=["lower max_tokens", "add credit"])
+        words = ", or ".join(remedies)
+        extra["hint"] = f"{words[0].upper()}{words[1:]}."
+        return PaymentRequired(text, code=code, extra=extra, suggestions=remedies)
 
 
-_REASONS = {
-    "": ("payment_required", "The balance does not cover the most that this request could cost."),
-    "trial_expired": ("trial_expired", "The trial has ended and the account has no other credit for this request."),
-    "trial_daily_limit": ("trial_daily_limit", "Today's share of the trial credit does not cover this request."),
-    "daily_usage_cap": ("daily_usage_cap", "The account's daily spending cap does not leave room for this request."),
-    "key_daily_cap": ("daily_usage_cap", "The key's daily spending cap does not leave room for this request."),
-    "key_request_cap": ("key_request_cap", "The key has used up the number of requests it was made for."),
+_ADD = "add credit"
+_NEXT_DAY = "wait for the next day (UTC)"
+# Code, words, and what helps against it.
+_REASONS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
+    "": ("payment_required", "The balance does not cover the most that this request could cost.", (_ADD,)),
+    "trial_expired": (
+        "trial_expired",
+        "The trial has ended and the account has no other credit for this request.",
+        (_ADD,),
+    ),
+    "trial_daily_limit": (
+        "trial_daily_limit",
+        "Today's share of the trial credit does not cover this request.",
+        (_NEXT_DAY, _ADD),
+    ),
+    "daily_usage_cap": (
+        "daily_usage_cap",
+        "The account's daily spending cap does not leave room for this request.",
+        (_NEXT_DAY, "have the cap of the account raised"),
+    ),
+    "key_daily_cap": (
+        "daily_usage_cap",
+        "The key's daily spending cap does not leave room for this request.",
+        (_NEXT_DAY, "raise the cap of the key"),
+    ),
+    "key_request_cap": (
+        "key_request_cap",
+        "The key has used up the number of requests it was made for.",
+        ("use another key",),
+    ),
 }
 
 

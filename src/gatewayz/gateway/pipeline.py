@@ -14,7 +14,7 @@ import structlog
 from gatewayz.billing.cashier import Cashier
 from gatewayz.catalog.keeper import CatalogKeeper
 from gatewayz.catalog.snapshot import Resolved
-from gatewayz.core.errors import GatewayError, InternalError
+from gatewayz.core.errors import GatewayError, InternalError, PaymentRequired
 from gatewayz.core.services import BY_TOKEN
 from gatewayz.dialects import json_text
 from gatewayz.dialects.base import Glance, TokenCounter
@@ -30,6 +30,7 @@ from gatewayz.gateway.explaining import estimate, revealed
 from gatewayz.gateway.exploring import Exploring
 from gatewayz.gateway.itemising import itemised
 from gatewayz.gateway.keeping import Keeping
+from gatewayz.gateway.levers import with_lever
 from gatewayz.gateway.meter import final_usage, unfinished_usage, with_searches
 from gatewayz.gateway.planning import Planner
 from gatewayz.gateway.ports import Call, Responder
@@ -196,7 +197,10 @@ class Gateway:
             cap_output(glance, rooms.settings.anonymous_max_tokens)
         trip.mark(b"plan", self._now())
         if caller is not None:
-            trip.hold = await rooms.cashier.hold(caller, trip.ledger_id, dearest(trip.courses, glance))
+            try:
+                trip.hold = await rooms.cashier.hold(caller, trip.ledger_id, dearest(trip.courses, glance))
+            except PaymentRequired as error:
+                raise with_lever(error, trip.call.dialect.service, trip.call.dialect.name) from None
         trip.mark(b"hold", self._now())
         deadline_s = asyncio.get_running_loop().time() + rooms.settings.request_deadline_s
         outcome = await self._first_success(trip, out, glance, deadline_s)
