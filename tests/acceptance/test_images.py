@@ -3,12 +3,25 @@
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import httpx2 as httpx
 import pytest
 
 from tests.acceptance import media_house
-from tests.acceptance.media_house import IMAGE, IMAGE_NANO, IMAGE_TOKENS, IMAGEN, form, paid
+from tests.acceptance.media_house import (
+    EMBED,
+    IMAGE,
+    IMAGE_NANO,
+    IMAGE_TOKENS,
+    IMAGEN,
+    MODERATE,
+    RERANK,
+    SPEECH,
+    WHISPER,
+    form,
+    paid,
+)
 from tests.acceptance.spine import asked, error_of, eventually, ledger, only_record, openai_client
 from tests.fakes.handle import FakeUpstream
 from tests.live import Customer, LiveGateway
@@ -270,3 +283,29 @@ def test_images_that_were_all_filtered_are_no_answer(upstream: FakeUpstream, cus
     upstream.script("google-ai-studio", {"empty": True})
     assert customer.call("POST", PATH, body(IMAGEN)).status_code == 200
     assert asked(upstream) == ["google-ai-studio", "first"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "not_there"),
+    [
+        ("image", {IMAGE, IMAGEN}, {SPEECH, EMBED}),
+        ("speech,transcription", {SPEECH, WHISPER}, {IMAGE}),
+        ("Embeddings, rerank", {EMBED, RERANK}, {MODERATE, SPEECH}),
+        ("text", set(), {IMAGE, SPEECH, WHISPER, EMBED, RERANK, MODERATE}),
+        ("all", {IMAGE, EMBED}, set()),
+        ("", {IMAGE, EMBED}, set()),
+    ],
+)
+def test_openrouters_list_holds_those_that_make_what_is_wanted(
+    gateway: LiveGateway, wanted: str, there: set[str], not_there: set[str]
+) -> None:
+    path = f"/api/v1/models{{}}?output_modalities={quote(wanted)}"
+    found = {row["id"] for row in gateway.call("GET", path.format("")).json()["data"]}
+    assert there <= found and not found & not_there
+    assert gateway.call("GET", path.format("/count")).json()["data"]["count"] == len(found)
+
+
+def test_a_kind_of_answer_that_is_none_is_named(gateway: LiveGateway) -> None:
+    for page in ("", "/count"):
+        answer = gateway.call("GET", f"/api/v1/models{page}?output_modalities=image,smell")
+        assert answer.status_code == 400 and "smell" in answer.json()["error"]["message"]

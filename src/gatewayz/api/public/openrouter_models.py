@@ -1,5 +1,6 @@
 """OpenRouter's pages about the catalog: models, the endpoints of one, providers."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Protocol
 
 import msgspec
@@ -12,7 +13,9 @@ from gatewayz.api.public.shelf import House as ShelfHouse
 from gatewayz.api.public.shelf import View, page, respond
 from gatewayz.catalog import find, not_found
 from gatewayz.catalog.listing import Served, served
+from gatewayz.catalog.models import MEDIA, media_of
 from gatewayz.core.caller import Caller
+from gatewayz.dialects.parameters import wrong_value
 from gatewayz.infra.answers import Answer, tag_of
 from gatewayz.infra.clock import US_PER_S
 from gatewayz.providers.profile import load_profiles
@@ -20,6 +23,24 @@ from gatewayz.providers.registry import Providers
 
 _routes = APIRouter(tags=["openrouter"])
 Inferring = Annotated[Caller, Depends(needs("inference"))]
+
+
+Outputs = Annotated[
+    str | None,
+    Query(
+        max_length=500,
+        description="only models that make one of these, separated by commas: text, image, audio, video, speech,"
+        " transcription, embeddings, rerank, score; all by default",
+    ),
+]
+# What OpenRouter calls the answers of a kind of model, where its words are not the media here.
+_OUTPUTS_OF: Mapping[str, frozenset[str]] = {
+    "audio_speech": frozenset({"speech"}),
+    "audio_transcription": frozenset({"transcription"}),
+    "embedding": frozenset({"embeddings", "embedding"}),
+    "rerank": frozenset({"rerank", "score"}),
+}
+_KNOWN_OUTPUTS = frozenset(MEDIA).union(*_OUTPUTS_OF.values()) - {"file"}
 
 
 class House(ShelfHouse, Protocol):
@@ -35,22 +56,28 @@ async def list_models(
     supported_parameters: Annotated[
         str | None, Query(max_length=500, description="only models that understand all of these, separated by commas")
     ] = None,
+    output_modalities: Outputs = None,
 ) -> Response:
     """Prices are USD per token, as strings. The list is whole: it has no pages."""
-    wanted = frozenset(word.strip() for word in (supported_parameters or "").split(",") if word.strip())
+    wanted, outputs = _words(supported_parameters), _outputs(output_modalities)
     providers = _house(request).providers
 
     def build(view: View) -> dict[str, Any]:
-        entries = (model_entry(row, providers) for row in view.rows)
+        entries = (model_entry(row, providers) for row in view.rows if _makes(row, outputs))
         return _whole([entry for entry in entries if wanted <= set(entry["supported_parameters"])])
 
-    return await page(request, "openrouter-models", sorted(wanted), build)
+    return await page(request, "openrouter-models", [sorted(wanted), sorted(outputs)], build)
 
 
 @_routes.get("/api/v1/models/count", summary="How many models can be used")
-async def count_models(request: Request) -> Response:
+async def count_models(request: Request, output_modalities: Outputs = None) -> Response:
     """The number of entries of `GET /api/v1/models`."""
-    return await page(request, "openrouter-count", None, lambda view: {"data": {"count": len(view.rows)}})
+    outputs = _outputs(output_modalities)
+
+    def build(view: View) -> dict[str, Any]:
+        return {"data": {"count": sum(_makes(row, outputs) for row in view.rows)}}
+
+    return await page(request, "openrouter-count", sorted(outputs), build)
 
 
 @_routes.get("/api/v1/models/user", summary="The models that this key may use, in OpenRouter's form")
@@ -110,6 +137,24 @@ async def list_providers(request: Request) -> dict[str, Any]:
             }
         )
     return {"data": found}
+
+
+def _words(listed: str | None) -> frozenset[str]:
+    return frozenset(word.strip() for word in (listed or "").split(",") if word.strip())
+
+
+def _outputs(listed: str | None) -> frozenset[str]:
+    """The wanted kinds of answers; none: any. Raises InvalidRequest for a word that names none."""
+    wanted = frozenset(word.lower() for word in _words(listed))
+    unknown = sorted(wanted - _KNOWN_OUTPUTS - {"all"})
+    if unknown:
+        raise wrong_value("output_modalities", f"all, or some of {', '.join(sorted(_KNOWN_OUTPUTS))}, not {unknown[0]}")
+    return frozenset() if "all" in wanted else wanted
+
+
+def _makes(row: Served, outputs: frozenset[str]) -> bool:
+    model = row.model
+    return not outputs or not outputs.isdisjoint(_OUTPUTS_OF.get(model.kind) or media_of(model.modality)[1])
 
 
 def _whole(entries: list[dict[str, Any]]) -> dict[str, Any]:
