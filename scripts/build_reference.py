@@ -59,7 +59,7 @@ ENVIRONMENT_BELOW: Mapping[str, str] = {
 
 # Codes that are chosen at run time: (file, the codes). Everything else is read from the source text.
 _CHOSEN_CODES: Mapping[str, tuple[str, ...]] = {
-    "billing/cashier.py": tuple(dict.fromkeys(code for code, _ in cashier._REASONS.values())),
+    "billing/cashier.py": tuple(dict.fromkeys(code for code, *_ in cashier._REASONS.values())),
 }
 
 # Who may call a page, by the dependency that guards it. The rest are no guards.
