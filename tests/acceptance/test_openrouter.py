@@ -459,3 +459,20 @@ def test_a_provider_in_trouble_is_not_tried(upstream: FakeUpstream, tmp_path: Pa
         assert len(upstream.journal("second")) == 1
         assert served_by(chat(customer, provider={"sort": "throughput"})) == "first"
         assert len(upstream.journal("second")) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        (CHAT, spine.chat_body(spine.MESSAGES, reasoning=5), "reasoning"),
+        (CHAT, spine.chat_body(spine.MESSAGES, include_reasoning="yes"), "include_reasoning"),
+        ("/v1/responses", {"model": spine.MESSAGES, "input": "a", "reasoning": {"summary": 5}}, "reasoning.summary"),
+        ("/v1/responses", {"model": spine.MESSAGES, "input": "a", "text": {"verbosity": 5}}, "text.verbosity"),
+    ],
+)
+def test_what_a_translation_would_leave_out_for_its_wrong_type_is_400_by_name(
+    customer: Customer, upstream: FakeUpstream, path: str, body: dict[str, Any], param: str
+) -> None:
+    answer = customer.call("POST", path, body)
+    assert answer.status_code == 400 and f"'{param}'" in answer.json()["error"]["message"]
+    assert upstream.journal() == []

@@ -90,6 +90,32 @@ def test_what_could_not_be_carried_over_is_named_not_left_out(member: str, wrong
     assert refused(to_anthropic, **{member: value}).param == param
 
 
+@pytest.mark.parametrize(
+    ("members", "param"),
+    [
+        ({"reasoning": 5}, "reasoning"),
+        ({"reasoning": {"enabled": "yes"}}, "reasoning.enabled"),
+        ({"reasoning": {"effort": 5}}, "reasoning.effort"),
+        ({"reasoning": {"exclude": 0}}, "reasoning.exclude"),
+        ({"reasoning": {"summary": []}}, "reasoning.summary"),
+        ({"reasoning_effort": "low", "reasoning": []}, "reasoning"),
+        ({"include_reasoning": "yes"}, "include_reasoning"),
+        ({"include_reasoning": 0}, "include_reasoning"),
+        ({"verbosity": 5}, "verbosity"),
+        ({"thinking": "on"}, "thinking"),
+        ({"thinking": {"type": 5}}, "thinking.type"),
+    ],
+)
+def test_wishes_for_reasoning_of_the_wrong_type_are_named(members: dict[str, Any], param: str) -> None:
+    assert refused(to_anthropic, **members).param == param
+
+
+def test_a_detail_of_an_image_that_is_no_text_is_named() -> None:
+    image = {"type": "image_url", "image_url": {"url": "https://h/x.png", "detail": 5}}
+    error = refused(to_anthropic, messages=[{"role": "user", "content": [image]}])
+    assert error.param == "messages[0].content[0].image_url.detail"
+
+
 def test_calls_and_results_both_ways() -> None:
     messages = [
         USER,

@@ -177,6 +177,9 @@ def test_a_part_that_is_none_is_named(parts: Any, param: str) -> None:
     assert refused.value.param == param
 
 
+REASONED: dict[str, Any] = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "s"}]}
+
+
 @pytest.mark.parametrize(
     ("members", "param"),
     [
@@ -185,11 +188,31 @@ def test_a_part_that_is_none_is_named(parts: Any, param: str) -> None:
         ({"tools": [{"type": "custom", "name": "f", "description": []}]}, "tools[0].description"),
         ({"text": {"format": {"type": "json_schema", "schema": {}, "strict": 1}}}, "text.format.strict"),
         ({"text": {"format": {"type": "json_schema", "schema": {}, "name": {}}}}, "text.format.name"),
+        ({"text": {"verbosity": 5}}, "text.verbosity"),
+        ({"text": {"verbosity": False}}, "text.verbosity"),
+        ({"reasoning": {"summary": 5}}, "reasoning.summary"),
+        ({"reasoning": {"summary": 0, "effort": "low"}}, "reasoning.summary"),
+        ({"reasoning": {"generate_summary": []}}, "reasoning.generate_summary"),
+        ({"reasoning": {"effort": 5}}, "reasoning.effort"),
+        ({"reasoning": 5}, "reasoning"),
+        ({"input": [REASONED | {"encrypted_content": 5}]}, "input[0].encrypted_content"),
+        ({"input": [REASONED | {"summary": "s"}]}, "input[0].summary"),
+        ({"input": [REASONED | {"summary": [5]}]}, "input[0].summary[0]"),
+        ({"input": [REASONED | {"content": {}}]}, "input[0].content"),
+        ({"input": [REASONED | {"content": [{"type": "reasoning_text", "text": 5}]}]}, "input[0].content[0].text"),
+        (
+            {
+                "input": [
+                    {"role": "user", "content": [{"type": "input_image", "image_url": "https://h/x", "detail": 5}]}
+                ]
+            },
+            "input[0].content[0].detail",
+        ),
     ],
 )
 def test_what_could_not_be_carried_over_is_named_not_left_out(members: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        RESPONSES.read_request(glanced(input="a", **members))
+        RESPONSES.read_request(glanced(**{"input": "a", **members}))
     assert refused.value.param == param
 
 

@@ -20,7 +20,7 @@ from gatewayz.core.chat import (
 from gatewayz.dialects import signatures
 from gatewayz.dialects.data_uri import split_data_uri
 from gatewayz.dialects.openai_chat.normal import arguments_text
-from gatewayz.dialects.parameters import missing, unsupported, wrong_type
+from gatewayz.dialects.parameters import missing, optional_text, unsupported, wrong_type
 
 NAME = "openai"
 
@@ -191,11 +191,10 @@ def _part(part: Any, param: str) -> Part:
 
 def _image(part: dict[str, Any], param: str) -> Image:
     image = part.get("image_url")
-    detail = image.get("detail") if isinstance(image, dict) else None
+    detail = optional_text(image, "detail", f"{param}.image_url") if isinstance(image, dict) else None
     url = image.get("url") if isinstance(image, dict) else image
     if not isinstance(url, str):
         raise missing(f"{param}.image_url.url")
-    detail = detail if isinstance(detail, str) else None
     embedded = split_data_uri(url)
     if embedded:
         return Image(data=embedded[1], media_type=embedded[0], detail=detail, cache=cache_mark(part))

@@ -15,10 +15,13 @@ from gatewayz.dialects.base import Glance
 from gatewayz.dialects.gateway_fields import GATEWAY_FIELDS
 from gatewayz.dialects.openai_chat.parts_read import NAME, cache_mark, read_messages
 from gatewayz.dialects.parameters import (
+    boolean,
     missing,
+    obj,
     optional_flag,
     optional_object,
     optional_text,
+    string,
     value_of,
     wrong_type,
     wrong_value,
@@ -155,8 +158,25 @@ def _response_format(value: dict[str, Any] | None) -> ResponseFormat | None:
     )
 
 
+def _check_reasoning(fields: dict[str, Any]) -> None:
+    """Raises InvalidRequest naming what would be left out for its wrong type."""
+    for name in ("reasoning", "thinking"):
+        if fields.get(name) is not None:
+            obj(name, fields[name])
+    for name in ("include_reasoning", "verbosity"):
+        if fields.get(name) is not None:
+            (boolean if name == "include_reasoning" else string)(name, fields[name])
+    value, thinking = fields.get("reasoning") or {}, fields.get("thinking") or {}
+    for name in ("enabled", "exclude"):
+        optional_flag(value, name, "reasoning")
+    optional_text(value, "effort", "reasoning")
+    optional_text(value, "summary", "reasoning")
+    optional_text(thinking, "type", "thinking")
+
+
 def _reasoning(fields: dict[str, Any]) -> Reasoning | None:
     """What is asked of reasoning, in OpenAI's, OpenRouter's or Anthropic's spelling."""
+    _check_reasoning(fields)
     effort = fields.get("reasoning_effort")
     value = fields.get("reasoning")
     budget: Any = None

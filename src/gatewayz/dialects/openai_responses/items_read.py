@@ -24,9 +24,9 @@ from gatewayz.core.chat import (
 from gatewayz.dialects import json_text
 from gatewayz.dialects.data_uri import split_data_uri
 from gatewayz.dialects.openai_responses.names import function_name
-from gatewayz.dialects.openai_responses.reasoning import reasoned, reasoning_text
+from gatewayz.dialects.openai_responses.reasoning import check_reasoning, reasoned, reasoning_text
 from gatewayz.dialects.openai_responses.wire import NAME, kind_of
-from gatewayz.dialects.parameters import missing, wrong_type
+from gatewayz.dialects.parameters import missing, optional_text, wrong_type
 
 CUSTOM_INPUT = "input"  # the one parameter of a custom tool where it is put as a function
 _TEXTS = frozenset({"input_text", "output_text", "text", "summary_text", "reasoning_text"})
@@ -105,6 +105,8 @@ def _item(item: dict[str, Any], param: str) -> tuple[Role, list[Part]]:
         for name in () if kind == "reasoning" else ("name", "call_id"):
             if not isinstance(item.get(name), str) or not item[name]:
                 raise missing(f"{param}.{name}")
+        if kind == "reasoning":
+            check_reasoning(item, param)
         return "assistant", list(_of_assistant(item))
     return "assistant", [Opaque(NAME, str(kind), item)]
 
@@ -186,8 +188,7 @@ def nested(annotation: Any) -> Any:
 
 
 def _image(part: dict[str, Any], param: str) -> Part:
-    url, file_id, detail = part.get("image_url"), part.get("file_id"), part.get("detail")
-    detail = detail if isinstance(detail, str) else None
+    url, file_id, detail = part.get("image_url"), part.get("file_id"), optional_text(part, "detail", param)
     if not isinstance(url, str):
         if isinstance(file_id, str):
             return Opaque(NAME, "image by file_id", part)

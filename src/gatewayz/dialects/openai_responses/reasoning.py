@@ -9,6 +9,7 @@ from typing import Any
 
 from gatewayz.core.chat import RedactedThinking, Thinking
 from gatewayz.dialects import signatures
+from gatewayz.dialects.parameters import array_of_objects, optional_text
 
 CARRIED = "gatewayz-v1:"
 _SIGNED, _HIDDEN, _UNTOLD = "signed", "hidden", "-"
@@ -59,6 +60,18 @@ def encrypted_for(encrypted: str, provider: str) -> str | None:
         return encrypted
     maker, bare = opened
     return bare if maker in ("", provider) else None
+
+
+def check_reasoning(item: dict[str, Any], param: str) -> None:
+    """Raises InvalidRequest naming a member of a client's reasoning item that would be left out for its wrong type."""
+    optional_text(item, "encrypted_content", param)
+    for name in ("content", "summary"):
+        parts = item.get(name)
+        if parts is None:
+            continue
+        array_of_objects(f"{param}.{name}", parts)
+        for index, part in enumerate(parts):
+            optional_text(part, "text", f"{param}.{name}[{index}]")
 
 
 def reasoning_text(item: dict[str, Any]) -> str:

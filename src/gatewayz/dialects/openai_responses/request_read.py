@@ -9,7 +9,7 @@ from gatewayz.dialects.openai_responses.glance import LOGPROBS
 from gatewayz.dialects.openai_responses.items_read import read_items
 from gatewayz.dialects.openai_responses.tools import read_format, read_tool_choice, read_tools
 from gatewayz.dialects.openai_responses.wire import NAME
-from gatewayz.dialects.parameters import value_of, wrong_type, wrong_value
+from gatewayz.dialects.parameters import optional_text, value_of, wrong_value
 
 EFFORTS = frozenset(get_args(Effort))
 _KNOWN = frozenset(
@@ -76,16 +76,17 @@ def _extra(fields: dict[str, Any]) -> dict[str, Any]:
         for name, value in fields.items()
         if name not in _KNOWN and value is not None and _NOTHING_ASKED.get(name) != value
     }
-    verbosity = (fields.get("text") or {}).get("verbosity")
+    verbosity = optional_text(fields.get("text") or {}, "verbosity", "text")
     return {**found, "verbosity": verbosity} if verbosity is not None else found
 
 
 def _reasoning(wanted: dict[str, Any] | None) -> Reasoning | None:
-    effort = (wanted or {}).get("effort")
+    wanted = wanted or {}
+    for name in ("summary", "generate_summary"):
+        optional_text(wanted, name, "reasoning")
+    effort = optional_text(wanted, "effort", "reasoning")
     if effort is None:
         return None
-    if not isinstance(effort, str):
-        raise wrong_type("reasoning.effort", "a string")
     if effort not in EFFORTS:
         raise wrong_value("reasoning.effort", "one of " + ", ".join(get_args(Effort)))
     return Reasoning(effort=effort, off=effort == "none")  # type: ignore[arg-type]  # one of EFFORTS
