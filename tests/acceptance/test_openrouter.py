@@ -466,6 +466,8 @@ def test_a_provider_in_trouble_is_not_tried(upstream: FakeUpstream, tmp_path: Pa
     [
         (CHAT, spine.chat_body(spine.MESSAGES, reasoning=5), "reasoning"),
         (CHAT, spine.chat_body(spine.MESSAGES, include_reasoning="yes"), "include_reasoning"),
+        (CHAT, spine.chat_body(spine.SINGLE, reasoning=5), "reasoning"),
+        (CHAT, spine.chat_body(spine.SINGLE, include_reasoning="yes"), "include_reasoning"),
         ("/v1/responses", {"model": spine.MESSAGES, "input": "a", "reasoning": {"summary": 5}}, "reasoning.summary"),
         ("/v1/responses", {"model": spine.MESSAGES, "input": "a", "text": {"verbosity": 5}}, "text.verbosity"),
     ],

@@ -16,9 +16,11 @@ from gatewayz.dialects.base import Bridge, Glance, Price, Quirks, StreamWriter, 
 from gatewayz.dialects.openai_chat import OpenAIChat
 from gatewayz.dialects.openai_chat.chunks import DONE, chunk, sse, stable_id
 from gatewayz.dialects.openai_chat.forward import OpenAIForwarder
+from gatewayz.dialects.openai_chat.request_read import check_reasoning
 from gatewayz.dialects.openai_chat.stream_write import OpenAIWriter
 from gatewayz.dialects.openai_completions import OpenAICompletions
 from gatewayz.dialects.openai_completions.answer import CompletionsWriter
+from gatewayz.dialects.parameters import value_of
 
 # OpenRouter's names of kinds of errors, stable for programs to test.
 _KINDS = {
@@ -151,9 +153,13 @@ def _with_fingerprint(body: bytes) -> bytes:
 
 
 def _in_openai_words(fields: json_text.Fields) -> json_text.Fields:
-    """The members without OpenRouter's own; `reasoning` as OpenAI-like providers say it."""
+    """The members without OpenRouter's own; `reasoning` as OpenAI-like providers say it. Raises InvalidRequest."""
+    wishes: dict[str, Any] = {
+        name: value_of(name, fields[name]) for name in ("reasoning", "include_reasoning") if name in fields
+    }
+    check_reasoning(wishes)
     said = {name: raw for name, raw in fields.items() if name not in _OWN and name != "reasoning"}
-    reasoning = json_text.load(fields["reasoning"]) if "reasoning" in fields else None
+    reasoning = wishes.get("reasoning")
     if isinstance(reasoning, dict) and "reasoning_effort" not in said:
         off = reasoning.get("enabled") is False
         effort = "none" if off else reasoning.get("effort") or ("medium" if reasoning.get("enabled") else None)

@@ -1,5 +1,6 @@
 """A Chat Completions request in canonical form."""
 
+from collections.abc import Mapping
 from typing import Any, cast, get_args
 
 from gatewayz.core.chat import (
@@ -158,8 +159,13 @@ def _response_format(value: dict[str, Any] | None) -> ResponseFormat | None:
     )
 
 
-def _check_reasoning(fields: dict[str, Any]) -> None:
-    """Raises InvalidRequest naming what would be left out for its wrong type."""
+_WISHES = frozenset({"reasoning", "thinking", "include_reasoning", "verbosity"})
+
+
+def check_reasoning(fields: Mapping[str, Any]) -> None:
+    """Raises InvalidRequest naming what is asked of reasoning and would be left out for its wrong type."""
+    if _WISHES.isdisjoint(fields):
+        return
     for name in ("reasoning", "thinking"):
         if fields.get(name) is not None:
             obj(name, fields[name])
@@ -176,7 +182,7 @@ def _check_reasoning(fields: dict[str, Any]) -> None:
 
 def _reasoning(fields: dict[str, Any]) -> Reasoning | None:
     """What is asked of reasoning, in OpenAI's, OpenRouter's or Anthropic's spelling."""
-    _check_reasoning(fields)
+    check_reasoning(fields)
     effort = fields.get("reasoning_effort")
     value = fields.get("reasoning")
     budget: Any = None
