@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from disposable_email_domains import blocklist
 from email_validator import EmailNotValidError, validate_email
 
 # Hosts that deliver `name+anything@` to `name@`; the second also ignores dots in the name.
@@ -47,6 +46,8 @@ def read_email(text: str) -> Email:
 
 def is_disposable(email: Email, also: Collection[str] = ()) -> bool:
     """True if the domain or a parent of it is known for throw-away mail, or stands in `also` (the operator's list)."""
+    from disposable_email_domains import blocklist  # large, and of use at registrations only
+
     operator = {domain.strip().lower() for domain in also}
     labels = email.domain.split(".")
     for start in range(len(labels) - 1):

@@ -8,7 +8,7 @@ from gatewayz import __version__, worker
 from gatewayz.infra.telemetry import configure_logging
 from gatewayz.settings import read_environment
 from gatewayz.wiring.configuration import Configuration, load_configuration
-from gatewayz.wiring.prepare import prepare
+from gatewayz.wiring.prepare import prepare, prepare_apart
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -31,7 +31,7 @@ def serve(options: argparse.Namespace) -> int:
         )
         return 1
     port = listener.getsockname()[1]
-    prepared = asyncio.run(prepare(configuration))
+    prepared = prepare_apart(configuration)
     if options.workers > 1 and environment.redis_url is None:
         print("warning: several workers without REDIS_URL each count rate limits on their own", file=sys.stderr)
     # From here on a visitor waits in the queue instead of being refused: the lines below may be pasted at once.

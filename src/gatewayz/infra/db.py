@@ -125,6 +125,10 @@ _PRAGMAS = (
 )
 
 
+# Kilobytes of pages. Several connections read now and then, mostly pages that the system has at hand anyway.
+_SMALL_CACHE = "PRAGMA cache_size=-500"
+
+
 def _sqlite_engine(url: URL, *, immediate: bool) -> AsyncEngine:
     if url.database:
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
@@ -137,7 +141,7 @@ def _sqlite_engine(url: URL, *, immediate: bool) -> AsyncEngine:
     def _configure(dbapi_connection: Any, _record: Any) -> None:
         dbapi_connection.isolation_level = None
         cursor = dbapi_connection.cursor()
-        for pragma in _PRAGMAS:
+        for pragma in (*_PRAGMAS, _SMALL_CACHE):
             cursor.execute(pragma)
         cursor.close()
 

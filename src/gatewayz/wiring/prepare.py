@@ -1,12 +1,15 @@
 """What must be true before the first request: shape of the database, catalog, configuration, administrator, first account."""
 
+import asyncio
 import contextlib
 import os
 import secrets
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import sqlalchemy as sa
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -65,6 +68,37 @@ async def prepare(configuration: Configuration, clock: Clock | None = None) -> P
     finally:
         await database.close()
     return Prepared(secret_keys, ready_key)
+
+
+def prepare_apart(configuration: Configuration) -> Prepared:
+    """`prepare`, in a process that ends with it: what only migrations and the first filling need takes no memory later.
+
+    Done here where processes are not forked, and again here if that one failed, so that its error is raised. For a process
+    that has no threads yet.
+    """
+    found = _from_child(configuration) if sys.platform == "linux" else None
+    return found if found is not None else asyncio.run(prepare(configuration))
+
+
+def _from_child(configuration: Configuration) -> Prepared | None:
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.close(ours)
+            found = asyncio.run(prepare(configuration))
+            with os.fdopen(theirs, "wb") as out:
+                out.write(msgspec.json.encode(found))
+            sys.stdout.flush()
+            code = 0
+        finally:
+            os._exit(code)
+    os.close(theirs)
+    with os.fdopen(ours, "rb") as told:
+        text = told.read()
+    ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return msgspec.json.decode(text, type=Prepared) if ended == 0 else None
 
 
 async def apply_models(connection: AsyncConnection, configuration: Configuration, now_us: int) -> bool:
