@@ -87,7 +87,7 @@ GOALS = (
     Goal("added p50 at 100/s, commit awaited", 4, 2.5, "ms", 2, on_top("latency", "p50_us", 1000)),
     Goal("added p50 at 100/s, commit awaited, PostgreSQL", 4, 2.5, "ms", 2,
          on_top("latency", "p50_us", 1000, _ON_POSTGRES)),
-    Goal("added time to the first byte, p50", 2, 1.2, "ms", 2, on_top("ttft", "first_p50_us", 1000)),
+    Goal("added time to the first token, p50", 2, 1.2, "ms", 2, on_top("ttft", "first_p50_us", 1000)),
     Goal("burst streams/s ÷ LiteLLM", 40, 80, "x", 0, against("litellm", "burst", "rps"), at_least=True),
     Goal("burst streams/s ÷ Portkey", 3, 5, "x", 1, against("portkey", "burst", "rps"), at_least=True),
     Goal("CPU per relayed event, same dialect", 40, 30, "µs", 1, figure("paced", "cpu_us_event")),

@@ -1,12 +1,13 @@
 // load.c: an HTTP/1.1 load client for JSON and server-sent events; one thread, epoll, loopback only, Linux only.
 //
 //   load -p PORT -b BODY_FILE [-u PATH] [-H 'Name: value']... [-c CONNECTIONS] [-t SECONDS] [-w WARMUP_SECONDS]
-//        [-r REQUESTS_PER_SECOND] [-e LAST_BYTES] [-d DRAIN_SECONDS] [-K HEADERS_FILE] [-o]
+//        [-r REQUESTS_PER_SECOND] [-e LAST_BYTES] [-f FIRST_TOKEN] [-d DRAIN_SECONDS] [-K HEADERS_FILE] [-o]
 //
 // Without -r every connection is always busy (closed loop). With -r requests fall due at even distances and latency counts
 // from that moment, however late a connection was free, so a slow target cannot hide behind its own queue.
 // After WARMUP + SECONDS nothing new is sent and what is under way is read to its end: `served` is everything that ever came
-// back whole, which is what a ledger must show. An answer whose last bytes do not contain LAST_BYTES is `broken`.
+// back whole, which is what a ledger must show. An answer whose last bytes do not contain LAST_BYTES is `broken`. `first` is
+// counted until FIRST_TOKEN, without it until the first byte of the body.
 // One JSON line comes out; times are microseconds. With -K each connection sends one of the file's lines as a header more, so
 // that the load is of many customers.
 //
@@ -36,7 +37,9 @@ typedef enum { IDLE, HEAD, SIZED_BODY, OPEN_BODY, CHUNK_SIZE, CHUNK_DATA, CHUNK_
 typedef struct {
     int fd, kind;  // which of the requests it sends
     State state;
-    long long due_us, first_byte_us;
+    long long due_us, first_us;  // when the first token was there, or the first byte where no token is looked for
+    int first_match;             // how much of `want.first` the last bytes have shown
+    bool begun;
     char head[HEAD_MAX];
     int head_len;
     int status;
@@ -51,7 +54,7 @@ typedef struct {
 static struct {
     int port, connections;
     double seconds, warmup_s, rate, drain_s;
-    const char *path, *expected;
+    const char *path, *expected, *first;
     char *requests[KEYS_MAX];
     size_t lengths[KEYS_MAX];
     int kinds;
@@ -121,7 +124,9 @@ static bool send_all(Connection *c) {
 
 static void fire(Connection *c, long long due_us) {
     c->due_us = due_us;
-    c->first_byte_us = 0;
+    c->first_us = 0;
+    c->first_match = 0;
+    c->begun = false;
     c->head_len = 0;
     c->tail_len = 0;
     c->event_match = 0;
@@ -149,7 +154,7 @@ static void keep_sample(Connection *c, long long end_us) {
         seen.first_us = must(realloc(seen.first_us, seen.room * sizeof(float)));
     }
     seen.latency_us[seen.samples] = (float)(end_us - c->due_us);
-    seen.first_us[seen.samples++] = (float)(c->first_byte_us - c->due_us);
+    seen.first_us[seen.samples++] = (float)((c->first_us ? c->first_us : end_us) - c->due_us);
 }
 
 static void finish(Connection *c, bool whole) {
@@ -173,14 +178,28 @@ static void finish(Connection *c, bool whole) {
     if (c->close_after || !whole) redial(c);
 }
 
+// A stream begins with events that say nothing yet. The character that the text begins with must not stand in it again.
+static void look_for_first(Connection *c, const char *data, long long length, long long at_us) {
+    if (!want.first) {
+        c->first_us = at_us;
+        return;
+    }
+    for (long long i = 0; i < length && !c->first_us; i++) {
+        if (data[i] != want.first[c->first_match]) c->first_match = 0;
+        if (data[i] == want.first[c->first_match]) c->first_match++;
+        if (!want.first[c->first_match]) c->first_us = at_us;
+    }
+}
+
 static void body(Connection *c, const char *data, long long length) {
     static const char mark[] = "data:";
     long long at_us = now_us(), events = 0;
     if (length <= 0) return;
-    if (!c->first_byte_us) {
-        c->first_byte_us = at_us;
+    if (!c->begun) {
+        c->begun = true;
         seen.begun += c->status / 100 == 2;
     }
+    if (!c->first_us) look_for_first(c, data, length, at_us);
     for (long long i = 0; i < length; i++) {
         if (data[i] == '\n') {
             c->event_match = 0;
@@ -223,7 +242,7 @@ static void understand(Connection *c) {
         c->left = 0;
         c->state = CHUNK_SIZE;
     } else if (c->left == 0) {
-        c->first_byte_us = now_us();
+        c->first_us = now_us();
         finish(c, true);
     } else {
         c->state = c->left > 0 ? SIZED_BODY : OPEN_BODY;
@@ -444,7 +463,7 @@ static char *read_file(const char *name, size_t *length) {
 static void options(int count, char **words) {
     char headers[8192] = "", *text = NULL, *keys = NULL;
     size_t length = 0, keys_len = 0;
-    for (int letter; (letter = getopt(count, words, "p:u:H:b:c:t:w:r:e:d:K:o")) > 0;) switch (letter) {
+    for (int letter; (letter = getopt(count, words, "p:u:H:b:c:t:w:r:e:f:d:K:o")) > 0;) switch (letter) {
             case 'p': want.port = atoi(optarg); break;
             case 'u': want.path = optarg; break;
             case 'H': strncat(strncat(headers, optarg, 4000), "\r\n", 3); break;
@@ -454,6 +473,7 @@ static void options(int count, char **words) {
             case 'w': want.warmup_s = atof(optarg); break;
             case 'r': want.rate = atof(optarg); break;
             case 'e': want.expected = optarg; break;
+            case 'f': want.first = optarg; break;
             case 'd': want.drain_s = atof(optarg); break;
             case 'K': keys = read_file(optarg, &keys_len); break;
             case 'o': want.hold = true; break;

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.machine import Place, favour_children, placed
-from bench.trials import Call, Trial, body, last_bytes
+from bench.trials import FIRST_TOKEN, Call, Trial, body, last_bytes
 from tests.servers import free_port
 
 _HERE = Path(__file__).resolve().parent
@@ -149,6 +149,8 @@ def load(
         "-e",
         last_bytes(call, stream=trial.stream),
     ]
+    if trial.stream:
+        command += ["-f", FIRST_TOKEN]
     command += ["-c", str(pressure.connections), "-t", str(pressure.seconds), "-w", str(pressure.warmup_s)]
     command += ["-d", str(_DRAIN_S)]
     if pressure.rate is not None:

@@ -97,7 +97,7 @@ def summary_table(samples: Sequence[Sample], standings: Mapping[str, Standing]) 
         ("+ p99 ms", "latency", P99),
         ("burst streams/s", "burst", STREAMS),
         ("CPU µs per paced event", "paced", CPU_EVENT),
-        ("+ first byte ms", "ttft", FIRST_P50),
+        ("+ first token ms", "ttft", FIRST_P50),
     )
     measured = {sample.trial for sample in samples}
     shown = [column for column in columns if column[1] in measured]
