@@ -256,6 +256,23 @@ def providers_page() -> str:
                 for search in profile.searches
             ],
         ),
+        "## What is left there",
+        "Where a provider tells how much credit is left, where that is known. With the key of inference, unless the note"
+        " names another. Nothing here asks for it yet.",
+        _table(
+            ("slug", "address", "where it stands", "unit", "note"),
+            [
+                (
+                    f"`{profile.slug}`",
+                    f"`{profile.balance.url}`",
+                    profile.balance.field or "-",
+                    profile.balance.unit or "-",
+                    profile.balance.note,
+                )
+                for profile in profiles.values()
+                if profile.balance is not None
+            ],
+        ),
         "## Quirks",
         "How a provider departs from its dialect. Each can be changed per provider under `[providers.quirks]`.",
         *(_quirks(profile) for profile in profiles.values() if profile.quirk_reasons),

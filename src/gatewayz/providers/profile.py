@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from gatewayz.core.services import SERVICES
 from gatewayz.dialects.base import Quirks
 from gatewayz.providers.aws_signing import AwsKeys, AwsKeysRule
+from gatewayz.providers.balances import BalanceSource, read_balance
 from gatewayz.providers.feed_shapes import NO_FEED, SHAPES
 from gatewayz.providers.model_feeds import NO_PRICES, PRICE_UNITS, FeedRules, ModelFeed
 from gatewayz.providers.quirks import QUIRK_NAMES, near, quirk_value
@@ -74,6 +75,7 @@ class Profile:
     `on_request`: credentials alone do not switch it on, only an entry in the operator's configuration. `ways` are the
     services beside chats, by name. `feed` says where its model list is and how it reads, with `feed_source` for the proof;
     None: as usual in its dialect. `searches` are the ways in which its models search the web, the first that fits counts.
+    `balance` says where the provider tells what credit is left, None if it is not known to.
     """
 
     slug: str
@@ -100,6 +102,7 @@ class Profile:
     chats: bool = True
     ways: Mapping[str, WayRule] = field(default_factory=dict)
     searches: tuple[WebSearch, ...] = ()
+    balance: BalanceSource | None = None
     feed: FeedRules | None = None
     feed_source: str | None = None
     site_url: str | None = None
@@ -243,6 +246,7 @@ def parse_profile(text: str, file_name: str) -> Profile:
         color=reader.text("color", "") or None,
         ways=reader.ways(),
         searches=reader.searches(),
+        balance=reader.balance(),
         sources=reader.names("sources"),
         notes=reader.names("notes"),
     )
@@ -253,7 +257,7 @@ _MEMBERS = frozenset(
         "slug", "name", "dialect", "base_url", "chat_path", "env", "auth", "base_url_env", "variables", "headers",
         "quirks", "regions", "needs_key", "account", "models", "models_feed", "offers_of", "on_request", "site_url",
         "color", "sources", "notes", "ways", "chats", "aws", "locations",
-        "web_search",
+        "web_search", "balance",
     }
 )  # fmt: skip
 _ACCOUNT_MEMBERS = frozenset({"json", "file", "scope", "path", "project", "location", "default_location", "hosts"})
@@ -357,6 +361,14 @@ class _Reader:
         except ValueError as error:
             self.refuse("web_search", str(error))
         return ()
+
+    def balance(self) -> BalanceSource | None:
+        value = self._table.get("balance")
+        try:
+            return None if value is None else read_balance(value)
+        except ValueError as error:
+            self.refuse("balance", str(error))
+        return None
 
     def feed(self) -> tuple[FeedRules | None, str | None]:
         """The rules of `[models_feed]` and their source; shape `none` without path: there is no list to read."""
