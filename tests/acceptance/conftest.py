@@ -16,6 +16,7 @@ ip_limit_per_min = 100000
 fingerprint_limit_per_min = 100000
 registrations_per_hour = 100000
 key_creations_per_hour = 10
+explore_share = 0
 admin_grant_cap_24h_usd = 1000000
 rpm_free = 100000
 first_token_timeout_s = 2
