@@ -4,7 +4,6 @@ A store loads the rows (locked), calls `post`, and writes what changed, all in o
 here once, for both databases, and a test can run millions of interleavings without any database.
 """
 
-from dataclasses import dataclass, field
 from typing import assert_never
 
 import msgspec
@@ -113,30 +112,29 @@ class KeyUse(msgspec.Struct, frozen=True, gc=False):
     held_requests: int = 0
 
 
-@dataclass(slots=True)
-class Books:
+class Books(msgspec.Struct):
     """The loaded rows and what the batch does to them. `now_us` is the time of the whole batch."""
 
     now_us: int
     trial_daily: int
     low_nano_usd: int
-    balances: dict[int, Balance] = field(default_factory=dict)
-    holds: dict[str, HoldRow] = field(default_factory=dict)
-    leases: dict[str, LeaseRow] = field(default_factory=dict)
-    keys: dict[int, KeyRow] = field(default_factory=dict)
-    claims: dict[tuple[int, str], ClaimRow] = field(default_factory=dict)
+    balances: dict[int, Balance] = {}
+    holds: dict[str, HoldRow] = {}
+    leases: dict[str, LeaseRow] = {}
+    keys: dict[int, KeyRow] = {}
+    claims: dict[tuple[int, str], ClaimRow] = {}
 
-    touched_balances: set[int] = field(default_factory=set)
-    new_holds: dict[str, HoldRow] = field(default_factory=dict)
-    gone_holds: set[str] = field(default_factory=set)
-    touched_leases: set[str] = field(default_factory=set)
-    gone_leases: set[str] = field(default_factory=set)
-    new_claims: set[tuple[int, str]] = field(default_factory=set)
-    touched_claims: set[tuple[int, str]] = field(default_factory=set)
-    key_uses: list[KeyUse] = field(default_factory=list)
-    ledger: list[LedgerRow] = field(default_factory=list)
-    records: list[RequestRecord] = field(default_factory=list)
-    kept: list[KeptAnswer] = field(default_factory=list)
+    touched_balances: set[int] = msgspec.field(default_factory=set)
+    new_holds: dict[str, HoldRow] = {}
+    gone_holds: set[str] = msgspec.field(default_factory=set)
+    touched_leases: set[str] = msgspec.field(default_factory=set)
+    gone_leases: set[str] = msgspec.field(default_factory=set)
+    new_claims: set[tuple[int, str]] = msgspec.field(default_factory=set)
+    touched_claims: set[tuple[int, str]] = msgspec.field(default_factory=set)
+    key_uses: list[KeyUse] = []
+    ledger: list[LedgerRow] = []
+    records: list[RequestRecord] = []
+    kept: list[KeptAnswer] = []
 
     def balance(self, user_id: int) -> Balance:
         """The account's row, counted as changed. Raises LookupError if the account was never opened."""

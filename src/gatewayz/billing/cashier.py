@@ -7,8 +7,9 @@ A poor account, or a key with caps of its own, gets a durable hold per request i
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+import msgspec
 import sqlalchemy as sa
 import structlog
 
@@ -76,14 +77,13 @@ class Slice:
         return self.total - self.held
 
 
-@dataclass(slots=True)
-class Hold:
+class Hold(msgspec.Struct):
     """A promise to one request. Ends in exactly one of capture, void or release."""
 
     ref: HoldRef
     balance_total: int
     low: bool
-    is_open: bool = field(default=True)
+    is_open: bool = True
 
 
 class Cashier:

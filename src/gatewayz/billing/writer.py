@@ -10,9 +10,9 @@ first, so that its answers can be let go; it is posted when the database is back
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import structlog
 
 from gatewayz.billing.journal import Journal
@@ -36,18 +36,16 @@ class MoneyUnavailable(Exception):
     """The ledger cannot be written now, so nothing may be promised."""
 
 
-@dataclass(slots=True)
-class _Entry:
+class _Entry(msgspec.Struct):
     op: Operation
     future: "asyncio.Future[Any]"
     hook: Hook | None
     patient: bool
 
 
-@dataclass(slots=True)
-class _Batch:
+class _Batch(msgspec.Struct):
     entries: list[_Entry]
-    batch_id: str = field(default_factory=new_batch_id)
+    batch_id: str = msgspec.field(default_factory=new_batch_id)
     saved: list[Result] | None = None
     conflicts: int = 0
 

@@ -9,7 +9,7 @@ import asyncio
 import base64
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -64,8 +64,7 @@ class Answer(msgspec.Struct, frozen=True):
     is_large: bool = False
 
 
-@dataclass(slots=True)
-class OpenStream:
+class OpenStream(msgspec.Struct):
     """A stream whose first content has been seen; `first` are client bytes that wait to be sent."""
 
     candidate: Candidate
@@ -86,8 +85,7 @@ class GaveUp(Exception):
         self.failure = failure
 
 
-@dataclass(slots=True)
-class Attempts:
+class Attempts(msgspec.Struct):
     """The attempts of one request. `trail` collects `provider:outcome` for the record."""
 
     upstreams: Upstreams
@@ -102,7 +100,7 @@ class Attempts:
     alarms: Alarms
     on_slow_start: Callable[[], None]
     search: SearchWish | None = None
-    trail: list[str] = field(default_factory=list)
+    trail: list[str] = []
     _request: Any = None
 
     async def first_success(self, plan: Plan, alternatives: Callable[[], tuple[str, ...]]) -> Answer | OpenStream:

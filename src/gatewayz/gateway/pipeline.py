@@ -95,7 +95,7 @@ class Gateway:
 
     async def serve(self, call: Call, out: Responder) -> None:
         """Answers the call, whatever happens; money and record are settled before this returns."""
-        trip = Trip(call, self._rooms.clock.now_us())
+        trip = Trip(call, self._rooms.clock.now_us(), marked_s=call.received_s)
         self.in_flight += 1
         try:
             await self._travel(trip, out)
@@ -126,7 +126,7 @@ class Gateway:
         await self._inform(call, out, self._estimate)
 
     async def _inform(self, call: Call, out: Responder, make: Callable[[Trip], Awaitable[bytes]]) -> None:
-        trip = Trip(call, self._rooms.clock.now_us())
+        trip = Trip(call, self._rooms.clock.now_us(), marked_s=call.received_s)
         self.in_flight += 1
         try:
             body = await make(trip)

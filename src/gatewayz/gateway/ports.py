@@ -34,10 +34,10 @@ class Call(msgspec.Struct, frozen=True):
     credentials: tuple[str, ...]
     client_ip: str
     fingerprint: object
-    referer: str | None
-    origin: str | None
     received_s: float
     passthrough_headers: Mapping[str, str]
+    referer: str | None = None
+    origin: str | None = None
     content_type: str = "application/json"
     streams_as: str = EVENT_STREAM
     address: bytes = b""

@@ -1,7 +1,6 @@
 """The facts of one request while it travels: filled in step by step, turned into one record at the end."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -44,8 +43,7 @@ class Course(msgspec.Struct, frozen=True):
         return self.preferences is not None and self.preferences.orders
 
 
-@dataclass(slots=True)
-class Trip:
+class Trip(msgspec.Struct):
     """One request. Times are monotonic seconds unless named otherwise; money is nano-USD.
 
     `passed_over` are models that the caller would also take and nobody can serve, with the reason.
@@ -60,14 +58,14 @@ class Trip:
     model_id: str | None = None
     asked: Asked = NOTHING_ASKED
     courses: tuple[Course, ...] = ()
-    passed_over: list[tuple[str, str]] = field(default_factory=list)
+    passed_over: list[tuple[str, str]] = []
     hold: Hold | None = None
-    limit_headers: HeaderPairs = field(default_factory=list)
+    limit_headers: HeaderPairs = []
     conversation: bytes | None = None  # its digest, where staying at a provider could pay
     sticking: Decision | None = None
     explored: str | None = None  # whose offer was tried first because too little is known of it
     served_by: Candidate | None = None
-    attempts: list[str] = field(default_factory=list)
+    attempts: list[str] = []
     first_token_s: float | None = None
     usage: Usage = NOTHING
     finish: str | None = None
@@ -76,11 +74,13 @@ class Trip:
     unknown_excerpt: str | None = None
     kept_input: bytes | None = None  # sealed: what an answer that is to be kept begins with
     cost: int = 0
-    marks: list[tuple[bytes, float]] = field(default_factory=list)
+    marked_s: float = 0.0  # when the last phase ended; at first, when the request was received
+    phases: list[bytes | float] = []  # name and milliseconds of each, in turn
 
     def mark(self, phase: bytes, now_s: float) -> None:
         """Ends `phase` now, for Server-Timing."""
-        self.marks.append((phase, now_s))
+        self.phases += (phase, (now_s - self.marked_s) * 1000)
+        self.marked_s = now_s
 
     @property
     def stream(self) -> bool:
@@ -109,12 +109,7 @@ class Trip:
 
     def server_timing(self) -> bytes:
         """Value of the Server-Timing header: milliseconds per phase, in order."""
-        before = self.call.received_s
-        values: list[bytes | float] = []
-        for phase, at_s in self.marks:
-            values += (phase, (at_s - before) * 1000)
-            before = at_s
-        return _TIMINGS[len(self.marks)] % tuple(values)
+        return _TIMINGS[len(self.phases) // 2] % tuple(self.phases)
 
     def record(self, status: int, error_code: str | None, now_s: float) -> RequestRecord:
         """The record of this request as it ends now."""

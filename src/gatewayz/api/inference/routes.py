@@ -3,9 +3,11 @@
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
+from msgspec import structs
 
 from gatewayz.api.inference.responder import AsgiResponder, ClientLeft, Receive, Scope, Send, read_body
 from gatewayz.core.errors import GatewayError, InvalidRequest
@@ -17,7 +19,7 @@ from gatewayz.gateway.pipeline import Gateway
 from gatewayz.gateway.ports import EVENT_STREAM, Call, HeaderPairs
 from gatewayz.gateway.telling import HARDENING, id_headers
 from gatewayz.infra.alarms import Alarms
-from gatewayz.operations.apps import UNKNOWN, App, app_of
+from gatewayz.operations.apps import app_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +101,12 @@ ROUTES: Mapping[str, Route] = _OWN | {
 }
 SPOKEN: Mapping[str, ClientDialect] = CLIENT_DIALECTS | OPENROUTER_DIALECTS
 _YES = frozenset({b"1", b"true", b"yes", b"on"})
-# What applications say of themselves, see https://openrouter.ai/docs/app-attribution.
-_OF_APPS = frozenset({b"http-referer", b"x-openrouter-title", b"x-title"})
+# Where a request comes from, what its caller wants to see, and what applications say of themselves
+# (see https://openrouter.ai/docs/app-attribution).
+_SELDOM = frozenset({
+    b"referer", b"origin", b"x-gatewayz-explain", b"x-openrouter-metadata", b"x-openrouter-experimental-metadata",
+    b"http-referer", b"x-openrouter-title", b"x-title",
+})  # fmt: skip
 # Room beside the files of a form for its other parts.
 _FORM_BYTES = 1_000_000
 _MESSAGES_COUNTER = AnthropicCounter()
@@ -222,21 +228,21 @@ def detected(body: bytes, headers: Mapping[bytes, bytes]) -> str:
 
 def _is_dry(visit: Visit, scope: Scope) -> bool:
     """Whether the request is only to be planned, by header or by query."""
-    if visit.headers.get(b"x-gatewayz-dry-run", b"").lower() in _YES:
+    asked = visit.headers.get(b"x-gatewayz-dry-run")
+    if asked is not None and asked.lower() in _YES:
         return True
     query: bytes = scope["query_string"]
     return b"dry_run=" in query and dict(parse_qsl(query)).get(b"dry_run", b"").lower() in _YES
 
 
 def _call(route: Route, visit: Visit, scope: Scope, body: bytes, received_s: float, dry: bool) -> Call:
-    said = visit.headers.get
-    referer, origin = said(b"referer"), said(b"origin")
+    headers, more = visit.headers, route.on_path
+    said = headers.get
     content_type = said(b"content-type")
-    credentials = _credentials(said) if len(visit.headers) == len(scope["headers"]) else _all_credentials(scope)
-    more = route.on_path
+    credentials = _credentials(said) if len(headers) == len(scope["headers"]) else _all_credentials(scope)
     if more is not None:
         credentials = tuple(dict.fromkeys((*credentials, *goog_keys(scope["headers"]), *more.query_keys)))
-    return Call(
+    call = Call(
         dialect=more.dialect if more is not None else SPOKEN[route.dialect],
         endpoint=route.endpoint,
         body=body,
@@ -245,25 +251,28 @@ def _call(route: Route, visit: Visit, scope: Scope, body: bytes, received_s: flo
         credentials=credentials,
         client_ip=visit.client_ip,
         fingerprint=visit.fingerprint,
-        referer=referer.decode("latin-1") if referer is not None else None,
-        origin=origin.decode("latin-1") if origin is not None else None,
         received_s=received_s,
-        passthrough_headers=_passed_on(visit.headers),
+        passthrough_headers=_passed_on(headers),
         content_type=content_type.decode("latin-1") if content_type is not None else "",
         streams_as=more.streams_as if more is not None else EVENT_STREAM,
         address=more.address if more is not None else b"",
-        explain=said(b"x-gatewayz-explain", b"").lower() in _YES,
-        router_metadata=(said(b"x-openrouter-metadata") or said(b"x-openrouter-experimental-metadata") or b"").lower()
-        == b"enabled",
         itemised=route.openrouter,
         dry=dry,
-        app=UNKNOWN if _OF_APPS.isdisjoint(visit.headers) else _app(said),
     )
+    return call if _SELDOM.isdisjoint(headers) else structs.replace(call, **_seldom(said))
 
 
-def _app(said: Callable[[bytes], bytes | None]) -> App:
-    """The application that is asking, in the words of OpenRouter's clients."""
-    return app_of(said(b"http-referer"), said(b"x-openrouter-title") or said(b"x-title"))
+def _seldom(said: Callable[[bytes], bytes | None]) -> dict[str, Any]:
+    """Members of a call by headers that most requests come without."""
+    referer, origin, explain = said(b"referer"), said(b"origin"), said(b"x-gatewayz-explain")
+    metadata = said(b"x-openrouter-metadata") or said(b"x-openrouter-experimental-metadata")
+    return {
+        "referer": referer.decode("latin-1") if referer is not None else None,
+        "origin": origin.decode("latin-1") if origin is not None else None,
+        "explain": explain is not None and explain.lower() in _YES,
+        "router_metadata": metadata is not None and metadata.lower() == b"enabled",
+        "app": app_of(said(b"http-referer"), said(b"x-openrouter-title") or said(b"x-title")),
+    }
 
 
 def _passed_on(headers: Mapping[bytes, bytes]) -> dict[str, str]:
