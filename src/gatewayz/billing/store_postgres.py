@@ -52,8 +52,9 @@ class PostgresStore:
         """See `Store.is_committed`."""
         async with self._turn:
             try:
-                connection = await self._open()
-                return await connection.fetchval(for_postgres(FIND_BATCH), batch_id) is not None
+                async with asyncio.timeout(BATCH_TIMEOUT_S):
+                    connection = await self._open()
+                    return await connection.fetchval(for_postgres(FIND_BATCH), batch_id) is not None
             except _AWAY as error:
                 await self._drop()
                 raise StoreAway(type(error).__name__) from error
@@ -97,7 +98,8 @@ class PostgresStore:
 
     async def _open(self) -> Any:
         if self._connection is None or self._connection.is_closed():
-            connection = await asyncpg.connect(self._dsn, timeout=BATCH_TIMEOUT_S, command_timeout=BATCH_TIMEOUT_S)
+            # No limit for single commands: the batch has one, and their timers would cost a tenth of its CPU time.
+            connection = await asyncpg.connect(self._dsn, timeout=BATCH_TIMEOUT_S)
             self._connection = connection
             await connection.execute(postgres_batch.PREPARE)
         return self._connection
