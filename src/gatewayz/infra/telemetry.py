@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, NamedTuple, TextIO
 
 import msgspec
 import structlog
+from msgspec import structs
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, multiprocess
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
@@ -251,6 +252,14 @@ def configure_logging(level: str, *, as_json: bool) -> None:
     )
 
 
+class LogLine(msgspec.Struct):
+    """What every line of a request begins with; its own fields, of values that JSON has, follow in a subclass."""
+
+    event: str
+    level: str
+    timestamp: str
+
+
 class RequestLog:
     """One line per request, as cheap as a line can be: encoded once, written in bunches.
 
@@ -269,20 +278,16 @@ class RequestLog:
         self._prefix = ""
         self._encode = msgspec.json.Encoder().encode
 
-    def write(self, at_us: int, fields: dict[str, Any]) -> None:
-        """Notes a request; `fields` are values that JSON has."""
+    def write(self, at_us: int, line: LogLine) -> None:
+        """Notes a request that began at `at_us`, which becomes the line's timestamp."""
         if not self._enabled:
             return
         second, micro = divmod(at_us, 1_000_000)
         if second != self._second:
             self._second = second
             self._prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
-        time = f"{self._prefix}{micro // 1000:03d}Z"
-        if self._as_json:
-            line = self._encode({"event": "request", "level": "info", "timestamp": time, **fields})
-        else:
-            line = f"{time} [info] request {' '.join(f'{name}={value}' for name, value in fields.items())}".encode()
-        self._lines.append(line)
+        line.timestamp = f"{self._prefix}{micro // 1000:03d}Z"
+        self._lines.append(self._encode(line) if self._as_json else _readable(line))
         if len(self._lines) == 1:
             asyncio.get_running_loop().call_later(self.FLUSH_S, self.flush)
         elif len(self._lines) >= self.MAX_LINES:
@@ -297,3 +302,11 @@ class RequestLog:
         with contextlib.suppress(OSError):
             self._stream.write(b"\n".join(lines) + b"\n")
             self._stream.flush()
+
+
+def _readable(line: LogLine) -> bytes:
+    """A line for people at a terminal."""
+    fields = list(structs.asdict(line).items())[len(LogLine.__struct_fields__) :]
+    return (
+        f"{line.timestamp} [{line.level}] {line.event} {' '.join(f'{name}={value}' for name, value in fields)}".encode()
+    )

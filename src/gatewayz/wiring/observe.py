@@ -1,7 +1,6 @@
 """What is counted when a request ends, and when a breaker moves."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 
@@ -9,7 +8,7 @@ from gatewayz.core.money import usd_number
 from gatewayz.gateway.trip import CLIENT_CLOSED, Trip
 from gatewayz.infra.clock import Clock
 from gatewayz.infra.tally import Bins, Count
-from gatewayz.infra.telemetry import Metrics, RequestLog
+from gatewayz.infra.telemetry import LogLine, Metrics, RequestLog
 from gatewayz.policy.limits import Limiter
 from gatewayz.routing.breaker_state import BreakerState
 
@@ -31,17 +30,17 @@ class Observer:
 
     def finished(self, trip: Trip, status: int, error_code: str | None) -> None:
         """Counts a request that has ended."""
-        took_s = self._clock.monotonic_s() - trip.call.received_s
+        call, usage, served = trip.call, trip.usage, trip.served_by
+        took_s = self._clock.monotonic_s() - call.received_s
         self._limiter.velocity.observe(status, took_s if status == CLIENT_CLOSED else None)
-        provider = trip.served_by.provider.slug if trip.served_by else "none"
+        provider = served.provider.slug if served is not None else "none"
         kind = self._kinds.get((trip.model_id, provider, status)) or self._kind(trip.model_id, provider, status)
-        usage = trip.usage
         kind.requests.value += 1
         kind.took.add(took_s)
         for attempt in trip.attempts:
             (self._attempts.get(attempt) or self._attempt(attempt)).value += 1
         if trip.first_token_s is not None:
-            kind.first_token.add(trip.first_token_s - trip.call.received_s)
+            kind.first_token.add(trip.first_token_s - call.received_s)
         if trip.cost:
             cost_usd = usd_number(trip.cost)
             kind.cost.value += cost_usd
@@ -118,19 +117,39 @@ class _Kind:
     model_cached: Count
 
 
-def _line(trip: Trip, provider: str, status: int, error_code: str | None, took_s: float) -> dict[str, Any]:
+class _Line(LogLine):
     """The log line of a request."""
-    return {
-        "request_id": trip.call.request_id,
-        "endpoint": trip.call.endpoint,
-        "user_id": trip.caller.user_id if trip.caller else None,
-        "model": trip.model_id,
-        "provider": provider,
-        "status": status,
-        "code": error_code,
-        "stream": trip.stream,
-        "prompt_tokens": trip.usage.prompt_tokens,
-        "completion_tokens": trip.usage.completion_tokens,
-        "cost_nano_usd": trip.cost,
-        "took_ms": round(took_s * 1000, 2),
-    }
+
+    request_id: str
+    endpoint: str
+    user_id: int | None
+    model: str | None
+    provider: str
+    status: int
+    code: str | None
+    stream: bool
+    prompt_tokens: int
+    completion_tokens: int
+    cost_nano_usd: int
+    took_ms: float
+
+
+def _line(trip: Trip, provider: str, status: int, error_code: str | None, took_s: float) -> _Line:
+    call, caller, usage = trip.call, trip.caller, trip.usage
+    return _Line(
+        "request",
+        "info",
+        "",
+        call.request_id,
+        call.endpoint,
+        caller.user_id if caller is not None else None,
+        trip.model_id,
+        provider,
+        status,
+        error_code,
+        trip.stream,
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        trip.cost,
+        round(took_s * 1000, 2),
+    )
