@@ -29,11 +29,13 @@ class _Rates:
     audio_output: int
     image_input: int
     image_output: int
+    dearest_output: int  # of the tokens that a chat may write
 
 
 def cost(price: PriceSnapshot, usage: Usage) -> int:
     """Nano-USD of an answer with this usage at this price, request fee included. Never negative."""
     rates = _rates(price, usage.prompt_tokens)
+    prompt, completion, micro = usage.prompt_tokens, usage.completion_tokens, 0
     special_in = (
         usage.cached_tokens
         + usage.cache_write_5m_tokens
@@ -41,19 +43,24 @@ def cost(price: PriceSnapshot, usage: Usage) -> int:
         + usage.audio_input_tokens
         + usage.image_input_tokens
     )
+    if special_in:
+        prompt = max(0, prompt - special_in)
+        micro += (
+            usage.cached_tokens * rates.cache_read
+            + usage.cache_write_5m_tokens * rates.cache_write_5m
+            + usage.cache_write_1h_tokens * rates.cache_write_1h
+            + usage.audio_input_tokens * rates.audio_input
+            + usage.image_input_tokens * rates.image_input
+        )
     special_out = usage.reasoning_tokens + usage.audio_output_tokens + usage.image_output_tokens
-    micro = (
-        max(0, usage.prompt_tokens - special_in) * rates.prompt
-        + usage.cached_tokens * rates.cache_read
-        + usage.cache_write_5m_tokens * rates.cache_write_5m
-        + usage.cache_write_1h_tokens * rates.cache_write_1h
-        + usage.audio_input_tokens * rates.audio_input
-        + max(0, usage.completion_tokens - special_out) * rates.completion
-        + usage.reasoning_tokens * rates.reasoning
-        + usage.audio_output_tokens * rates.audio_output
-        + usage.image_input_tokens * rates.image_input
-        + usage.image_output_tokens * rates.image_output
-    )
+    if special_out:
+        completion = max(0, completion - special_out)
+        micro += (
+            usage.reasoning_tokens * rates.reasoning
+            + usage.audio_output_tokens * rates.audio_output
+            + usage.image_output_tokens * rates.image_output
+        )
+    micro += prompt * rates.prompt + completion * rates.completion
     if price.units:
         micro += _pieces(price, usage)
     return divide_half_even(micro, TOKENS_PER_PRICE_UNIT) + price.request_nano_usd
@@ -80,8 +87,7 @@ def ceiling(price: PriceSnapshot, prompt_tokens: int, max_output_tokens: int, ch
     price, as the answer without caching would cost.
     """
     rates = _rates(price, prompt_tokens)
-    output = max(rates.completion, rates.reasoning)
-    micro = prompt_tokens * rates.prompt + max_output_tokens * choices * output
+    micro = prompt_tokens * rates.prompt + max_output_tokens * choices * rates.dearest_output
     return divide_half_even(micro, TOKENS_PER_PRICE_UNIT) + price.request_nano_usd
 
 
@@ -129,26 +135,7 @@ def _charged_units(price: PriceSnapshot) -> dict[str, int]:
 
 def usage_json(usage: Usage) -> str:
     """The metered usage as it is kept with the ledger row; zero counts are left out."""
-    kept = _KeptUsage(
-        usage.prompt_tokens,
-        usage.completion_tokens,
-        usage.cached_tokens,
-        usage.cache_write_5m_tokens,
-        usage.cache_write_1h_tokens,
-        usage.reasoning_tokens,
-        usage.audio_input_tokens,
-        usage.audio_output_tokens,
-        usage.image_input_tokens,
-        usage.image_output_tokens,
-        usage.images,
-        usage.audio_input_ms,
-        usage.audio_output_ms,
-        usage.characters,
-        usage.searches,
-        usage.web_searches,
-        usage.estimated,
-    )
-    return _encode(kept).decode()
+    return _encode(usage).decode()
 
 
 @lru_cache(maxsize=4096)
@@ -159,64 +146,24 @@ def price_from_json(text: str) -> PriceSnapshot:
 
 def usage_from_json(text: str) -> Usage:
     """The inverse of `usage_json`. Raises ValueError for other text."""
-    kept = _USAGES.decode(text)
-    return Usage(
-        prompt_tokens=kept.prompt,
-        completion_tokens=kept.completion,
-        cached_tokens=kept.cached,
-        cache_write_5m_tokens=kept.cache_write_5m,
-        cache_write_1h_tokens=kept.cache_write_1h,
-        reasoning_tokens=kept.reasoning,
-        audio_input_tokens=kept.audio_input,
-        audio_output_tokens=kept.audio_output,
-        image_input_tokens=kept.image_input,
-        image_output_tokens=kept.image_output,
-        images=kept.images,
-        audio_input_ms=kept.audio_input_ms,
-        audio_output_ms=kept.audio_output_ms,
-        characters=kept.characters,
-        searches=kept.searches,
-        web_searches=kept.web_searches,
-        estimated=kept.estimated,
-    )
-
-
-# A member that this version does not know would be left out of the sum, so it is refused instead.
-class _KeptUsage(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    prompt: int = 0
-    completion: int = 0
-    cached: int = 0
-    cache_write_5m: int = 0
-    cache_write_1h: int = 0
-    reasoning: int = 0
-    audio_input: int = 0
-    audio_output: int = 0
-    image_input: int = 0
-    image_output: int = 0
-    images: int = 0
-    audio_input_ms: int = 0
-    audio_output_ms: int = 0
-    characters: int = 0
-    searches: int = 0
-    web_searches: int = 0
-    estimated: bool = False
+    return _USAGES.decode(text)
 
 
 _PRICES = msgspec.json.Decoder(PriceSnapshot)
-_USAGES = msgspec.json.Decoder(_KeptUsage)
+_USAGES = msgspec.json.Decoder(Usage)
 _encode = msgspec.json.Encoder().encode
 
-# Rates by the identity of the price and by tier. The price is kept beside them, so that no other takes its identity.
-_known_rates: dict[tuple[int, int], tuple[PriceSnapshot, _Rates]] = {}
+# Rates by the identity of the price, or of the tier. The price is kept beside them, so that no other takes its identity.
+_known_rates: dict[int, tuple[PriceSnapshot, _Rates]] = {}
 _MAX_KNOWN = 8192
 
 
 def _rates(price: PriceSnapshot, prompt_tokens: int) -> _Rates:
     """The rates of the tier that the prompt falls into; worked out once for each price object."""
     tier = price.tier_for(prompt_tokens) if price.tiers else None
-    key = (id(price), tier.above_prompt_tokens if tier is not None else -1)
+    key = id(price) if tier is None else id(tier)
     known = _known_rates.get(key)
-    if known is None:
+    if known is None or known[0] is not price:  # two prices may share a tier, and not what it is silent about
         if len(_known_rates) >= _MAX_KNOWN:
             _known_rates.clear()
         known = _known_rates[key] = (price, _rates_in(price, tier))
@@ -238,6 +185,7 @@ def _rates_in(price: PriceSnapshot, tier: PriceTier | None) -> _Rates:
             audio_output=_or(price.audio_output, price.completion),
             image_input=_or(price.image_input, price.prompt),
             image_output=_or(price.image_output, price.completion),
+            dearest_output=max(price.completion, _or(price.reasoning, price.completion)),
         )
     write_5m = _or(tier.cache_write_5m, tier.prompt)
     return _Rates(
@@ -251,6 +199,7 @@ def _rates_in(price: PriceSnapshot, tier: PriceTier | None) -> _Rates:
         audio_output=max(tier.completion, _or(price.audio_output, tier.completion)),
         image_input=max(tier.prompt, _or(price.image_input, tier.prompt)),
         image_output=max(tier.completion, _or(price.image_output, tier.completion)),
+        dearest_output=tier.completion,
     )
 
 

@@ -44,11 +44,9 @@ def usd(nano_usd: int) -> Decimal:
 
 def usd_text(nano_usd: int) -> str:
     """USD as a plain decimal string without exponent or trailing zeros, e.g. `0.0042`, `-1`, `0`."""
-    sign = "-" if nano_usd < 0 else ""
-    whole, fraction = divmod(abs(nano_usd), NANO_PER_USD)
-    if not fraction:
-        return f"{sign}{whole}"
-    return f"{sign}{whole}.{fraction:09d}".rstrip("0")
+    if nano_usd < 0:
+        return "-" + usd_text(-nano_usd)
+    return ("%d.%09d" % divmod(nano_usd, NANO_PER_USD)).rstrip("0").rstrip(".")
 
 
 def usd_number(nano_usd: int) -> float:
@@ -64,10 +62,7 @@ def credits_number(nano_usd: int) -> float:
 def divide_half_even(numerator: int, denominator: int) -> int:
     """`numerator / denominator` rounded half to even; exact for integers of any size, denominator > 0."""
     quotient, rest = divmod(numerator, denominator)
-    twice = 2 * rest
-    if twice > denominator or (twice == denominator and quotient & 1):
-        return quotient + 1
-    return quotient
+    return quotient + (2 * rest + (quotient & 1) > denominator)  # an odd quotient goes up from the half on
 
 
 def price_per_mtok(usd_per_mtok: str | int | float | Decimal) -> int:

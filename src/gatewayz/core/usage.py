@@ -3,7 +3,25 @@
 import msgspec
 
 
-class Usage(msgspec.Struct, frozen=True, gc=False):
+# As JSON, which is kept with each charge, counts have shorter names, and those of zero are left out. A member that this
+# version does not know would be left out of a sum, so it is refused instead.
+_KEPT_AS = {
+    "prompt_tokens": "prompt",
+    "completion_tokens": "completion",
+    "cached_tokens": "cached",
+    "cache_write_5m_tokens": "cache_write_5m",
+    "cache_write_1h_tokens": "cache_write_1h",
+    "reasoning_tokens": "reasoning",
+    "audio_input_tokens": "audio_input",
+    "audio_output_tokens": "audio_output",
+    "image_input_tokens": "image_input",
+    "image_output_tokens": "image_output",
+}
+
+
+class Usage(
+    msgspec.Struct, frozen=True, gc=False, rename=_KEPT_AS, omit_defaults=True, forbid_unknown_fields=True
+):
     """Counts of one answer.
 
     `prompt_tokens` counts all input, cached and cache-written tokens included; `completion_tokens` counts all output,

@@ -87,10 +87,11 @@ JOB_DIALECTS: dict[str, JobDialect] = {dialect.name: dialect for dialect in _BY_
 
 def shared(client: ClientDialect, provider: ProviderDialect) -> Dialect | None:
     """The dialect that both sides speak, as the client speaks it; None if one must be translated into the other."""
-    same = _SHARED.get(client.name) if client.name == provider.name else None
-    if same is not None and isinstance(client, (OpenAIChat, GeminiGenerateContent)):
+    if client.name != provider.name:
+        return None
+    if isinstance(client, (OpenAIChat, GeminiGenerateContent)):
         return client  # which alone knows whose clients it answers, and the form of stream that its path asked for
-    return same
+    return _SHARED.get(client.name)
 
 
 def bridge(client: ClientDialect, provider: ProviderDialect, voice: Voice, target: Target, price: Price) -> Bridge:

@@ -26,8 +26,8 @@ def output_limit(glance: Glance, model: Model, candidate: Candidate) -> int:
     offer = candidate.offer
     limit = glance.max_tokens or offer.max_output_tokens or model.max_output_tokens or UNKNOWN_MAX_TOKENS
     context = offer.context_length or model.context_length
-    if context is not None:
-        limit = min(limit, max(1, context - glance.prompt_tokens))
+    if context is not None and limit > context - glance.prompt_tokens:
+        return max(1, context - glance.prompt_tokens)
     return limit
 
 
@@ -39,20 +39,31 @@ def ceiling_of(plan: Plan, glance: Glance, model: Model, *, searches: bool = Fal
     if glance.counted is not None:
         most = glance.counted.most
         return max(cost(each.offer.price, most) for each in plan.candidates if each.offer.price is not None)
-    return max(
-        ceiling(candidate.offer.price, glance.prompt_tokens, output_limit(glance, model, candidate), glance.n)
-        if candidate.search is None
-        else _searching(candidate.offer.price, candidate.search, candidate, glance, model, asked=searches)
-        for candidate in plan.candidates
-        if candidate.offer.price is not None
-    )
+    dearest = None
+    for candidate in plan.candidates:
+        price = candidate.offer.price
+        if price is None:
+            continue
+        if candidate.search is None:
+            most = ceiling(price, glance.prompt_tokens, output_limit(glance, model, candidate), glance.n)
+        else:
+            most = _searching(price, candidate.search, candidate, glance, model, asked=searches)
+        if dearest is None or most > dearest:
+            dearest = most
+    if dearest is None:
+        raise ValueError("a plan without a price")
+    return dearest
 
 
 def dearest(courses: Sequence[Course], glance: Glance) -> int:
     """Nano-USD to set aside for a request that any of these models may answer."""
-    return max(
-        ceiling_of(course.route, glance, course.found.model, searches=course.search is not None) for course in courses
-    )
+    if len(courses) == 1:
+        return _ceiling_on(courses[0], glance)
+    return max(_ceiling_on(course, glance) for course in courses)
+
+
+def _ceiling_on(course: Course, glance: Glance) -> int:
+    return ceiling_of(course.route, glance, course.found.model, searches=course.search is not None)
 
 
 def _searching(

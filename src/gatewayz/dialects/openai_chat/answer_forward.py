@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from gatewayz.core.money import usd_text
 from gatewayz.core.usage import Usage
 from gatewayz.dialects import json_text
 from gatewayz.dialects.base import AnswerFacts, Quirks, Voice
@@ -11,6 +12,7 @@ from gatewayz.dialects.openai_chat import wire
 from gatewayz.dialects.openai_chat.chunks import stable_id
 from gatewayz.dialects.openai_chat.forward import with_cost
 from gatewayz.dialects.openai_chat.normal import CLIENT_FINISH, normal_message
+from gatewayz.dialects.openai_chat.usual_answer import usual_facts
 
 _CONTENT = ("content", "reasoning_content", "reasoning", "refusal")
 _OTHER_CONTENT = ("audio", "images", "function_call", "reasoning_details")
@@ -18,7 +20,7 @@ _OTHER_CONTENT = ("audio", "images", "function_call", "reasoning_details")
 
 def glance_answer(body: bytes) -> AnswerFacts:
     """What a plain answer says. Raises ValueError if these bytes are no answer (an error with status 200, say)."""
-    return facts_of(read_body(body))
+    return usual_facts(body) or facts_of(read_body(body))
 
 
 def read_body(body: bytes) -> wire.Body:
@@ -52,22 +54,9 @@ def facts_of(body: wire.Body) -> AnswerFacts:
     upstream_id = body.id if isinstance(body.id, str) and body.id else None
     usage = wire.usage_of(body.usage, body.x_groq)
     usual = (
-        upstream_id is not None and _told_as_charged(body.usage, usage) and not any(map(_unusual, body.choices or ()))
+        upstream_id is not None and wire.is_told_as_charged(body.usage, usage) and not any(map(_unusual, body.choices or ()))
     )
     return AnswerFacts(usage, finish, native, upstream_id, empty, chars, usual=usual)
-
-
-def _told_as_charged(raw: Any, usage: Usage | None) -> bool:
-    """Whether a usage report lacks nothing but its cost."""
-    return (
-        usage is not None
-        and isinstance(raw, dict)
-        and type(raw.get("prompt_tokens")) is int
-        and type(raw.get("completion_tokens")) is int
-        and raw["prompt_tokens"] == usage.prompt_tokens
-        and raw["completion_tokens"] == usage.completion_tokens
-        and "cost" not in raw
-    )
 
 
 def _holds(value: Any) -> bool:
@@ -97,14 +86,14 @@ def forward_answer(
 
     Raises ValueError if these bytes are no JSON object.
     """
-    fields: dict[str, Any] = {**json_text.members(body)}
+    fields: dict[str, Any] = json_text.members(body, may_be_deep=not usual)  # the glance looked
     for name in quirks.strip_answer_fields:
         fields.pop(name, None)
-    plainly = usual and not usage.estimated and voice.itemised is None
-    if plainly and "usage" in fields and "object" in fields:
+    if usual and voice.itemised is None and not usage.estimated and "usage" in fields and "object" in fields:
         fields["model"] = voice.model
         fields["usage"] = _and_cost(fields["usage"], cost_nano_usd)
-        fields.setdefault("created", voice.created)
+        if "created" not in fields:
+            fields["created"] = voice.created
         return json_text.dump(fields)
     native_id = json_text.load(fields["id"]) if "id" in fields else None
     if not isinstance(native_id, str) or not native_id:
@@ -124,7 +113,7 @@ def forward_answer(
 
 def _and_cost(usage: msgspec.Raw, cost_nano_usd: int) -> msgspec.Raw:
     """A usage object that holds something, with its cost at the end."""
-    return msgspec.Raw(b'%s,"cost":%s}' % (bytes(usage)[:-1].rstrip(), bytes(json_text.usd_raw(cost_nano_usd))))
+    return msgspec.Raw(b'%s,"cost":%s}' % (bytes(usage)[:-1].rstrip(), usd_text(cost_nano_usd).encode()))
 
 
 def _normal_choices(raw: msgspec.Raw) -> Any:

@@ -161,7 +161,7 @@ class _CompletionDetails(msgspec.Struct):
     audio_tokens: _Count | None = 0
 
 
-class _UsualUsage(msgspec.Struct):
+class UsualUsage(msgspec.Struct):
     """Usage as nearly all providers tell it: whole numbers under OpenAI's own names, and nothing that changes them."""
 
     prompt_tokens: _Count
@@ -199,18 +199,39 @@ def usage_of(raw: Any, x_groq: Any = None) -> Usage | None:
         if not isinstance(raw, dict):
             return None
     try:
-        usual = msgspec.convert(raw, _UsualUsage)
+        usual = msgspec.convert(raw, UsualUsage)
     except (msgspec.ValidationError, UnicodeEncodeError):
         return _odd_usage(raw)
+    return as_told(usual) or _odd_usage(raw)
+
+
+def as_told(usual: UsualUsage) -> Usage | None:
+    """The counts as they stand there; None where they contradict each other, so that `usage_of` must find what is meant."""
     prompt, completion = usual.prompt_tokens, usual.completion_tokens
+    if usual.total_tokens > prompt + completion:
+        return None
     inside = usual.prompt_tokens_details or _NO_PROMPT_DETAILS
     outside = usual.completion_tokens_details or _NO_COMPLETION_DETAILS
+    if inside == _NO_PROMPT_DETAILS and outside == _NO_COMPLETION_DETAILS:
+        return Usage(prompt, completion)
     cached, written = inside.cached_tokens or 0, inside.cache_write_tokens or inside.cache_creation_tokens or 0
     reasoning, heard, spoken = outside.reasoning_tokens or 0, inside.audio_tokens or 0, outside.audio_tokens or 0
-    fits = usual.total_tokens <= prompt + completion
-    if not fits or cached + written + heard > prompt or reasoning + spoken > completion:
-        return _odd_usage(raw)
+    if cached + written + heard > prompt or reasoning + spoken > completion:
+        return None
     return Usage(prompt, completion, cached, written, 0, reasoning, heard, spoken)
+
+
+def is_told_as_charged(raw: Any, usage: Usage | None) -> bool:
+    """Whether a usage report, read as `usage`, lacks nothing but its cost."""
+    return (
+        usage is not None
+        and isinstance(raw, dict)
+        and type(raw.get("prompt_tokens")) is int
+        and type(raw.get("completion_tokens")) is int
+        and raw["prompt_tokens"] == usage.prompt_tokens
+        and raw["completion_tokens"] == usage.completion_tokens
+        and "cost" not in raw
+    )
 
 
 def _odd_usage(raw: dict[str, Any]) -> Usage | None:
