@@ -24,6 +24,7 @@ from gatewayz.core.usage import NOTHING, Usage
 EXCERPT_BYTES = 200
 
 Need = Literal["tools", "vision", "audio", "documents", "json_object", "json_schema", "logprobs", "n", "reasoning"]
+_NULL = msgspec.Raw(b"null")
 Price = Callable[[Usage], int]  # nano-USD of a usage at the pinned price
 
 
@@ -69,14 +70,14 @@ class Framing:
     answer_id: str = ""
 
 
-@dataclass(slots=True)
-class Glance:
+class Glance(msgspec.Struct):
     """What the pipeline must know of a request before a provider is chosen; read in one cheap pass.
 
     `fields` are the top-level members of the body as untouched bytes. `prompt_tokens` is an estimate. `needs` are the
     abilities without which an offer must not be used. `include_usage`: the client asked for a usage chunk.
     `max_tokens` is what will be sent upstream: lower it (or set it) here to put a ceiling on an answer. `counted` is None
-    for chats. `events`: a stream comes as server-sent events, else as the bytes of a file.
+    for chats. `events`: a stream comes as server-sent events, else as the bytes of a file. `has_developer`: one of the
+    messages of a chat is in the role of the developer.
     """
 
     dialect: str
@@ -94,6 +95,17 @@ class Glance:
     framing: Framing | None = None
     counted: Counted | None = None
     events: bool = True
+    has_developer: bool = False
+
+    def sets_any(self, names: frozenset[str]) -> bool:
+        """Whether the body has one of these members; null counts as absent."""
+        return any(self.fields.get(name, _NULL) != _NULL for name in names)
+
+    def named_in(self, names: frozenset[str]) -> tuple[str, ...]:
+        """Those members of the body that have one of these names, in the order of the body."""
+        if names.isdisjoint(self.fields):
+            return ()
+        return tuple([name for name in self.fields if name in names])
 
 
 @dataclass(frozen=True, slots=True)

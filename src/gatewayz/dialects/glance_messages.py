@@ -4,6 +4,7 @@ Message and part members stay undecoded bytes, except types, roles and what deci
 because their messages have the same frame: `role` and `content`, content being a string or an array of typed parts.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -18,6 +19,7 @@ from gatewayz.dialects.tokens import (
     audio_tokens,
     document_tokens,
     estimate_tokens,
+    string_tokens,
 )
 
 _ABSENT = msgspec.Raw()
@@ -26,7 +28,9 @@ _BRACKET = 0x5B
 _BRACE = 0x7B
 
 
-class _Message(msgspec.Struct):
+class Message(msgspec.Struct, gc=False):
+    """One message, as far as it must be known at first sight. A dialect that names its roles has them checked on the way."""
+
     role: str
     content: msgspec.Raw = _ABSENT
     tool_calls: msgspec.Raw = _ABSENT
@@ -34,7 +38,7 @@ class _Message(msgspec.Struct):
     reasoning_content: msgspec.Raw = _ABSENT
 
 
-class _Part(msgspec.Struct):
+class _Part(msgspec.Struct, gc=False):
     type: str = ""
     text: msgspec.Raw = _ABSENT
     thinking: msgspec.Raw = _ABSENT
@@ -50,49 +54,62 @@ class _Source(msgspec.Struct):
     data: Any = None
 
 
-_MESSAGES = msgspec.json.Decoder(list[_Message])
+_MESSAGES = msgspec.json.Decoder(list[Message])
 _PARTS = msgspec.json.Decoder(list[_Part])
 _SOURCE = msgspec.json.Decoder(_Source)
 _IMAGES = frozenset({"image_url", "image", "input_image"})
 _DOCUMENTS = frozenset({"file", "document", "input_file"})
-_READ_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+READ_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 class MessageGlance:
-    """Collects `needs` and `tokens` of the messages it is shown."""
+    """Collects `needs` and `tokens` of the messages it is shown, and whether a developer speaks among them."""
 
-    __slots__ = ("_roles", "needs", "tokens")
+    __slots__ = ("has_developer", "needs", "tokens")
 
-    def __init__(self, roles: frozenset[str]) -> None:
-        self._roles = roles
+    def __init__(self) -> None:
         self.needs: set[Need] = set()
         self.tokens = 0
+        self.has_developer = False
 
-    def read(self, raw: msgspec.Raw) -> None:
+    def read(self, raw: msgspec.Raw, roles: frozenset[str]) -> None:
         """Reads the `messages` member. Raises InvalidRequest naming the message and field that is wrong."""
         try:
             messages = _MESSAGES.decode(raw)
-        except _READ_ERRORS as error:
+        except READ_ERRORS as error:
             raise _what_is_wrong(raw) from error
-        if not messages:
-            raise missing("messages", " At least one message must be sent.")
-        roles = self._roles
-        self.tokens += MESSAGE_TOKENS * len(messages)
         for index, message in enumerate(messages):
             if message.role not in roles:
+                self.take(messages[:index])  # what is wrong before it is told first
                 raise wrong_value(f"messages[{index}].role", "one of " + ", ".join(sorted(roles)))
-            if message.content:
-                self.content(message.content, f"messages[{index}].content")
-            for other in (message.tool_calls, message.function_call, message.reasoning_content):
-                if other:
-                    self.tokens += estimate_tokens(bytes(other))
+        if not messages:
+            raise missing("messages", " At least one message must be sent.")
+        self.take(messages)
+
+    def take(self, messages: Sequence[Message]) -> None:
+        """Takes messages whose roles are known. Raises InvalidRequest naming the message and field that is wrong."""
+        tokens = MESSAGE_TOKENS * len(messages)
+        for index, message in enumerate(messages):
+            content = message.content
+            if content:
+                text = bytes(content)
+                if text[0] == _QUOTE:
+                    tokens += string_tokens(text)
+                else:
+                    self.content(content, f"messages[{index}].content")
+            if message.role == "developer":
+                self.has_developer = True
+            if message.tool_calls or message.function_call or message.reasoning_content:
+                for other in (message.tool_calls, message.function_call, message.reasoning_content):
+                    tokens += estimate_tokens(bytes(other))
+        self.tokens += tokens
 
     def content(self, raw: msgspec.Raw, param: str) -> None:
         """Reads a `content` (or `system`): a string, an array of parts, or null."""
         text = bytes(raw)
         first = text[0]
         if first == _QUOTE:
-            self.tokens += estimate_tokens(text[1:-1])
+            self.tokens += string_tokens(text)
         elif first == _BRACKET:
             self._parts(raw, param)
         elif text != b"null":
@@ -101,11 +118,11 @@ class MessageGlance:
     def _parts(self, raw: msgspec.Raw, param: str) -> None:
         try:
             parts = _PARTS.decode(raw)
-        except _READ_ERRORS as error:
+        except READ_ERRORS as error:
             raise wrong_part(raw, param) from error
         for index, part in enumerate(parts):
             if part.text:
-                self.tokens += estimate_tokens(bytes(part.text)[1:-1])
+                self.tokens += string_tokens(bytes(part.text))
             kind = part.type
             if kind == "text":
                 continue
@@ -169,7 +186,7 @@ def _document(part: _Part) -> int:
     if part.source:
         try:
             source = _SOURCE.decode(part.source)
-        except _READ_ERRORS:
+        except READ_ERRORS:
             return document_tokens(0)
         if isinstance(source.data, str):
             return estimate_tokens(source.data) if source.type == "text" else document_tokens(len(source.data))

@@ -3,10 +3,10 @@
 Everything that is not said here is as in `openai_chat`, and to OpenAI-like providers bytes are forwarded all the same.
 """
 
-from dataclasses import replace
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from gatewayz.core.chat import ChatAnswer
 from gatewayz.core.errors import GatewayError

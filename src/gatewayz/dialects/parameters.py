@@ -171,5 +171,10 @@ def read_model(fields: Mapping[str, msgspec.Raw]) -> str:
     if not isinstance(model, str):
         raise wrong_type("model", "a string")
     if not model.strip():
-        raise missing("model", " It is empty.")
+        raise empty_model()
     return model
+
+
+def empty_model() -> InvalidRequest:
+    """The error to raise when `model` names none."""
+    return missing("model", " It is empty.")

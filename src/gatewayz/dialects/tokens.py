@@ -30,6 +30,11 @@ def estimate_tokens(text: str | bytes) -> int:
     return (ascii_chars + 3) // 4 + other_chars
 
 
+def string_tokens(text: bytes) -> int:
+    """Estimated tokens of a JSON string, given with its quotes."""
+    return (len(text) + 1) // 4 if text.isascii() else estimate_tokens(text[1:-1])
+
+
 def document_tokens(base64_length: int) -> int:
     """Estimated tokens of a document whose base64 has this length (0: by reference)."""
     return max(DOCUMENT_TOKENS, base64_length // DOCUMENT_BYTES_PER_TOKEN)

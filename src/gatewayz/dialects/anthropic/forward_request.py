@@ -24,15 +24,12 @@ def forward_request(glance: Glance, target: Target) -> bytes:
     what the answer means.
     """
     quirks = target.quirks
-    fields: dict[str, Any] = {}
-    for name, raw in glance.fields.items():
-        if name in GATEWAY_FIELDS:
-            continue
-        if name in quirks.drop_params:
-            if changes_meaning(name, json_text.load(raw)):
-                raise unsupported(name, "is not supported by the provider of this model")
-            continue
-        fields[name] = raw
+    fields: dict[str, Any] = glance.fields.copy()
+    for name in GATEWAY_FIELDS & fields.keys():
+        del fields[name]
+    for name in glance.named_in(quirks.drop_params):
+        if name in fields and changes_meaning(name, json_text.load(fields.pop(name))):
+            raise unsupported(name, "is not supported by the provider of this model")
     if quirks.model_in_body:
         fields["model"] = target.native_id
     else:
@@ -43,7 +40,7 @@ def forward_request(glance: Glance, target: Target) -> bytes:
         fields["temperature"] = min(json_text.load(temperature), quirks.max_temperature)
     for name, value in quirks.add_params.items():
         fields.setdefault(name, value)
-    if not any(glance.fields.get(name, _NULL) != _NULL for name in target.force_unless):
+    if target.force_params and not glance.sets_any(target.force_unless):
         fields.update(target.force_params)
     return json_text.dump(fields)
 
@@ -59,7 +56,7 @@ def has_foreign_thinking(glance: Glance) -> bool:
 
 def dropped(glance: Glance, target: Target) -> tuple[str, ...]:
     """The caller's parameters that will not be forwarded."""
-    return tuple(name for name in glance.fields if name in target.quirks.drop_params)
+    return glance.named_in(target.quirks.drop_params)
 
 
 def changes_meaning(name: str, value: Any) -> bool:

@@ -1,17 +1,18 @@
 """First sight of a Messages request: valid at all, what it needs, how long it is."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from gatewayz.dialects import json_text
 from gatewayz.dialects.anthropic.wire import NAME
 from gatewayz.dialects.base import Glance, Need
-from gatewayz.dialects.glance_messages import MessageGlance
+from gatewayz.dialects.glance_messages import READ_ERRORS, Message, MessageGlance
 from gatewayz.dialects.parameters import (
     Check,
     boolean,
     check_all,
+    empty_model,
     integer,
     missing,
     number,
@@ -83,37 +84,82 @@ class _Tool(msgspec.Struct):
 _TOOLS = msgspec.json.Decoder(list[_Tool])
 
 
+class _TurnMessage(Message, gc=False):
+    role: Literal["user", "assistant", "system"]
+
+
+class _Asked(msgspec.Struct):
+    """The members of a request that are looked at, of the types and within the ranges of `_CHECKS`."""
+
+    model: str
+    messages: Annotated[list[_TurnMessage], msgspec.Meta(min_length=1)]
+    max_tokens: Annotated[int, msgspec.Meta(ge=1, le=2**31)] | None = None
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    top_p: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    top_k: Annotated[int, msgspec.Meta(ge=0, le=2**31)] | None = None
+    stream: bool | None = None
+    stop_sequences: list[str] | None = None
+    thinking: dict[str, Any] | None = None
+    tool_choice: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
+    output_config: dict[str, Any] | None = None
+    output_format: dict[str, Any] | None = None
+    provider: str | dict[str, Any] | None = None
+
+
+_ASKED = msgspec.json.Decoder(_Asked)
+# The members that may need an ability, or are part of the prompt.
+_DEMANDING = frozenset({"tools", "output_config", "output_format", "thinking"})
+
+
 def glance(body: bytes, *, with_maximum: bool = True) -> Glance:
     """What a Messages body asks for, with the `max_tokens` that answers need. Raises InvalidRequest naming the field."""
     fields = json_text.request_members(body)
-    values = check_all(fields, _CHECKS)
-    model = read_model(fields)
-    if with_maximum and "max_tokens" not in values:
+    seen = MessageGlance()
+    asked = _read(body, fields)
+    if with_maximum and asked.max_tokens is None:
         raise missing("max_tokens")
-    if "messages" not in fields:
+    if asked.messages:
+        seen.take(asked.messages)
+    elif "messages" not in fields:
         raise missing("messages")
-    seen = MessageGlance(ROLES)
-    seen.read(fields["messages"])
+    else:
+        seen.read(fields["messages"], ROLES)
     if "system" in fields:
         seen.content(fields["system"], "system")
-    needs = seen.needs
-    tokens = seen.tokens + REQUEST_TOKENS + _tools(fields, needs) + _format(values, fields, needs)
-    if values.get("thinking", {}).get("type") in ("enabled", "adaptive"):
-        needs.add("reasoning")
-    user = values.get("metadata", {}).get("user_id")
+    needs, tokens = seen.needs, seen.tokens + REQUEST_TOKENS
+    if not _DEMANDING.isdisjoint(fields):
+        tokens += _tools(fields, needs) + _format(asked, fields, needs)
+        if asked.thinking is not None and asked.thinking["type"] in ("enabled", "adaptive"):
+            needs.add("reasoning")
+    user = asked.metadata.get("user_id") if asked.metadata is not None else None
     return Glance(
         dialect=NAME,
         body=body,
         fields=fields,
-        model=model,
-        stream=values.get("stream", False),
-        max_tokens=values.get("max_tokens"),
+        model=asked.model,
+        stream=asked.stream or False,
+        max_tokens=asked.max_tokens,
         prompt_tokens=tokens,
         needs=frozenset(needs),
         include_usage=True,
         user=user if isinstance(user, str) else None,
-        provider=values.get("provider"),
+        provider=asked.provider,
     )
+
+
+def _read(body: bytes, fields: json_text.Fields) -> _Asked:
+    """What is asked; without its messages if the decoder does not take it. Raises InvalidRequest naming the field."""
+    try:
+        asked = _ASKED.decode(body)
+    except READ_ERRORS:
+        values = check_all(fields, _CHECKS)
+        return _Asked(read_model(fields), [], **values)
+    if asked.thinking is not None or asked.tool_choice is not None:
+        check_all(fields, _CHECKS)
+    if not asked.model.strip():
+        raise empty_model()
+    return asked
 
 
 def _tools(fields: json_text.Fields, needs: set[Need]) -> int:
@@ -133,11 +179,11 @@ def _tools(fields: json_text.Fields, needs: set[Need]) -> int:
     return estimate_tokens(bytes(raw))
 
 
-def _format(values: dict[str, Any], fields: json_text.Fields, needs: set[Need]) -> int:
+def _format(asked: _Asked, fields: json_text.Fields, needs: set[Need]) -> int:
     """Estimated tokens of an output schema; notes the need for one."""
     for name, wanted in (
-        ("output_config", values.get("output_config", {}).get("format")),
-        ("output_format", values.get("output_format")),
+        ("output_config", asked.output_config.get("format") if asked.output_config is not None else None),
+        ("output_format", asked.output_format),
     ):
         if wanted is None:
             continue

@@ -10,10 +10,12 @@ from gatewayz.dialects.gateway_fields import GATEWAY_FIELDS
 from gatewayz.dialects.openai_chat.normal import short_call_id
 from gatewayz.dialects.parameters import unsupported
 
-_MAX_TOKENS = ("max_tokens", "max_completion_tokens")
+_NOT_AS_SENT = GATEWAY_FIELDS | {"max_tokens", "max_completion_tokens"}
 SHOWN_REASONING = "reasoning_content"  # where clients are shown reasoning, whatever the provider calls it
 _MESSAGES = msgspec.json.Decoder(list[json_text.Fields])
 _NULL = msgspec.Raw(b"null")
+_USAGE = msgspec.Raw(b'{"include_usage":true}')
+_NO_OTHER_OPTION = frozenset({b"null", b'{"include_usage":true}', b'{"include_usage": true}'})
 _SYSTEM = msgspec.Raw(b'"system"')
 
 
@@ -24,14 +26,12 @@ def forward_request(glance: Glance, target: Target) -> bytes:
     what the answer means.
     """
     quirks = target.quirks
-    fields: dict[str, Any] = {}
-    for name, raw in glance.fields.items():
-        if name in GATEWAY_FIELDS or name in _MAX_TOKENS:
-            continue
-        if name in quirks.drop_params:
-            refuse_if_meant(name, raw)
-            continue
-        fields[name] = raw
+    fields: dict[str, Any] = glance.fields.copy()
+    for name in _NOT_AS_SENT & fields.keys():
+        del fields[name]
+    for name in glance.named_in(quirks.drop_params):
+        if name in fields:
+            refuse_if_meant(name, fields.pop(name))
     fields["model"] = target.native_id
     if glance.max_tokens is not None and quirks.max_tokens_field not in quirks.drop_params:
         fields[quirks.max_tokens_field] = glance.max_tokens
@@ -39,24 +39,26 @@ def forward_request(glance: Glance, target: Target) -> bytes:
         fields["stream_options"] = _asking_for_usage(fields.get("stream_options"))
     elif not quirks.stream_options:
         fields.pop("stream_options", None)
-    _messages(fields, quirks)
+    no_developer = glance.has_developer and not quirks.developer_role
+    if no_developer or quirks.short_call_ids or quirks.reasoning_field != SHOWN_REASONING:
+        _messages(fields, quirks, no_developer)
     if quirks.max_temperature is not None:
         _clamp(fields, quirks.max_temperature)
     if not quirks.tool_choice:
         _only_auto(fields)
     for name, value in quirks.add_params.items():
         fields.setdefault(name, value)
-    if not any(glance.fields.get(name, _NULL) != _NULL for name in target.force_unless):
+    if target.force_params and not glance.sets_any(target.force_unless):
         fields.update(target.force_params)
     return json_text.dump(fields)
 
 
 def dropped(glance: Glance, target: Target) -> tuple[str, ...]:
     """The caller's parameters that will not be forwarded."""
-    names = [name for name in glance.fields if name in target.quirks.drop_params]
+    names = glance.named_in(target.quirks.drop_params)
     if not target.quirks.stream_options and "stream_options" in glance.fields and "stream_options" not in names:
-        names.append("stream_options")
-    return tuple(names)
+        return (*names, "stream_options")
+    return names
 
 
 def changes_meaning(name: str, value: Any) -> bool:
@@ -78,16 +80,17 @@ def refuse_if_meant(name: str, raw: msgspec.Raw) -> None:
         raise unsupported(name, "is not supported by the provider of this model")
 
 
-def _asking_for_usage(raw: Any) -> dict[str, Any]:
-    options: dict[str, Any] = {} if raw is None or raw == _NULL else {**json_text.members(raw)}
+def _asking_for_usage(raw: msgspec.Raw | None) -> Any:
+    if raw is None or bytes(raw) in _NO_OTHER_OPTION:
+        return _USAGE
+    options: dict[str, Any] = {**json_text.members(raw)}
     options["include_usage"] = True
     return options
 
 
-def _messages(fields: dict[str, Any], quirks: Quirks) -> None:
+def _messages(fields: dict[str, Any], quirks: Quirks, no_developer: bool) -> None:
     """Rebuilds the messages only if a quirk concerns one of them; other members keep their bytes even then."""
     text = bytes(fields["messages"])
-    no_developer = not quirks.developer_role and b"developer" in text
     short_ids = quirks.short_call_ids and b"tool_call" in text
     other_reasoning = quirks.reasoning_field != SHOWN_REASONING and b'"reasoning' in text
     if not no_developer and not short_ids and not other_reasoning:

@@ -1,16 +1,17 @@
 """First sight of a Chat Completions request: valid at all, what it needs, how long it is."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from gatewayz.dialects import json_text
 from gatewayz.dialects.base import Glance, Need
-from gatewayz.dialects.glance_messages import MessageGlance
+from gatewayz.dialects.glance_messages import READ_ERRORS, Message, MessageGlance
 from gatewayz.dialects.parameters import (
     Check,
     boolean,
     check_all,
+    empty_model,
     integer,
     missing,
     number,
@@ -75,47 +76,110 @@ class _Tool(msgspec.Struct):
 _TOOLS = msgspec.json.Decoder(list[_Tool])
 
 
+class _ChatMessage(Message, gc=False):
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+
+
+class _Asked(msgspec.Struct):
+    """The members of a request that are looked at, of the types and within the ranges of `_CHECKS`."""
+
+    model: str
+    messages: Annotated[list[_ChatMessage], msgspec.Meta(min_length=1)]
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
+    stream: bool | None = None
+    stream_options: dict[str, Any] | None = None
+    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
+    top_p: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
+    n: Annotated[int, msgspec.Meta(ge=1, le=128)] | None = None
+    stop: str | list[str] | None = None
+    presence_penalty: Annotated[float, msgspec.Meta(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, msgspec.Meta(ge=-2, le=2)] | None = None
+    seed: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None = None
+    user: str | None = None
+    tool_choice: str | dict[str, msgspec.Raw] | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: dict[str, Any] | None = None
+    reasoning_effort: str | None = None
+    logprobs: bool | None = None
+    top_logprobs: Annotated[int, msgspec.Meta(ge=0, le=20)] | None = None
+    logit_bias: dict[str, msgspec.Raw] | None = None
+    provider: str | dict[str, Any] | None = None
+
+
+_ASKED = msgspec.json.Decoder(_Asked)
+# The members that may need an ability, or are part of the prompt.
+_DEMANDING = frozenset(
+    {
+        *("tools", "functions", "n", "logprobs", "top_logprobs", "response_format"),
+        *("reasoning_effort", "thinking", "reasoning"),
+    }
+)
+
+
 def glance(body: bytes) -> Glance:
     """What a Chat Completions body asks for. Raises InvalidRequest naming the field."""
     fields = json_text.request_members(body)
-    values = check_all(fields, _CHECKS)
-    model = read_model(fields)
-    if "messages" not in fields:
-        raise missing("messages")
-    seen = MessageGlance(ROLES)
-    seen.read(fields["messages"])
-    needs = seen.needs
-    tokens = seen.tokens + REQUEST_TOKENS + _tools(fields, needs)
-    n = values.get("n", 1)
-    if n > 1:
-        needs.add("n")
-    if values.get("logprobs") or values.get("top_logprobs"):
-        needs.add("logprobs")
-    if "response_format" in values:
-        tokens += _response_format(values["response_format"], fields["response_format"], needs)
-    if _reasons(fields, values):
-        needs.add("reasoning")
-    options = values.get("stream_options", {})
+    seen = MessageGlance()
+    try:
+        asked = _ASKED.decode(body)
+    except READ_ERRORS:
+        asked = _checked(fields)
+        seen.read(fields["messages"], ROLES)
+    else:
+        if not asked.model.strip():
+            raise empty_model()
+        seen.take(asked.messages)
+    needs, tokens = seen.needs, seen.tokens + REQUEST_TOKENS
+    if not _DEMANDING.isdisjoint(fields):
+        tokens += _demands(fields, asked, needs)
+    options = asked.stream_options
     return Glance(
         dialect=NAME,
         body=body,
         fields=fields,
-        model=model,
-        stream=values.get("stream", False),
-        max_tokens=_max_tokens(values),
+        model=asked.model,
+        stream=asked.stream or False,
+        max_tokens=_max_tokens(asked),
         prompt_tokens=tokens,
         needs=frozenset(needs),
-        n=n,
-        include_usage=options.get("include_usage") is True,
-        user=values.get("user"),
-        provider=values.get("provider"),
+        n=asked.n or 1,
+        include_usage=options is not None and options.get("include_usage") is True,
+        user=asked.user,
+        provider=asked.provider,
+        has_developer=seen.has_developer,
     )
 
 
-def _max_tokens(values: dict[str, Any]) -> int | None:
+def _checked(fields: json_text.Fields) -> _Asked:
+    """The same member by member, but for the messages: what the decoder does not take may be right, or gets its name."""
+    values = check_all(fields, _CHECKS)
+    model = read_model(fields)
+    if "messages" not in fields:
+        raise missing("messages")
+    return _Asked(model, [], **values)
+
+
+def _max_tokens(asked: _Asked) -> int | None:
     """The caller's maximum; None (the model's default) if absent or not above zero."""
-    value = values.get("max_completion_tokens", values.get("max_tokens"))
-    return int(value) if value is not None and value > 0 else None
+    most = asked.max_completion_tokens
+    if most is None:
+        most = asked.max_tokens
+    return int(most) if most is not None and most > 0 else None
+
+
+def _demands(fields: json_text.Fields, asked: _Asked, needs: set[Need]) -> int:
+    """Estimated tokens of what stands beside the messages; notes what it needs."""
+    tokens = _tools(fields, needs)
+    if asked.n is not None and asked.n > 1:
+        needs.add("n")
+    if asked.logprobs or asked.top_logprobs:
+        needs.add("logprobs")
+    if asked.response_format is not None:
+        tokens += _response_format(asked.response_format, fields["response_format"], needs)
+    if _reasons(fields, asked.reasoning_effort):
+        needs.add("reasoning")
+    return tokens
 
 
 def _tools(fields: json_text.Fields, needs: set[Need]) -> int:
@@ -151,9 +215,8 @@ def _response_format(value: dict[str, Any], raw: msgspec.Raw, needs: set[Need]) 
     return 0
 
 
-def _reasons(fields: json_text.Fields, values: dict[str, Any]) -> bool:
+def _reasons(fields: json_text.Fields, effort: str | None) -> bool:
     """Whether the caller asks for reasoning, in any of the three spellings in use."""
-    effort = values.get("reasoning_effort")
     if effort is not None:
         return bool(effort != "none")
     for name in ("thinking", "reasoning"):

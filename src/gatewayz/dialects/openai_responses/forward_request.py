@@ -37,15 +37,12 @@ def forward_request(glance: Glance, target: Target) -> bytes:
     Raises InvalidRequest naming what the provider refuses and what cannot be left out.
     """
     quirks = target.quirks
-    fields: dict[str, Any] = {}
-    for name, raw in glance.fields.items():
-        if name in _OURS:
-            continue
-        if name in quirks.drop_params:
-            if name in _MEANING and raw != _NULL:
-                raise unsupported(name, "is not supported by the provider of this model")
-            continue
-        fields[name] = raw
+    fields: dict[str, Any] = glance.fields.copy()
+    for name in _OURS & fields.keys():
+        del fields[name]
+    for name in glance.named_in(quirks.drop_params):
+        if name in fields and fields.pop(name) != _NULL and name in _MEANING:
+            raise unsupported(name, "is not supported by the provider of this model")
     fields["model"] = target.native_id
     fields["store"] = _FALSE
     if glance.max_tokens is not None and "max_output_tokens" not in quirks.drop_params:
@@ -63,14 +60,14 @@ def forward_request(glance: Glance, target: Target) -> bytes:
     _input(fields, target.provider, encrypts)
     for name, value in quirks.add_params.items():
         fields.setdefault(name, value)
-    if not any(glance.fields.get(name, _NULL) != _NULL for name in target.force_unless):
+    if target.force_params and not glance.sets_any(target.force_unless):
         fields.update(target.force_params)
     return json_text.dump(fields)
 
 
 def dropped(glance: Glance, target: Target) -> tuple[str, ...]:
     """The caller's parameters that will not be forwarded."""
-    return tuple(name for name in glance.fields if name in target.quirks.drop_params)
+    return glance.named_in(target.quirks.drop_params)
 
 
 def _without_namespaces(fields: dict[str, Any]) -> None:
