@@ -160,13 +160,12 @@ _MAX_KNOWN = 8192
 
 def _rates(price: PriceSnapshot, prompt_tokens: int) -> _Rates:
     """The rates of the tier that the prompt falls into; worked out once for each price object."""
-    stated = price.tier_for(prompt_tokens) or price if price.tiers else price
-    known = _known_rates.get(id(stated))
+    tier = price.tier_for(prompt_tokens) if price.tiers else None
+    known = _known_rates.get(id(tier or price))
     if known is None or known[0] is not price:  # two prices may share a tier, and not what it is silent about
         if len(_known_rates) >= _MAX_KNOWN:
             _known_rates.clear()
-        known = (price, _rates_in(price, None if stated is price else stated))
-        _known_rates[id(stated)] = known
+        known = _known_rates[id(tier or price)] = (price, _rates_in(price, tier))
     return known[1]
 
 

@@ -46,7 +46,8 @@ def usd_text(nano_usd: int) -> str:
     """USD as a plain decimal string without exponent or trailing zeros, e.g. `0.0042`, `-1`, `0`."""
     if nano_usd < 0:
         return "-" + usd_text(-nano_usd)
-    return ("%d.%09d" % divmod(nano_usd, NANO_PER_USD)).rstrip("0").rstrip(".")
+    whole, fraction = divmod(nano_usd, NANO_PER_USD)
+    return f"{whole}.{fraction:09d}".rstrip("0").rstrip(".")
 
 
 def usd_number(nano_usd: int) -> float:

@@ -2,7 +2,6 @@
 
 import msgspec
 
-
 # As JSON, which is kept with each charge, counts have shorter names, and those of zero are left out. A member that this
 # version does not know would be left out of a sum, so it is refused instead.
 _KEPT_AS = {
@@ -19,9 +18,7 @@ _KEPT_AS = {
 }
 
 
-class Usage(
-    msgspec.Struct, frozen=True, gc=False, rename=_KEPT_AS, omit_defaults=True, forbid_unknown_fields=True
-):
+class Usage(msgspec.Struct, frozen=True, gc=False, rename=_KEPT_AS, omit_defaults=True, forbid_unknown_fields=True):
     """Counts of one answer.
 
     `prompt_tokens` counts all input, cached and cache-written tokens included; `completion_tokens` counts all output,

@@ -37,8 +37,8 @@ def ceiling_of(plan: Plan, glance: Glance, model: Model, *, searches: bool = Fal
     `searches`: the request asks for a search of the web.
     """
     if glance.counted is not None:
-        most = glance.counted.most
-        return max(cost(each.offer.price, most) for each in plan.candidates if each.offer.price is not None)
+        counted = glance.counted.most
+        return max(cost(each.offer.price, counted) for each in plan.candidates if each.offer.price is not None)
     dearest = None
     for candidate in plan.candidates:
         price = candidate.offer.price

@@ -3,8 +3,10 @@
 from dataclasses import replace
 from decimal import Decimal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from gatewayz.billing.basis import like
 from gatewayz.billing.pricing import ceiling, cost, price_from_json, price_json, usage_from_json, usage_json
@@ -105,3 +107,73 @@ def test_a_later_price_that_is_silent_about_searches_does_not_give_them_away() -
     assert later is not None and later.units[WEB_SEARCH] == 10_000_000
     dearer = like(price(units={WEB_SEARCH: 20_000_000}), pinned)
     assert dearer is not None and dearer.units[WEB_SEARCH] == 20_000_000
+
+
+counts = st.integers(0, 10**6)
+maybe = st.none() | st.integers(0, 10**11)
+tiers = st.builds(PriceTier, st.integers(0, 10**6), st.integers(0, 10**11), st.integers(0, 10**11), maybe, maybe, maybe)
+prices = st.builds(
+    lambda rates, tiers: price(tiers=tuple(sorted(tiers, key=lambda tier: tier.above_prompt_tokens)), **rates),
+    st.fixed_dictionaries(
+        {"prompt": st.integers(0, 10**11), "completion": st.integers(0, 10**11)},
+        optional=dict.fromkeys(
+            (
+                *("cache_read", "cache_write_5m", "cache_write_1h", "reasoning"),
+                *("audio_input", "audio_output", "image_input", "image_output"),
+            ),
+            maybe,
+        ),
+    ),
+    st.lists(tiers, max_size=2),
+)
+
+
+@given(prices, st.lists(counts, min_size=10, max_size=10))
+def test_every_kind_of_token_is_charged_once_at_its_own_price_whichever_are_there(
+    priced: PriceSnapshot, numbers: list[int]
+) -> None:
+    whole = Usage(numbers[0] * 5, numbers[1] * 3, *numbers[2:])
+    tier = priced.tier_for(whole.prompt_tokens)
+    for left_out in ((), whole.__struct_fields__[2:5], whole.__struct_fields__[5:10], whole.__struct_fields__[2:10]):
+        usage = structs.replace(whole, **dict.fromkeys(left_out, 0))
+        prompt, completion, cached, written, hour, thought, heard, spoken, seen, drawn = structs.astuple(usage)[:10]
+        base = priced if tier is None else tier
+        read = base.cache_read if base.cache_read is not None else base.prompt
+        write = base.cache_write_5m if base.cache_write_5m is not None else base.prompt
+        long = base.cache_write_1h if base.cache_write_1h is not None else write
+
+        def own(stated: int | None, plain: int) -> int:
+            return plain if stated is None else stated if tier is None else max(stated, plain)
+
+        think = base.completion if tier is not None or priced.reasoning is None else priced.reasoning
+        exact = (
+            max(0, prompt - cached - written - hour - heard - seen) * base.prompt
+            + max(0, completion - thought - spoken - drawn) * base.completion
+            + cached * read + written * write + hour * long + thought * think
+            + heard * own(priced.audio_input, base.prompt) + seen * own(priced.image_input, base.prompt)
+            + spoken * own(priced.audio_output, base.completion) + drawn * own(priced.image_output, base.completion)
+        )  # fmt: skip
+        assert cost(priced, usage) == int((Decimal(exact) / 1_000_000).quantize(Decimal(1), rounding="ROUND_HALF_EVEN"))
+
+
+def test_two_prices_that_share_a_tier_keep_what_only_one_of_them_states() -> None:
+    tier = PriceTier(0, price_per_mtok("2"), price_per_mtok("8"))
+    plain, hearing = price(tiers=(tier,)), price(tiers=(tier,), audio_input=price_per_mtok("40"))
+    usage = Usage(10, 0, audio_input_tokens=10)
+    for _ in range(2):
+        assert [cost(each, usage) for each in (plain, hearing)] == [10 * 2000, 10 * 40000]
+
+
+def test_a_usage_is_kept_under_the_names_that_rows_have_always_had() -> None:
+    every = Usage(*range(1, 17), estimated=True)
+    text = (
+        '{"prompt":1,"completion":2,"cached":3,"cache_write_5m":4,"cache_write_1h":5,"reasoning":6,"audio_input":7,'
+        '"audio_output":8,"image_input":9,"image_output":10,"images":11,"audio_input_ms":12,"audio_output_ms":13,'
+        '"characters":14,"searches":15,"web_searches":16,"estimated":true}'
+    )
+    assert usage_json(every) == text
+    assert usage_from_json(text) == every
+    assert usage_from_json("{}") == Usage()
+    for other in ('{"prompt_tokens":1}', '{"later":1}', '{"prompt":1.5}', "[]"):
+        with pytest.raises(ValueError):
+            usage_from_json(other)

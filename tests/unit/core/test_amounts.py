@@ -13,6 +13,8 @@ from gatewayz.core.money import divide_half_even, nano_from_usd, price_per_mtok,
 def test_text_and_back(nano: int) -> None:
     assert nano_from_usd(usd_text(nano)) == nano
     assert nano_from_usd(usd(nano)) == nano
+    plain = format(usd(nano), "f").rstrip("0").rstrip(".") if nano % 10**9 else str(nano // 10**9)
+    assert usd_text(nano) == plain
 
 
 @pytest.mark.parametrize("amount", ["abc", "nan", "inf", "0.0000000001", "1e30", "", None])
@@ -26,6 +28,7 @@ def test_division_rounds_half_to_even(numerator: int, denominator: int) -> None:
     quotient = divide_half_even(numerator, denominator)
     twice = 2 * (numerator - quotient * denominator)
     assert abs(twice) <= denominator
+    assert type(quotient) is int
     if abs(twice) == denominator:
         assert quotient % 2 == 0
 

@@ -54,7 +54,9 @@ def facts_of(body: wire.Body) -> AnswerFacts:
     upstream_id = body.id if isinstance(body.id, str) and body.id else None
     usage = wire.usage_of(body.usage, body.x_groq)
     usual = (
-        upstream_id is not None and wire.is_told_as_charged(body.usage, usage) and not any(map(_unusual, body.choices or ()))
+        upstream_id is not None
+        and wire.is_told_as_charged(body.usage, usage)
+        and not any(map(_unusual, body.choices or ()))
     )
     return AnswerFacts(usage, finish, native, upstream_id, empty, chars, usual=usual)
 

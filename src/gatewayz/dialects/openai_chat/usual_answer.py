@@ -56,6 +56,7 @@ class _ToldUsage(wire.UsualUsage):
 
 _ANSWER = msgspec.json.Decoder(_Answer)
 _USAGE = msgspec.json.Decoder(_ToldUsage)
+_ANY = msgspec.json.Decoder()
 _NOT_SO = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -89,16 +90,18 @@ def usual_facts(body: bytes) -> AnswerFacts | None:
 
 
 def _usage(raw: msgspec.Raw) -> tuple[Usage | None, bool]:
-    """The counts of a `usage` member, None if it holds none; and whether it lacks nothing but the cost as it is charged."""
+    """The counts of a `usage` member, None if none can be read; and whether it lacks nothing but the cost as charged."""
     try:
         told = _USAGE.decode(raw)
-    except _NOT_SO:
-        pass
-    else:
         usage = wire.as_told(told)
         if usage is not None:
             return usage, not told.cost
-    members = json_text.load(raw)
+    except _NOT_SO:
+        pass
+    try:
+        members = _ANY.decode(raw)
+    except _NOT_SO:
+        return None, False
     usage = wire.usage_of(members)
     return usage, wire.is_told_as_charged(members, usage)
 
