@@ -44,7 +44,7 @@ def _written(usual: list[tuple[str, bytes]], odd: list[tuple[str, bytes]], place
     return b"{" + blank + (b"," + blank).join(written) + blank + b"}"
 
 
-def mostly(*usual: bytes, odd: int = 12) -> st.SearchStrategy[bytes]:
+def mostly(*usual: bytes, odd: int = 30) -> st.SearchStrategy[bytes]:
     """One of the usual values, or (one time in `odd`) any."""
     return st.integers(1, odd).flatmap(lambda drawn: ODD if drawn == 1 else st.sampled_from(usual))
 

@@ -36,18 +36,15 @@ class OpenAIChat:
 
     name = glance.NAME
     service: Service = "chat"
-
-    def glance(self, body: bytes) -> Glance:
-        return glance.glance(body)
+    glance = staticmethod(glance.glance)
+    forward_request = staticmethod(forward_request.forward_request)
+    glance_answer = staticmethod(answer_forward.glance_answer)
 
     def read_request(self, glance: Glance) -> ChatRequest:
         return request_read.read_request(glance)
 
     def write_request(self, request: ChatRequest, target: Target) -> bytes:
         return request_write.write_request(request, target)
-
-    def forward_request(self, glance: Glance, target: Target) -> bytes:
-        return forward_request.forward_request(glance, target)
 
     def dropped(self, request: Glance | ChatRequest, target: Target) -> tuple[str, ...]:
         if isinstance(request, Glance):
@@ -59,9 +56,6 @@ class OpenAIChat:
 
     def write_answer(self, answer: ChatAnswer, voice: Voice, usage: Usage, cost_nano_usd: int) -> bytes:
         return plain.write_answer(answer, voice, usage, cost_nano_usd)
-
-    def glance_answer(self, body: bytes) -> AnswerFacts:
-        return answer_forward.glance_answer(body)
 
     def forward_answer(
         self,
