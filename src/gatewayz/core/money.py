@@ -46,8 +46,7 @@ def usd_text(nano_usd: int) -> str:
     """USD as a plain decimal string without exponent or trailing zeros, e.g. `0.0042`, `-1`, `0`."""
     if nano_usd < 0:
         return "-" + usd_text(-nano_usd)
-    whole, fraction = divmod(nano_usd, NANO_PER_USD)
-    return f"{whole}.{fraction:09d}".rstrip("0").rstrip(".")
+    return ("%d.%09d" % divmod(nano_usd, NANO_PER_USD)).rstrip("0").rstrip(".")  # noqa: UP031 (of a pair, quicker)
 
 
 def usd_number(nano_usd: int) -> float:

@@ -115,7 +115,7 @@ def forward_answer(
 
 def _and_cost(usage: msgspec.Raw, cost_nano_usd: int) -> msgspec.Raw:
     """A usage object that holds something, with its cost at the end."""
-    return msgspec.Raw(b'%s,"cost":%s}' % (bytes(usage)[:-1].rstrip(), usd_text(cost_nano_usd).encode()))
+    return msgspec.Raw(bytes(usage)[:-1].rstrip() + f',"cost":{usd_text(cost_nano_usd)}}}'.encode())
 
 
 def _normal_choices(raw: msgspec.Raw) -> Any:
