@@ -133,6 +133,12 @@ def test_every_metric_is_listed() -> None:
     assert not families
 
 
+def test_every_command_is_there() -> None:
+    named = [parser.get_default("run") for _, parser, _ in build_reference._commands(cli._parser())]
+    assert len(named) > 10
+    assert all(callable(cli.command_named(name)) for name in named)
+
+
 def test_every_command_is_listed() -> None:
     page = reference("cli")
     commands = [" ".join(words) for words, _, _ in build_reference._commands(cli._parser())]

@@ -4,20 +4,14 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from gatewayz import __version__
-from gatewayz.cli.config import apply_config, check_config
-from gatewayz.cli.doctor import doctor
-from gatewayz.cli.import_config import import_litellm
-from gatewayz.cli.keys import create_key, list_keys, new_secret, reencrypt, revoke_key
-from gatewayz.cli.ledger import moment, reconcile_books, rerate_ledger, verify_ledger
-from gatewayz.cli.providers import check_providers, list_providers
-from gatewayz.cli.serve import migrate, serve
-from gatewayz.cli.sync import sync_models
 from gatewayz.core.errors import GatewayError
+from gatewayz.infra.clock import parse_time_us
 from gatewayz.settings import ConfigurationError
 
 Command = Callable[[argparse.Namespace], int]
@@ -28,9 +22,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     if getattr(options, "config", None):
         os.environ["GATEWAYZ_CONFIG"] = str(options.config)
-    command: Command = options.run
     try:
-        return command(options)
+        return command_named(options.run)(options)
     except ConfigurationError as error:
         print(f"The configuration has {len(error.mistakes)} mistake(s):", file=sys.stderr)
         for mistake in error.mistakes:
@@ -46,6 +39,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
+def command_named(name: str) -> Command:
+    """The command behind a name such as `serve.migrate`: a module of this room and its function.
+
+    Loaded when it is called: the worker, which is `serve`, stays in memory and has no use for the others.
+    """
+    module, _, function = name.partition(".")
+    command: Command = getattr(import_module(f"gatewayz.cli.{module}"), function)
+    return command
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gatewayz", description="One API key, every model, one exact bill.")
     parser.add_argument("--version", action="version", version=f"gatewayz {__version__}")
@@ -59,17 +62,17 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--host", default="0.0.0.0", help="address to listen on (default: all)")  # noqa: S104
     command.add_argument("--port", type=_port, help="port (default: PORT or 8000)")
     command.add_argument("--workers", type=int, default=1, help="processes that share the port (default: 1)")
-    command.set_defaults(run=serve)
+    command.set_defaults(run="serve.serve")
 
     command = commands.add_parser("migrate", parents=[with_config], help="bring database and catalog up to date")
-    command.set_defaults(run=migrate)
+    command.set_defaults(run="serve.migrate")
 
     command = commands.add_parser("sync", parents=[with_config], help="read the providers' model lists now")
     command.add_argument(
         "slugs", nargs="*", metavar="slug", help="only these providers (default: all that have a list)"
     )
     command.add_argument("--dry-run", action="store_true", help="report what would change, write nothing")
-    command.set_defaults(run=sync_models)
+    command.set_defaults(run="sync.sync_models")
 
     _keys_parser(commands, with_config)
     _providers_parser(commands, with_config)
@@ -78,11 +81,11 @@ def _parser() -> argparse.ArgumentParser:
         required=True, metavar="act"
     )
     command = config.add_parser("check", parents=[with_config], help="name every mistake, change nothing")
-    command.set_defaults(run=check_config)
+    command.set_defaults(run="config.check_config")
     command = config.add_parser(
         "apply", parents=[with_config], help="validate as a whole and apply to running processes"
     )
-    command.set_defaults(run=apply_config)
+    command.set_defaults(run="config.apply_config")
 
     command = config.add_parser("import", help="another gateway's configuration as a gatewayz.toml")
     command = command.add_subparsers(required=True, metavar="gateway").add_parser(
@@ -90,13 +93,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("file", type=Path, help="the config.yaml")
     command.add_argument("-o", "--output", type=Path, help="file to write, which must not exist (default: stdout)")
-    command.set_defaults(run=import_litellm)
+    command.set_defaults(run="import_config.import_litellm")
 
     _ledger_parsers(commands, with_config)
 
     command = commands.add_parser("doctor", parents=[with_config], help="what is wrong here and how to mend it")
     command.add_argument("--port", type=_port, help="port of a running gateway to look at (default: PORT or 8000)")
-    command.set_defaults(run=doctor)
+    command.set_defaults(run="doctor.doctor")
     return parser
 
 
@@ -114,19 +117,19 @@ def _keys_parser(
     command.add_argument("--environment", choices=("live", "test", "staging", "dev"), default="live")
     command.add_argument("--admin", action="store_true", help="make the account an administrator with an admin key")
     command.add_argument("--credit-usd", help="add this much credit to the account")
-    command.set_defaults(run=create_key)
+    command.set_defaults(run="keys.create_key")
     command = keys.add_parser("list", parents=[shared], help="keys of an account")
     command.add_argument("--user-id", type=_number, required=True)
-    command.set_defaults(run=list_keys)
+    command.set_defaults(run="keys.list_keys")
     command = keys.add_parser("revoke", parents=[shared], help="delete a key, effective at once")
     command.add_argument("key_id", type=_number)
-    command.set_defaults(run=revoke_key)
+    command.set_defaults(run="keys.revoke_key")
     command = keys.add_parser(
         "reencrypt", parents=[shared], help="encrypt stored keys under the first GATEWAYZ_SECRET_KEY"
     )
-    command.set_defaults(run=reencrypt)
+    command.set_defaults(run="keys.reencrypt")
     command = keys.add_parser("new-secret", help="print a fresh value for GATEWAYZ_SECRET_KEY")
-    command.set_defaults(run=new_secret)
+    command.set_defaults(run="keys.new_secret")
 
 
 def _providers_parser(
@@ -137,7 +140,7 @@ def _providers_parser(
     )
     command = providers.add_parser("list", parents=[shared], help="who can be called, and why the others cannot")
     command.add_argument("--json", action="store_true", help="print JSON")
-    command.set_defaults(run=list_providers)
+    command.set_defaults(run="providers.list_providers")
     command = providers.add_parser(
         "check",
         parents=[shared],
@@ -152,7 +155,7 @@ def _providers_parser(
     )
     command.add_argument("--timeout", type=_seconds, default=30.0, help="seconds for each step (default: 30)")
     command.add_argument("--json", action="store_true", help="print JSON")
-    command.set_defaults(run=check_providers)
+    command.set_defaults(run="providers.check_providers")
 
 
 def _seconds(text: str) -> float:
@@ -178,25 +181,35 @@ def _number(text: str) -> int:
     return int(text)
 
 
+def _moment(text: str) -> int:
+    """A date or time, in microseconds since the epoch."""
+    try:
+        return parse_time_us(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no ISO 8601 date or time, e.g. 2026-11-21") from None
+
+
 def _ledger_parsers(
     commands: "argparse._SubParsersAction[argparse.ArgumentParser]", shared: argparse.ArgumentParser
 ) -> None:
     command = commands.add_parser("reconcile", parents=[shared], help="whether the books agree; exit code 1 if not")
-    command.add_argument("--since", type=moment, metavar="DATE", help="look at single rows from then on (default: all)")
-    command.set_defaults(run=reconcile_books)
+    command.add_argument(
+        "--since", type=_moment, metavar="DATE", help="look at single rows from then on (default: all)"
+    )
+    command.set_defaults(run="ledger.reconcile_books")
 
     ledger = commands.add_parser("ledger", help="prove the ledger, price it again").add_subparsers(
         required=True, metavar="act"
     )
     command = ledger.add_parser("verify", parents=[shared], help="the form of every row; prints the first broken one")
-    command.set_defaults(run=verify_ledger)
+    command.set_defaults(run="ledger.verify_ledger")
     command = ledger.add_parser(
         "rerate", parents=[shared], help="what charges should have been at other prices; changes nothing by itself"
     )
     command.add_argument(
-        "--from", dest="start", type=moment, required=True, metavar="DATE", help="charges from then on"
+        "--from", dest="start", type=_moment, required=True, metavar="DATE", help="charges from then on"
     )
-    command.add_argument("--to", dest="end", type=moment, required=True, metavar="DATE", help="until before then")
+    command.add_argument("--to", dest="end", type=_moment, required=True, metavar="DATE", help="until before then")
     command.add_argument("--model", help="of one model only")
     command.add_argument("--provider", help="of one provider only")
     command.add_argument(
@@ -206,4 +219,4 @@ def _ledger_parsers(
     )
     command.add_argument("--apply", action="store_true", help="write a correction for each charge that differs, once")
     command.add_argument("--reason", help="why, for the ledger and the audit trail")
-    command.set_defaults(run=rerate_ledger)
+    command.set_defaults(run="ledger.rerate_ledger")

@@ -15,7 +15,7 @@ from gatewayz.catalog import CatalogKeeper
 from gatewayz.core.errors import Unavailable
 from gatewayz.core.money import usd_text
 from gatewayz.infra.changes import ChangeFeed
-from gatewayz.infra.clock import SystemClock, iso, parse_time_us
+from gatewayz.infra.clock import SystemClock, iso
 from gatewayz.infra.db import Database
 from gatewayz.infra.telemetry import configure_logging
 from gatewayz.settings import read_environment
@@ -49,14 +49,6 @@ def rerate_ledger(options: argparse.Namespace) -> int:
         print("--apply needs --reason: it stands in every correction and in the audit trail", file=sys.stderr)
         return 2
     return asyncio.run(_rerate(options))
-
-
-def moment(text: str) -> int:
-    """An argument that is a date or time, in microseconds since the epoch. Raises argparse.ArgumentTypeError."""
-    try:
-        return parse_time_us(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no ISO 8601 date or time, e.g. 2026-11-21") from None
 
 
 async def _reconcile(since_us: int | None) -> int:

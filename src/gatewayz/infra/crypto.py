@@ -1,10 +1,17 @@
 """Secrets: keys at rest (Fernet) and keys in the index (HMAC-SHA256)."""
 
+import base64
 import hashlib
 import hmac
+import secrets
 from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
+
+_FERNET_KEY_BYTES = 32
 
 
 class KeyRing:
@@ -17,8 +24,19 @@ class KeyRing:
         """Raises ValueError if there is no key or one is not 32 url-safe base64 bytes."""
         if not fernet_keys:
             raise ValueError("no encryption key: set GATEWAYZ_SECRET_KEY")
-        self._fernet = MultiFernet([Fernet(key) for key in fernet_keys])
+        for key in fernet_keys:
+            if len(base64.urlsafe_b64decode(key)) != _FERNET_KEY_BYTES:
+                raise ValueError("an encryption key must be 32 bytes in url-safe base64")
+        self._keys = tuple(fernet_keys)
         self._pepper = pepper
+
+    @cached_property
+    def _fernet(self) -> "MultiFernet":
+        # Made when something is sealed or opened for the first time, which takes 15 ms: with the cryptography that it
+        # brings it is seven megabytes, and a process that only serves requests never needs it.
+        from cryptography.fernet import Fernet, MultiFernet
+
+        return MultiFernet([Fernet(key) for key in self._keys])
 
     def seal(self, plain: bytes) -> bytes:
         """Fernet ciphertext (url-safe base64) under the first key."""
@@ -26,6 +44,8 @@ class KeyRing:
 
     def open(self, sealed: bytes) -> bytes:
         """The plain text. Raises ValueError if no key of the ring opens it."""
+        from cryptography.fernet import InvalidToken
+
         try:
             return self._fernet.decrypt(sealed)
         except InvalidToken as error:
@@ -33,6 +53,8 @@ class KeyRing:
 
     def reseal(self, sealed: bytes) -> bytes:
         """The same content under the first key (operator re-encryption). Raises ValueError as `open`."""
+        from cryptography.fernet import InvalidToken
+
         try:
             return self._fernet.rotate(sealed)
         except InvalidToken as error:
@@ -50,7 +72,7 @@ def derive_pepper(oldest_fernet_key: str) -> bytes:
 
 def new_fernet_key() -> str:
     """A fresh Fernet key, 44 url-safe base64 characters."""
-    return Fernet.generate_key().decode("ascii")
+    return base64.urlsafe_b64encode(secrets.token_bytes(_FERNET_KEY_BYTES)).decode("ascii")
 
 
 def equal_secret(left: str, right: str) -> bool:

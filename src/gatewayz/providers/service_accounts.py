@@ -7,12 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
 LIFE_S = 3600  # the longest that Google accepts
 _TOKEN_URI = "https://oauth2.googleapis.com/token"  # noqa: S105 (an address)
 
@@ -78,6 +72,9 @@ def read_account(text: str, scope: str) -> ServiceAccount:
         raise ValueError("is not JSON") from None
     if not isinstance(value, dict):
         raise ValueError("must be a JSON object")
+    # Imported where there is an account: eight megabytes in every process otherwise.
+    from gatewayz.providers.rsa import check_private_key
+
     kind = value.get("type", "service_account")
     if kind != "service_account":
         raise ValueError(f"holds credentials of type {str(kind)[:40]!r}; only a service_account can be used")
@@ -87,7 +84,7 @@ def read_account(text: str, scope: str) -> ServiceAccount:
     token_uri = value.get("token_uri") or _TOKEN_URI
     if not isinstance(token_uri, str) or not token_uri.startswith(("https://", "http://")):
         raise ValueError("has a token_uri that is no address")
-    _private_key(value["private_key"])
+    check_private_key(value["private_key"])
     project, key_id = value.get("project_id"), value.get("private_key_id")
     return ServiceAccount(
         email=value["client_email"],
@@ -101,6 +98,8 @@ def read_account(text: str, scope: str) -> ServiceAccount:
 
 def assertion(account: ServiceAccount, now_s: float) -> str:
     """The signed claim (a JWT, RS256) that is exchanged for a token. Takes about a millisecond of CPU."""
+    from gatewayz.providers.rsa import signature  # as in `read_account`
+
     header = {"alg": "RS256", "typ": "JWT", **({"kid": account.key_id} if account.key_id else {})}
     claims = {
         "iss": account.email,
@@ -110,18 +109,7 @@ def assertion(account: ServiceAccount, now_s: float) -> str:
         "exp": int(now_s) + LIFE_S,
     }
     signed = b".".join(_base64url(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
-    signature = _private_key(account.private_key).sign(signed, padding.PKCS1v15(), hashes.SHA256())
-    return (signed + b"." + _base64url(signature)).decode()
-
-
-def _private_key(pem: str) -> RSAPrivateKey:
-    try:
-        key = load_pem_private_key(pem.encode(), password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise ValueError("has a private_key that cannot be read") from None
-    if not isinstance(key, RSAPrivateKey):
-        raise ValueError("has a private_key that is no RSA key")
-    return key
+    return (signed + b"." + _base64url(signature(account.private_key, signed))).decode()
 
 
 def _base64url(data: bytes) -> bytes:
