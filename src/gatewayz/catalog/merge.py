@@ -2,7 +2,7 @@
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -20,6 +20,7 @@ _UNSTATED = ("streaming", "tools", "reasoning", "json_object", "json_schema", "l
 _DEFAULT_MODALITY = "text->text"
 _TIERS = msgspec.json.Decoder(tuple[PriceTier, ...])
 _UNITS = msgspec.json.Decoder(dict[str, int])
+_Value = TypeVar("_Value")
 
 
 class Row(Protocol):
@@ -40,6 +41,17 @@ class Withheld:
         return (row.provider, row.native_id.lower()) in self.natives
 
 
+class _Shared:
+    """Equal values become one object: thousands of offers name a few dozen providers, prices and sets of abilities."""
+
+    def __init__(self) -> None:
+        self._seen: dict[Any, Any] = {}
+
+    def __call__(self, value: _Value) -> _Value:
+        one: _Value = self._seen.setdefault(value, value)
+        return one
+
+
 def merged(
     model_rows: Iterable[Row],
     offer_rows: Iterable[Row],
@@ -53,12 +65,13 @@ def merged(
     if withheld is not None:
         model_rows = [row for row in model_rows if row.id.lower() not in withheld.models]
         offer_rows = [row for row in offer_rows if is_operators(row.source) or not withheld.has(row)]
+    share = _Shared()
     by_id: dict[str, list[Row]] = {}
     for row in model_rows:
         by_id.setdefault(row.id, []).append(row)
-    models = {model_id: _model(sorted(rows, key=_rank)) for model_id, rows in by_id.items()}
+    models = {model_id: _model(sorted(rows, key=_rank), share) for model_id, rows in by_id.items()}
     offers = [
-        _offer(row, models[row.model_id], may_be_free(row.model_id, free_model_allowlist))
+        _offer(row, models[row.model_id], may_be_free(row.model_id, free_model_allowlist), share)
         for row in _last_word(offer_rows)
         if row.model_id in models
     ]
@@ -94,7 +107,7 @@ def _last_word(rows: Iterable[Row]) -> Iterable[Row]:
         yield from group
 
 
-def _model(rows: Sequence[Row]) -> Model:
+def _model(rows: Sequence[Row], share: _Shared) -> Model:
     """One model of the rows of its sources, the strongest first."""
     first = rows[0]
 
@@ -102,7 +115,7 @@ def _model(rows: Sequence[Row]) -> Model:
         value = getattr(first, name)
         if value is None and len(rows) > 1:
             value = next((other for row in rows[1:] if (other := getattr(row, name)) is not None), None)
-        return value
+        return share(value)
 
     model_id: str = first.id
     modality = fact("modality") or _DEFAULT_MODALITY
@@ -110,12 +123,12 @@ def _model(rows: Sequence[Row]) -> Model:
     return Model(
         id=model_id,
         name=fact("name") or model_id.rpartition("/")[2],
-        vendor=fact("vendor") or model_id.partition("/")[0],
+        vendor=share(fact("vendor") or model_id.partition("/")[0]),
         kind=fact("kind") or "chat",
         context_length=fact("context_length"),
         max_output_tokens=fact("max_output_tokens"),
         modality=modality,
-        capabilities=_capabilities(rows, modality, fact("kind") or "chat"),
+        capabilities=share(_capabilities(rows, modality, fact("kind") or "chat")),
         created_at_us=min(row.created_at_us for row in rows) if released is None else released,
         premium=is_premium(model_id),
         huggingface_id=fact("huggingface_id"),
@@ -138,7 +151,7 @@ def _capabilities(rows: Sequence[Row], modality: str, kind: str) -> frozenset[st
     return frozenset(name for name, able in stated.items() if able)
 
 
-def _offer(row: Row, model: Model, free_allowed: bool) -> Offer:
+def _offer(row: Row, model: Model, free_allowed: bool, share: _Shared) -> Offer:
     capabilities = model.capabilities
     if row.capabilities:
         stated = capabilities_from_words(row.capabilities)
@@ -148,41 +161,43 @@ def _offer(row: Row, model: Model, free_allowed: bool) -> Offer:
     return Offer(
         id=row.id,
         model_id=model.id,
-        provider=row.provider,
+        provider=share(row.provider),
         native_id=row.native_id,
-        price=_price(row, model, free_allowed),
-        context_length=row.context_length if row.context_length is not None else model.context_length,
-        max_output_tokens=row.max_output_tokens if row.max_output_tokens is not None else model.max_output_tokens,
-        capabilities=capabilities,
-        regions=tuple(row.regions.split(",")) if row.regions else (),
+        price=_price(row, model, free_allowed, share),
+        context_length=share(row.context_length) if row.context_length is not None else model.context_length,
+        max_output_tokens=share(row.max_output_tokens)
+        if row.max_output_tokens is not None
+        else model.max_output_tokens,
+        capabilities=share(capabilities),
+        regions=share(tuple(row.regions.split(","))) if row.regions else (),
         priority=row.priority,
         suspect=row.suspect,
-        source=row.source,
-        variant=row.variant or None,
-        status=row.status,
-        confidence=row.confidence,
+        source=share(row.source),
+        variant=share(row.variant) or None,
+        status=share(row.status),
+        confidence=share(row.confidence),
     )
 
 
-def _price(row: Row, model: Model, free_allowed: bool) -> PriceSnapshot | None:
+def _price(row: Row, model: Model, free_allowed: bool, share: _Shared) -> PriceSnapshot | None:
     if row.price_id is None:
         return None
     price = PriceSnapshot(
         id=row.price_id,
-        source=row.price_source,
-        effective_from_us=row.effective_from_us,
-        prompt=row.prompt,
-        completion=row.completion,
-        cache_read=row.cache_read,
-        cache_write_5m=row.cache_write_5m,
-        cache_write_1h=row.cache_write_1h,
-        reasoning=row.reasoning,
-        audio_input=row.audio_input,
-        audio_output=row.audio_output,
-        image_input=row.image_input,
-        image_output=row.image_output,
-        batch_prompt=row.batch_prompt,
-        batch_completion=row.batch_completion,
+        source=share(row.price_source),
+        effective_from_us=share(row.effective_from_us),
+        prompt=share(row.prompt),
+        completion=share(row.completion),
+        cache_read=share(row.cache_read),
+        cache_write_5m=share(row.cache_write_5m),
+        cache_write_1h=share(row.cache_write_1h),
+        reasoning=share(row.reasoning),
+        audio_input=share(row.audio_input),
+        audio_output=share(row.audio_output),
+        image_input=share(row.image_input),
+        image_output=share(row.image_output),
+        batch_prompt=share(row.batch_prompt),
+        batch_completion=share(row.batch_completion),
         request_nano_usd=row.request_nano_usd,
         tiers=_TIERS.decode(row.tiers) if row.tiers != "[]" else (),
         units=_UNITS.decode(row.units) if row.units != "{}" else NO_UNITS,

@@ -131,3 +131,19 @@ def test_premium_and_regions_are_marked() -> None:
     assert model.premium
     assert offers[0].regions == ("eu", "us")
     assert offers[0].variant == "turbo"
+
+
+def test_equal_values_of_a_catalog_are_one_object() -> None:
+    prompt = 10**12
+    rows = [
+        an_offer_row(
+            f"acme/{name}", "".join(("p", "q")), price_id=1, prompt=prompt + number, completion=1, source="seed"
+        )
+        for name, number in (("one", 0), ("two", 0))
+    ]
+    models = [a_model_row(f"acme/{name}", capabilities="tools") for name in ("one", "two")]
+    (one, two), (first, second) = merged(models, rows)
+    assert one.capabilities is two.capabilities and one.vendor is two.vendor
+    assert first.provider is second.provider and first.capabilities is second.capabilities
+    assert first.price is not None and second.price is not None
+    assert first.price.prompt is second.price.prompt
