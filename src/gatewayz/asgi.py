@@ -1,6 +1,9 @@
 """One process as an ASGI application: `uvicorn gatewayz.asgi:app`, or any other ASGI server."""
 
+import contextlib
+import ctypes
 import gc
+import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -14,6 +17,8 @@ from gatewayz.wiring.house import House, build_house
 from gatewayz.wiring.prepare import prepare, secret_keys_of
 
 log = structlog.get_logger(__name__)
+
+_M_ARENA_MAX = -8  # of malloc.h
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -56,6 +61,7 @@ class Application:
                 return
 
     async def _start(self) -> None:
+        share_heap()
         environment = read_environment()
         configuration = load_configuration(environment)
         configure_logging(configuration.settings.log_level, as_json=environment.app_env != "development")
@@ -66,6 +72,18 @@ class Application:
         self._house = house
         self._app = build_app(house)
         tune_gc()
+
+
+def share_heap() -> None:
+    """Lets all threads of the process allocate from one heap, where the C library has several (glibc).
+
+    Threads here wait for databases and never allocate at the same time, yet each would keep what it once used for itself:
+    4 MB after some load. For a process that has one thread yet.
+    """
+    if sys.platform == "linux":
+        # Other C libraries have one heap, and no such function.
+        with contextlib.suppress(AttributeError):
+            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def tune_gc() -> None:
