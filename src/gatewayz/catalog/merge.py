@@ -45,10 +45,10 @@ class _Shared:
     """Equal values become one object: thousands of offers name a few dozen providers, prices and sets of abilities."""
 
     def __init__(self) -> None:
-        self._seen: dict[Any, Any] = {}
+        self._seen: dict[tuple[type, Any], Any] = {}
 
     def __call__(self, value: _Value) -> _Value:
-        one: _Value = self._seen.setdefault(value, value)
+        one: _Value = self._seen.setdefault((type(value), value), value)  # 1 and True are equal, and not the same
         return one
 
 
