@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.acceptance import spine
@@ -123,6 +124,16 @@ def test_a_change_reaches_running_processes_whole_or_not_at_all(upstream: FakeUp
             return said == {"Hello from moved"} and customer.chat("acme/two").status_code == 404
 
         spine.eventually(moved, "the provider at its new address, the model gone")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such scheduling")
+def test_several_workers_take_turns_on_their_cores_and_one_does_not(tmp_path: Path) -> None:
+    for workers, policy in ((2, os.SCHED_BATCH), (1, os.SCHED_OTHER)):
+        with LiveGateway(tmp_path, spine.settings_toml(), workers=workers) as live:
+            parent = psutil.Process(live.pid)
+            serving = [child for child in parent.children() if "spawn_main" in " ".join(child.cmdline())] or [parent]
+            assert len(serving) == workers
+            assert {os.sched_getscheduler(process.pid) for process in serving} == {policy}
 
 
 def test_keys_are_made_at_the_machine_and_doctor_looks_at_everything(upstream: FakeUpstream, tmp_path: Path) -> None:
