@@ -28,7 +28,7 @@ class KeyRing:
             if len(base64.urlsafe_b64decode(key)) != _FERNET_KEY_BYTES:
                 raise ValueError("an encryption key must be 32 bytes in url-safe base64")
         self._keys = tuple(fernet_keys)
-        self._pepper = pepper
+        self._keyed = hmac.new(pepper, digestmod="sha256")
 
     @cached_property
     def _fernet(self) -> "MultiFernet":
@@ -62,7 +62,9 @@ class KeyRing:
 
     def lookup_hash(self, api_key: str) -> str:
         """HMAC-SHA256 of an API key under the pepper, 64 hex digits: the only thing a key is found by."""
-        return hmac.digest(self._pepper, api_key.encode("utf-8", "surrogatepass"), "sha256").hex()
+        mac = self._keyed.copy()
+        mac.update(api_key.encode("utf-8", "surrogatepass"))
+        return mac.hexdigest()
 
 
 def derive_pepper(oldest_fernet_key: str) -> bytes:
