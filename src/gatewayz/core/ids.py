@@ -14,14 +14,16 @@ REQUEST_ID_PATTERN = re.compile(r"^[A-Za-z0-9._:+/=@~-]{1,128}$")
 # Ids name things and open nothing, so they need to be unique and not secret: a generator seeded once from the system costs
 # no system call per request. A forked process must not repeat its parent's ids.
 _unique = random.Random()  # noqa: S311
+_bits = _unique.getrandbits
+# By any hex digit, the digit that tells the variant of a UUID.
+_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 os.register_at_fork(after_in_child=_unique.seed)
 
 
 def new_request_id() -> str:
     """A fresh request id (UUID4, 36 characters)."""
-    bits = _unique.getrandbits(128) & ~(0xF000 << 64) | 0x4000 << 64
-    digits = f"{bits & ~(0xC000 << 48) | 0x8000 << 48:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    digits = "%032x" % _bits(128)  # noqa: UP031 (quicker)
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
 
 def new_response_id() -> str:
@@ -31,7 +33,7 @@ def new_response_id() -> str:
 
 def new_trace_id() -> str:
     """A fresh W3C trace id, 32 hex digits."""
-    return f"{_unique.getrandbits(128) or 1:032x}"
+    return "%032x" % (_bits(128) or 1)
 
 
 def new_batch_id() -> str:

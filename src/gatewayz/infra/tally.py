@@ -4,8 +4,8 @@ A counter of the metrics library costs half a microsecond a step and a histogram
 threads; a request takes a dozen such steps. All counting here happens on the event loop's thread.
 """
 
-from bisect import bisect_left
-from typing import Any
+from bisect import bisect_right
+from typing import Any, Protocol
 
 from prometheus_client import Counter, Histogram
 
@@ -27,31 +27,37 @@ class Count:
 
 
 class Bins:
-    """What one child of a histogram has observed since the last flush."""
+    """What one child of a histogram has observed since the last flush: `add` a value (it is sorted in when flushed)."""
 
-    __slots__ = ("_bounds", "_child", "_counts", "_sum")
+    __slots__ = ("_child", "_values", "add")
 
     def __init__(self, child: Any) -> None:
         self._child = child
-        self._bounds: list[float] = child._upper_bounds
-        self._counts = [0] * len(self._bounds)
-        self._sum = 0.0
-
-    def add(self, value: float) -> None:
-        """Observes a value (a bucket holds what is at most its bound)."""
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._sum += value
+        self._values: list[float] = []
+        self.add = self._values.append
 
     def flush(self) -> None:
-        """Hands over what was observed."""
-        child = self._child
-        for place, count in enumerate(self._counts):
-            if count:
-                child._buckets[place].inc(count)
-                self._counts[place] = 0
-        if self._sum:
-            child._sum.inc(self._sum)
-            self._sum = 0.0
+        """Hands over what was observed (a bucket holds what is at most its bound)."""
+        values, child = self._values, self._child
+        if not values:
+            return
+        values.sort()
+        before = 0
+        for place, bound in enumerate(child._upper_bounds):
+            upto = bisect_right(values, bound, before)
+            if upto > before:
+                child._buckets[place].inc(upto - before)
+                before = upto
+        child._sum.inc(sum(values))
+        values.clear()
+
+
+class Source(Protocol):
+    """Whatever counts by itself until the next flush."""
+
+    def flush(self) -> None:
+        """Hands over what was counted."""
+        ...
 
 
 class Tally:
@@ -59,6 +65,7 @@ class Tally:
 
     def __init__(self) -> None:
         self._held: dict[tuple[str, ...], Count | Bins] = {}
+        self._sources: list[Source] = []
 
     def count(self, family: Counter, *labels: str) -> Count:
         """The count of the family's child with these labels."""
@@ -78,7 +85,13 @@ class Tally:
         assert isinstance(held, Bins)
         return held
 
+    def before_flush(self, source: Source) -> None:
+        """Flushes `source`, which adds to counts held here, before everything else, from now on."""
+        self._sources.append(source)
+
     def flush(self) -> None:
         """Hands everything to the metrics. May be called at any time, as often as one likes."""
+        for source in self._sources:
+            source.flush()
         for held in self._held.values():
             held.flush()

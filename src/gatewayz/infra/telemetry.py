@@ -252,7 +252,7 @@ def configure_logging(level: str, *, as_json: bool) -> None:
     )
 
 
-class LogLine(msgspec.Struct):
+class LogLine(msgspec.Struct, gc=False):
     """What every line of a request begins with; its own fields, of values that JSON has, follow in a subclass."""
 
     event: str
@@ -261,7 +261,7 @@ class LogLine(msgspec.Struct):
 
 
 class RequestLog:
-    """One line per request, as cheap as a line can be: encoded once, written in bunches.
+    """One line per request, as cheap as a line can be: encoded and written in bunches.
 
     Lines wait at most `FLUSH_S`; a process that is killed loses those of its last moment, and nothing but log lines.
     """
@@ -271,26 +271,27 @@ class RequestLog:
 
     def __init__(self, stream: BinaryIO, level: str, *, as_json: bool) -> None:
         self._stream = stream
-        self._enabled = level in ("debug", "info")
+        self.enabled = level in ("debug", "info")
         self._as_json = as_json
-        self._lines: list[bytes] = []
+        self._lines: list[LogLine] = []
         self._second = -1  # the second whose text is at hand: many requests share it
         self._prefix = ""
-        self._encode = msgspec.json.Encoder().encode
+        self._encode_lines = msgspec.json.Encoder().encode_lines
 
     def write(self, at_us: int, line: LogLine) -> None:
-        """Notes a request that began at `at_us`, which becomes the line's timestamp."""
-        if not self._enabled:
+        """Notes a request that began at `at_us`, which becomes the line's timestamp; nothing unless `enabled`."""
+        if not self.enabled:
             return
         second, micro = divmod(at_us, 1_000_000)
         if second != self._second:
             self._second = second
             self._prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
         line.timestamp = f"{self._prefix}{micro // 1000:03d}Z"
-        self._lines.append(self._encode(line) if self._as_json else _readable(line))
-        if len(self._lines) == 1:
+        lines = self._lines
+        lines.append(line)
+        if len(lines) == 1:
             asyncio.get_running_loop().call_later(self.FLUSH_S, self.flush)
-        elif len(self._lines) >= self.MAX_LINES:
+        elif len(lines) >= self.MAX_LINES:
             self.flush()
 
     def flush(self) -> None:
@@ -298,15 +299,15 @@ class RequestLog:
         lines, self._lines = self._lines, []
         if not lines:
             return
+        text = self._encode_lines(lines) if self._as_json else b"".join(map(_readable, lines))
         # A full disk costs lines of the log, never the request that wrote them.
         with contextlib.suppress(OSError):
-            self._stream.write(b"\n".join(lines) + b"\n")
+            self._stream.write(text)
             self._stream.flush()
 
 
 def _readable(line: LogLine) -> bytes:
     """A line for people at a terminal."""
     fields = list(structs.asdict(line).items())[len(LogLine.__struct_fields__) :]
-    return (
-        f"{line.timestamp} [{line.level}] {line.event} {' '.join(f'{name}={value}' for name, value in fields)}".encode()
-    )
+    said = " ".join(f"{name}={value}" for name, value in fields)
+    return f"{line.timestamp} [{line.level}] {line.event} {said}\n".encode()
