@@ -52,7 +52,7 @@ def trip_of(user_id: int | None, **members: Any) -> tuple[Trip, Glance]:
     body = json.dumps({"model": "m", "input": "Hi", **members}).encode()
     call = Call(
         dialect=OPENAI_RESPONSES, endpoint="/v1/responses", body=body, request_id="r", claimed_id=None, credentials=(),
-        client_ip="::1", fingerprint=None, referer=None, origin=None, received_s=0.0, passthrough_headers={},
+        client_ip="::1", headers={}, received_s=0.0,
     )  # fmt: skip
     trip = Trip(call, 0, caller(user_id) if user_id is not None else None)
     trip.glance = OPENAI_RESPONSES.glance(body)

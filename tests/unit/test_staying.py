@@ -51,7 +51,7 @@ class Process:
         """Who is asked first and why; that one serves it, or `served_by`."""
         dialect = DIALECTS["openai"]
         body = json.dumps({"model": "m", "messages": [{"role": "user", "content": text}], **more}).encode()
-        call = Call(dialect, "/x", body, "r", None, (), "127.0.0.1", None, 0.0, {})
+        call = Call(dialect, "/x", body, "r", None, (), "127.0.0.1", {}, 0.0)
         trip = Trip(call, 0, caller=caller, glance=dialect.glance(body), model_id="m/m")
         assert trip.glance is not None
         plan = self.staying.ordered(trip, trip.glance, route)

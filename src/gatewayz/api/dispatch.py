@@ -19,10 +19,10 @@ from gatewayz.core.errors import Forbidden, GatewayError, Unauthenticated, Unava
 from gatewayz.core.ids import REQUEST_ID_PATTERN, new_request_id, new_trace_id
 from gatewayz.gateway.ports import HeaderPairs
 from gatewayz.gateway.telling import HARDENING, id_headers
-from gatewayz.infra.tally import Bins, Count
+from gatewayz.infra.tally import Count
 from gatewayz.infra.telemetry import Metrics
 from gatewayz.policy.access import client_address
-from gatewayz.policy.limits import Limiter, header_fingerprint
+from gatewayz.policy.limits import Limiter, fingerprint_of
 from gatewayz.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -30,6 +30,7 @@ log = structlog.get_logger(__name__)
 # Probes of load balancers and scrapers come from one address, without a key, all the time.
 _UNLIMITED_PATHS = ("/health", "/ping", "/metrics")
 App = Callable[[Scope, Receive, Send], Any]
+Observe = Callable[[float], None]
 
 
 class House(Protocol):
@@ -52,20 +53,19 @@ class Dispatcher:
         self._proxies = house.settings.trusted_proxies
         self._body_limit_bytes = round(house.settings.body_limit_mb * 1_000_000)
         self._origins = frozenset(house.settings.cors_allow_origins)
-        self._held: dict[tuple[str, str, int], tuple[Count, Bins]] = {}
+        self._held: dict[tuple[str, str, int], tuple[Count, Observe]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one ASGI connection (http only; lifespan is the process's own business)."""
         if scope["type"] != "http":
             raise RuntimeError(f"not served: {scope['type']}")
-        started_s = time.monotonic()
-        visit, origin = self._visit(scope)
+        visit = self._visit(scope, time.monotonic())
         path: str = scope["path"]
         route = ROUTES.get(path)
         if route is None and ":" in path:
             route = route_on_path(path, scope["query_string"])
         method: str = scope["method"]
-        if method == "OPTIONS" and origin is not None:
+        if method == "OPTIONS" and b"origin" in visit.headers:
             status, endpoint = await self._preflight(visit, receive, send), "preflight"
         elif route is not None and method == "POST":
             status, endpoint = await self._inference.serve(route, visit, scope, receive, send), route.endpoint
@@ -76,36 +76,36 @@ class Dispatcher:
             status, endpoint = await self._page(visit, scope, receive, send)
         counted, timed = self._held.get((endpoint, method, status)) or self._hold(endpoint, method, status)
         counted.value += 1
-        timed.add(time.monotonic() - started_s)
+        timed(time.monotonic() - visit.received_s)
 
-    def _hold(self, endpoint: str, method: str, status: int) -> tuple[Count, Bins]:
+    def _hold(self, endpoint: str, method: str, status: int) -> tuple[Count, Observe]:
         """Where requests of this kind are counted and timed."""
         metrics = self._house.metrics
         known = method if method in _METHODS else "OTHER"
         counted = metrics.tally.count(metrics.http_requests, endpoint, known, str(status))
-        held = (counted, metrics.tally.bins(metrics.http_duration, endpoint))
+        held = (counted, metrics.tally.bins(metrics.http_duration, endpoint).add)
         if known == method:  # other methods are made up by clients, and would be remembered without end
             self._held[(endpoint, method, status)] = held
         return held
 
-    def _visit(self, scope: Scope) -> tuple[Visit, bytes | None]:
+    def _visit(self, scope: Scope, received_s: float) -> Visit:
         headers: dict[bytes, bytes] = dict(scope["headers"])
+        client = scope.get("client")
+        address = client_address(client[0] if client else None, scope["headers"], self._proxies)
+        if _TELLING.isdisjoint(headers):
+            trace_id = new_trace_id()
+            extra: HeaderPairs = [(b"x-trace-id", trace_id.encode())]
+            return Visit(new_request_id(), None, trace_id, address, extra, headers, received_s)
         said = headers.get
         own_id = said(b"x-request-id") or said(b"idempotency-key")
         claimed = own_id.decode("latin-1").strip() or None if own_id else None
-        parent = said(b"traceparent")
-        peer = scope["client"][0] if scope.get("client") else None
         request_id = claimed if claimed and REQUEST_ID_PATTERN.fullmatch(claimed) else new_request_id()
+        parent = said(b"traceparent")
         trace_id = (_trace_id(parent) if parent else None) or new_trace_id()
-        extra: HeaderPairs = [(b"x-trace-id", trace_id.encode())]
-        origin = said(b"origin")
-        if origin is not None:
-            extra += self._cors(origin)
-        address = client_address(peer, scope["headers"], self._proxies)
-        fingerprint = header_fingerprint(
-            said(b"user-agent", b""), said(b"accept-language", b""), said(b"accept-encoding", b"")
-        )
-        return Visit(request_id, claimed, trace_id, address, fingerprint, extra, headers), origin
+        extra = [(b"x-trace-id", trace_id.encode())]
+        if b"origin" in headers:
+            extra += self._cors(headers[b"origin"])
+        return Visit(request_id, claimed, trace_id, address, extra, headers, received_s)
 
     async def _page(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> tuple[int, str]:
         """A page outside inference: the strangers' limit first, then the application."""
@@ -171,7 +171,7 @@ class Dispatcher:
                 return []
             else:
                 return []
-        return (await self._house.limiter.admit_ip(visit.client_ip, visit.fingerprint)).header_pairs()
+        return (await self._house.limiter.admit_ip(visit.client_ip, fingerprint_of(visit.headers))).header_pairs()
 
     async def _refuse(self, error: GatewayError, visit: Visit, scope: Scope, receive: Receive, send: Send) -> int:
         dialect = dialect_for(scope["path"], scope["headers"])
@@ -208,6 +208,8 @@ class Dispatcher:
         ]
 
 
+# What decides the ids of a request, and the headers of its answer.
+_TELLING = frozenset({b"x-request-id", b"idempotency-key", b"traceparent", b"origin"})
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 

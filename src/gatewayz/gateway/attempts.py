@@ -8,14 +8,16 @@ request's deadline and hold; once the first content is on its way to the client 
 import asyncio
 import base64
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import msgspec
 import structlog
 from msgspec import structs
 
+from gatewayz.catalog.snapshot import Resolved
 from gatewayz.core.errors import GatewayError, InvalidRequest, TimedOut, Unavailable
 from gatewayz.core.media import ImageAnswer
 from gatewayz.core.usage import Usage
@@ -23,7 +25,7 @@ from gatewayz.dialects import PROVIDER_DIALECTS, bridge, shared
 from gatewayz.dialects.base import AnswerFacts, Bridge, Dialect, Encoded, Glance, ProviderDialect, Target, Voice
 from gatewayz.dialects.media import MediaDialect
 from gatewayz.dialects.web_search import SearchWish, with_search
-from gatewayz.gateway.ports import Call
+from gatewayz.gateway.trip import Course, Trip
 from gatewayz.infra.alarms import Alarms
 from gatewayz.infra.http_client import Reply, TransportError
 from gatewayz.providers.client import Upstreams
@@ -44,24 +46,37 @@ SILENT_FINISHES = frozenset({"length", "content_filter", "pause"})
 # What takes longer than a few milliseconds is done beside the event loop.
 OFF_LOOP_BYTES = 256 * 1024
 JSON = "application/json"
+_NO_HEADERS: Mapping[str, str] = {}
 
 PriceOf = Callable[[Candidate, Usage], int]
-TargetOf = Callable[[Candidate], Target]
-OnOpen = Callable[[], None]
+TargetOf = Callable[[Candidate, Resolved], Target]
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A plain answer with content: what it says, and how to give it to this client.
+    """A plain answer with content: what it says, and how this client is told.
 
-    `content` is its canonical form where it was translated.
+    `body` are the provider's bytes where they are forwarded, else `content` is their canonical form.
     """
 
     candidate: Candidate
     facts: AnswerFacts
-    render: Callable[[Usage, int], bytes]
+    client: Any  # the dialect that the client speaks: a `Dialect` where bytes are forwarded, else a `ClientDialect`
+    voice: Voice
+    body: bytes | None = None
     content: Any = None
     content_type: str = JSON
     is_large: bool = False
+
+    def render(self, usage: Usage, cost_nano_usd: int) -> bytes:
+        """The answer for the client, with what it is charged."""
+        if self.body is None:
+            rendered: bytes = self.client.write_answer(self.content, self.voice, usage, cost_nano_usd)
+        else:
+            provider, usual = self.candidate.provider, self.facts.usual
+            rendered = self.client.forward_answer(
+                self.body, self.voice, usage, cost_nano_usd, provider.quirks, provider.slug, usual=usual
+            )
+        return rendered
 
 
 class OpenStream(msgspec.Struct):
@@ -85,150 +100,173 @@ class GaveUp(Exception):
         self.failure = failure
 
 
-class Attempts(msgspec.Struct):
-    """The attempts of one request. `trail` collects `provider:outcome` for the record."""
+class Means(msgspec.Struct, frozen=True):
+    """What the attempts of all requests work with. `alternatives` names models to suggest in place of one that failed."""
 
     upstreams: Upstreams
     breakers: Breakers
     settings: Settings
-    call: Call
-    glance: Glance
-    voice: Voice
+    alarms: Alarms
     target_of: TargetOf
     price_of: PriceOf
+    alternatives: Callable[[Resolved], tuple[str, ...]]
+
+
+class _Asked(msgspec.Struct, frozen=True):
+    """A candidate, and how it is spoken to: its dialect, and the same as the client speaks it, if it does."""
+
+    candidate: Candidate
+    target: Target
+    theirs: ProviderDialect
+    same: Dialect | None
+
+
+class Attempts(msgspec.Struct):
+    """The attempts of one request for one model. The trip's `attempts` collect `provider:outcome` for the record.
+
+    `on_slow_start` is called when a stream has no content after `commit_gate_s`; None for requests that are no streams of
+    words.
+    """
+
+    means: Means
+    trip: Trip
+    glance: Glance
+    course: Course
+    voice: Voice
     deadline_s: float
-    alarms: Alarms
-    on_slow_start: Callable[[], None]
-    search: SearchWish | None = None
-    trail: list[str] = []
+    on_slow_start: Callable[[], None] | None = None
     _request: Any = None
 
-    async def first_success(self, plan: Plan, alternatives: Callable[[], tuple[str, ...]]) -> Answer | OpenStream:
+    def first_success(self, plan: Plan) -> Coroutine[Any, Any, Answer | OpenStream]:
         """The first answer with content. Raises GaveUp; every breaker has been told what happened.
 
-        `alternatives` names models to suggest instead; it is asked only when every candidate has failed.
         A stream that has no content after `commit_gate_s` gets its status line all the same: failover goes on, but a
         failure is then told inside the stream.
         """
-        if not self.glance.stream or self.glance.counted is not None:
-            return await self._through(plan, alternatives)
-        begin_s = asyncio.get_running_loop().time() + self.settings.commit_gate_s
-        gate = self.alarms.set(begin_s, self.on_slow_start)
-        try:
-            return await self._through(plan, alternatives)
-        finally:
-            self.alarms.clear(gate)
+        return self._through(plan) if self.on_slow_start is None else self._gated(plan, self.on_slow_start)
 
-    async def _through(self, plan: Plan, alternatives: Callable[[], tuple[str, ...]]) -> Answer | OpenStream:
-        last: Failure | None = None
+    async def _gated(self, plan: Plan, on_slow_start: Callable[[], None]) -> Answer | OpenStream:
+        means = self.means
+        begin_s = asyncio.get_running_loop().time() + means.settings.commit_gate_s
+        gate = means.alarms.set(begin_s, on_slow_start)
+        try:
+            return await self._through(plan)
+        finally:
+            means.alarms.clear(gate)
+
+    async def _through(self, plan: Plan) -> Answer | OpenStream:
+        failures: list[Failure] = []
         inexpressible: InvalidRequest | None = None
-        tried: set[FailureKind] = set()
-        called = 0
         for place, candidate in enumerate(plan.candidates):
-            if called == self.settings.failover_attempts or (called and self._is_late()):
+            if failures and (len(failures) == self.means.settings.failover_attempts or self._is_late()):
                 break
+            asked = self._asked(candidate)
             try:
-                if self.glance.counted is not None and len(self.call.body) > OFF_LOOP_BYTES:
-                    body = await asyncio.to_thread(self._body_for, candidate)
+                if self.glance.counted is not None and len(self.trip.call.body) > OFF_LOOP_BYTES:
+                    body = await asyncio.to_thread(self._body_for, asked)
                 else:
-                    body = self._body_for(candidate)
+                    body = self._body_for(asked)
             except InvalidRequest as error:
                 inexpressible = inexpressible or error
-                self.trail.append(f"{candidate.provider.slug}:cannot_express")
+                self.trip.attempts.append(f"{candidate.provider.slug}:cannot_express")
                 continue
-            permit = await self.breakers.borrow(candidate.provider.slug)
+            permit = await self.means.breakers.borrow(candidate.provider.slug)
             if permit is None:
-                self.trail.append(f"{candidate.provider.slug}:breaker_open")
+                self.trip.attempts.append(f"{candidate.provider.slug}:breaker_open")
                 continue
-            called += 1
-            elsewhere = _is_followed_elsewhere(plan, place)
-            retries = 0 if elsewhere else self.settings.rate_limit_retries
-            outcome = await self._with_retries(candidate, body, permit, retries)
+            outcome = await self._outcome(asked, body, permit, plan, place)
             if not isinstance(outcome, Failure):
                 return outcome
-            last = outcome
-            tried.add(outcome.kind)
+            failures.append(outcome)
             step = RULES[outcome.kind].step
-            if step is not Step.NEXT and not (step is Step.RETRY and elsewhere):
+            if step is not Step.NEXT and not (step is Step.RETRY and _is_followed_elsewhere(plan, place)):
                 break
-        if last is None:
-            raise GaveUp(inexpressible or _all_paused(self.glance.model), None)
-        others = tried != {FailureKind.MODEL_GONE}
-        raise GaveUp(final_error(last, self.glance.model, others, alternatives()), last)
+        raise self._gave_up(failures, inexpressible)
 
-    async def _with_retries(
-        self, candidate: Candidate, body: bytes | Encoded, permit: Permit, retries: int
+    def _gave_up(self, failures: list[Failure], inexpressible: InvalidRequest | None) -> GaveUp:
+        model = self.glance.model
+        if not failures:
+            return GaveUp(inexpressible or _all_paused(model), None)
+        last = failures[-1]
+        others = any(failure.kind is not FailureKind.MODEL_GONE for failure in failures)
+        return GaveUp(final_error(last, model, others, self.means.alternatives(self.course.found)), last)
+
+    async def _outcome(
+        self, asked: _Asked, body: bytes | Encoded, permit: Permit, plan: Plan, place: int
     ) -> Answer | OpenStream | Failure:
-        """One candidate, again after a 429 up to `retries` times. The breaker is told on every way out but an open stream."""
+        """One candidate, again after a 429 where it is the last. The breaker is told on every way out but an open stream."""
         try:
-            outcome = await self._again_while_busy(candidate, body, permit, retries)
+            outcome = await self._once(asked, body, permit)
+            if isinstance(outcome, Failure):
+                retries = 0 if _is_followed_elsewhere(plan, place) else self.means.settings.rate_limit_retries
+                outcome = await self._again_while_busy(outcome, asked, body, permit, retries)
         except BaseException:
             permit.neutral()
             raise
-        if isinstance(outcome, Answer):
-            permit.success()
-        elif isinstance(outcome, Failure):
-            if RULES[outcome.kind].breaker == "failure":
-                permit.failure()
-            else:
-                permit.neutral()
+        if not isinstance(outcome, Failure):
+            self.trip.attempts.append(asked.candidate.provider.slug + ":200")
+            if isinstance(outcome, Answer):
+                permit.success()
+        elif RULES[outcome.kind].breaker == "failure":
+            permit.failure()
+        else:
+            permit.neutral()
         return outcome
 
     async def _again_while_busy(
-        self, candidate: Candidate, body: bytes | Encoded, permit: Permit, retries: int
+        self, outcome: Answer | OpenStream | Failure, asked: _Asked, body: bytes | Encoded, permit: Permit, retries: int
     ) -> Answer | OpenStream | Failure:
-        slug = candidate.provider.slug
+        """What comes of a failure at last, after up to `retries` tries more if it was a 429."""
         retry = 0
-        while True:
-            outcome = await self._once(candidate, body, permit)
-            if not isinstance(outcome, Failure):
-                self.trail.append(f"{slug}:200")
-                return outcome
-            self.trail.append(f"{slug}:{outcome.status or outcome.kind.value}")
-            log.info(
-                "attempt_failed",
-                request_id=self.call.request_id,
-                provider=slug,
-                location=candidate.provider.location,
-                kind=outcome.kind.value,
-                status=outcome.status,
-                reason=outcome.reason,
-            )
+        while isinstance(outcome, Failure):
+            self._note_failure(asked.candidate, outcome)
             if RULES[outcome.kind].step is not Step.RETRY or retry >= retries:
-                return outcome
+                break
             pause_s = backoff_s(retry, outcome.retry_after_s, random.random())  # noqa: S311
             if asyncio.get_running_loop().time() + pause_s >= self.deadline_s:
-                return outcome
+                break
             retry += 1
             await asyncio.sleep(pause_s)
+            outcome = await self._once(asked, body, permit)
+        return outcome
 
-    async def _once(self, candidate: Candidate, body: bytes | Encoded, permit: Permit) -> Answer | OpenStream | Failure:
-        loop = asyncio.get_running_loop()
-        settings, glance = self.settings, self.glance
-        is_chat_stream = glance.stream and glance.counted is None
-        wait_s = settings.first_token_timeout_s if is_chat_stream else settings.plain_wait_s
-        until_s = min(loop.time() + wait_s, self.deadline_s)
+    def _note_failure(self, candidate: Candidate, failure: Failure) -> None:
+        slug = candidate.provider.slug
+        self.trip.attempts.append(f"{slug}:{failure.status or failure.kind.value}")
+        log.info(
+            "attempt_failed",
+            request_id=self.trip.call.request_id,
+            provider=slug,
+            location=candidate.provider.location,
+            kind=failure.kind.value,
+            status=failure.status,
+            reason=failure.reason,
+        )
+
+    async def _once(self, asked: _Asked, body: bytes | Encoded, permit: Permit) -> Answer | OpenStream | Failure:
+        means, glance, candidate = self.means, self.glance, asked.candidate
+        wait_s = means.settings.plain_wait_s if self.on_slow_start is None else means.settings.first_token_timeout_s
         reply: Reply | None = None
         kept = False
         try:
-            with self.alarms.until(until_s):
-                reply = await self.upstreams.open(
+            with means.alarms.within(wait_s, self.deadline_s):
+                reply = await means.upstreams.open(
                     candidate.provider,
                     candidate.way,
                     body,
                     stream=glance.stream,
-                    request_id=self.call.request_id,
-                    native_id=self.target_of(candidate).native_id,
-                    extra_headers=self._extra_headers(candidate),
+                    request_id=self.trip.call.request_id,
+                    native_id=asked.target.native_id,
+                    extra_headers=self.trip.call.passthrough_headers if asked.same is not None else _NO_HEADERS,
                     any_answer=glance.counted is not None,
                 )
                 if reply.status != 200:
-                    return await self._refused(candidate, reply)
+                    return await self._refused(asked, reply)
                 if glance.counted is not None and (not glance.stream or _is_json(reply)):
-                    return await self._piece(candidate, reply)
+                    return await self._piece(asked, reply)
                 if not glance.stream:
-                    return self._plain(candidate, await reply.read())
-                opened = await self._until_content(candidate, reply, permit)
+                    return self._plain(asked, await reply.read())
+                opened = await self._until_content(asked, reply, permit)
                 kept = isinstance(opened, OpenStream)
                 return opened
         except TimeoutError:
@@ -239,7 +277,7 @@ class Attempts(msgspec.Struct):
             if reply is not None and not kept:
                 reply.close()
 
-    async def _refused(self, candidate: Candidate, reply: Reply) -> Failure:
+    async def _refused(self, asked: _Asked, reply: Reply) -> Failure:
         """The failure behind an error status; a body that does not come is done without."""
         body = b""
         try:
@@ -247,64 +285,57 @@ class Attempts(msgspec.Struct):
                 body = await reply.read()
         except (TimeoutError, TransportError):
             pass
-        return classify(reply.status, _dialect(candidate).read_error(body), reply.headers, None)
+        return classify(reply.status, asked.theirs.read_error(body), reply.headers, None)
 
-    async def _piece(self, candidate: Candidate, reply: Reply) -> Answer | Failure:
+    async def _piece(self, asked: _Asked, reply: Reply) -> Answer | Failure:
         """A plain answer of a service beside chats: large perhaps, and perhaps a file."""
         body = await reply.read()
         is_large = len(body) > OFF_LOOP_BYTES
-        found = await asyncio.to_thread(self._plain, candidate, body) if is_large else self._plain(candidate, body)
-        client = self.call.dialect
+        found = await asyncio.to_thread(self._plain, asked, body) if is_large else self._plain(asked, body)
+        client = self.trip.call.dialect
         if not isinstance(found, Answer) or not isinstance(client, MediaDialect):
             return found
         if isinstance(found.content, ImageAnswer) and client.wants_bytes(self.glance):
-            made = await self._with_bytes(found.content)
-            found = structs.replace(
-                found, render=lambda usage, cost: client.write_answer(made, self.voice, usage, cost)
-            )
+            found = structs.replace(found, content=await self._with_bytes(found.content))
             is_large = True
         said = reply.headers.get("content-type", "")
         return structs.replace(found, content_type=client.answer_type(said, self.voice), is_large=is_large)
 
-    def _plain(self, candidate: Candidate, body: bytes) -> Answer | Failure:
-        client, theirs = self.call.dialect, _dialect(candidate)
-        same = shared(client, theirs)
+    def _plain(self, asked: _Asked, body: bytes) -> Answer | Failure:
+        candidate, theirs, same = asked.candidate, asked.theirs, asked.same
         try:
             if same is not None:
-                content = None
-                facts = same.glance_answer(body)
-                render = _forwarded(same, body, self.voice, candidate, facts.usual)
+                answer = Answer(candidate, same.glance_answer(body), same, self.voice, body)
             else:
+                client = self.trip.call.dialect
                 content, facts = theirs.read_answer(body, candidate.provider.slug)
                 if isinstance(client, MediaDialect):
                     content = client.completed(content, self.glance)
-
-                def render(usage: Usage, cost: int) -> bytes:
-                    return client.write_answer(content, self.voice, usage, cost)
+                answer = Answer(candidate, facts, client, self.voice, None, content)
         except ValueError as error:
             told = theirs.read_error(body)
             if told.kind or told.code or told.status:
                 return classify(told.status, told, {}, None)
             return Failure(FailureKind.MALFORMED, reason=f"unreadable answer: {error}"[:200])
-        if facts.empty and facts.finish not in SILENT_FINISHES:
+        if answer.facts.empty and answer.facts.finish not in SILENT_FINISHES:
             return Failure(FailureKind.EMPTY, reason="answer without content")
-        return Answer(candidate, facts, render, content)
+        return answer
 
     async def _with_bytes(self, answer: ImageAnswer) -> ImageAnswer:
         """The images as base64, those fetched of which only the address is known. Raises TransportError."""
         pictures = list(answer.images)
         for place, each in enumerate(pictures):
             if not each.data:
-                data, kind = await self.upstreams.picture(each.url)
+                data, kind = await self.means.upstreams.picture(each.url)
                 text = (await asyncio.to_thread(base64.b64encode, data)).decode()
                 pictures[place] = replace(each, data=text, url="", content_type=kind)
         return ImageAnswer(tuple(pictures), answer.usage)
 
-    async def _until_content(self, candidate: Candidate, reply: Reply, permit: Permit) -> OpenStream | Failure:
+    async def _until_content(self, asked: _Asked, reply: Reply, permit: Permit) -> OpenStream | Failure:
         """Reads until the first content delta."""
-        theirs = _dialect(candidate)
-        target = self.target_of(candidate)
-        relayed = bridge(self.call.dialect, theirs, self.voice, target, lambda usage: self.price_of(candidate, usage))
+        candidate, target = asked.candidate, asked.target
+        price = partial(self.means.price_of, candidate)
+        relayed = bridge(self.trip.call.dialect, asked.theirs, self.voice, target, price)
         while True:
             chunk = await reply.next_chunk()
             first = relayed.feed(chunk) if chunk else relayed.close()
@@ -317,29 +348,34 @@ class Attempts(msgspec.Struct):
                 return Failure(FailureKind.EMPTY, reason="stream without content")
 
     def _stream_type(self, reply: Reply) -> str:
-        client = self.call.dialect
+        client = self.trip.call.dialect
         if self.glance.events or not isinstance(client, MediaDialect):
-            return self.call.streams_as
+            return self.trip.call.streams_as
         return client.answer_type(reply.headers.get("content-type", ""), self.voice)
 
     def _is_late(self) -> bool:
         """Whether the request's time is over: a provider that is called now could only be blamed for it."""
         return asyncio.get_running_loop().time() >= self.deadline_s
 
-    def _body_for(self, candidate: Candidate) -> bytes | Encoded:
+    def _asked(self, candidate: Candidate) -> _Asked:
+        theirs = PROVIDER_DIALECTS[candidate.way.dialect]
+        target = self.means.target_of(candidate, self.course.found)
+        return _Asked(candidate, target, theirs, shared(self.trip.call.dialect, theirs))
+
+    def _body_for(self, asked: _Asked) -> bytes | Encoded:
         """The request in the candidate's dialect. Raises InvalidRequest naming what cannot be said there."""
-        theirs = _dialect(candidate)
-        target = self.target_of(candidate)
-        same = shared(self.call.dialect, theirs)
+        target, same = asked.target, asked.same
         if same is not None:
-            self._note_dropped(candidate, same.dropped(self.glance, target))
+            if dropped := same.dropped(self.glance, target):
+                self._note_dropped(asked.candidate, dropped)
             body = same.forward_request(self.glance, target)
-            return body if self.search is None else self._asking(candidate, body, self.search)
-        if self._request is None:
-            self._request = self.call.dialect.read_request(self.glance)
-        self._note_dropped(candidate, theirs.dropped(self._request, target))
-        body = theirs.write_request(self._request, target)
-        return body if self.search is None else self._asking(candidate, body, self.search)
+        else:
+            if self._request is None:
+                self._request = self.trip.call.dialect.read_request(self.glance)
+            if dropped := asked.theirs.dropped(self._request, target):
+                self._note_dropped(asked.candidate, dropped)
+            body = asked.theirs.write_request(self._request, target)
+        return body if self.course.search is None else self._asking(asked.candidate, body, self.course.search)
 
     def _asking(self, candidate: Candidate, body: bytes | Encoded, wish: SearchWish) -> bytes | Encoded:
         """The body, with the search of the web that the caller asks for."""
@@ -349,16 +385,12 @@ class Attempts(msgspec.Struct):
 
     def _note_dropped(self, candidate: Candidate, names: tuple[str, ...]) -> None:
         """Says in the log which parameters this provider will not receive; none of them changes the meaning."""
-        if names:
-            log.warning(
-                "parameters_dropped",
-                request_id=self.call.request_id,
-                provider=candidate.provider.slug,
-                names=list(names),
-            )
-
-    def _extra_headers(self, candidate: Candidate) -> Mapping[str, str]:
-        return self.call.passthrough_headers if _dialect(candidate).name == self.call.dialect.name else {}
+        log.warning(
+            "parameters_dropped",
+            request_id=self.trip.call.request_id,
+            provider=candidate.provider.slug,
+            names=list(names),
+        )
 
 
 def _is_followed_elsewhere(plan: Plan, place: int) -> bool:
@@ -370,20 +402,6 @@ def _is_followed_elsewhere(plan: Plan, place: int) -> bool:
 def _is_json(reply: Reply) -> bool:
     """Whether a provider that was asked for a stream has answered at once."""
     return reply.headers.get("content-type", "").startswith(JSON)
-
-
-def _dialect(candidate: Candidate) -> ProviderDialect:
-    return PROVIDER_DIALECTS[candidate.way.dialect]
-
-
-def _forwarded(
-    dialect: Dialect, body: bytes, voice: Voice, candidate: Candidate, usual: bool
-) -> Callable[[Usage, int], bytes]:
-    def render(usage: Usage, cost: int) -> bytes:
-        provider = candidate.provider
-        return dialect.forward_answer(body, voice, usage, cost, provider.quirks, provider.slug, usual=usual)
-
-    return render
 
 
 def _all_paused(model: str) -> Unavailable:

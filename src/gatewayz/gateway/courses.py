@@ -7,12 +7,13 @@ import structlog
 from gatewayz.catalog.keeper import CatalogKeeper
 from gatewayz.catalog.resolve import pin, resolve
 from gatewayz.catalog.snapshot import Resolved
+from gatewayz.core.caller import Caller
 from gatewayz.core.errors import GatewayError, InvalidRequest, NotFound, Unavailable
 from gatewayz.core.services import CHATS, KIND_OF
 from gatewayz.dialects.base import Glance
 from gatewayz.dialects.parameters import unsupported
 from gatewayz.dialects.web_search import SearchWish
-from gatewayz.gateway.asked import Asked
+from gatewayz.gateway.asked import NOTHING, Asked
 from gatewayz.gateway.entry import Doorkeeper, no_key
 from gatewayz.gateway.planning import Planner
 from gatewayz.gateway.trip import Course, Trip
@@ -39,6 +40,8 @@ class Courses:
         A model that nobody can serve is passed over if another one is named. Raises Forbidden if the key may not use one of
         them, else what is wrong with the first if none is left.
         """
+        if asked is NOTHING and trip.caller is not None:
+            return self._usual(trip, glance, trip.caller)
         if not asked.models:
             found = self._named(trip, glance.model, asked)
             await self._doorkeeper.permit(trip, found)
@@ -62,6 +65,21 @@ class Courses:
             raise refusal or Unavailable(f"Nobody can serve {glance.model} now.")
         trip.model_id = courses[0].found.model.id
         return tuple(courses)
+
+    def _usual(self, trip: Trip, glance: Glance, caller: Caller) -> tuple[Course]:
+        """The same for a known caller who asks nothing of the gateway: nearly all, so what is found is kept."""
+        service = trip.call.dialect.service
+        known = self._planner.usual(glance, service)
+        if known is None:
+            found = self._named(trip, glance.model, NOTHING)
+            self._doorkeeper.check(trip, found)
+            known = (self._planned(trip, glance, found, NOTHING),)
+            self._planner.note_usual(glance, service, known)
+        else:
+            trip.model_id = known[0].found.model.id
+            if caller.model_allowlist:
+                self._doorkeeper.check(trip, known[0].found)
+        return known
 
     def _named(self, trip: Trip, name: str, asked: Asked) -> Resolved:
         catalog = self._catalog.current

@@ -2,11 +2,11 @@
 
 from gatewayz.accounts.authenticate import Authenticator
 from gatewayz.catalog.snapshot import Resolved
-from gatewayz.core.caller import Caller
+from gatewayz.core.caller import TIERS, Caller
 from gatewayz.core.errors import Forbidden, GatewayError, Unauthenticated, Unavailable
 from gatewayz.gateway.trip import Trip
 from gatewayz.policy.access import check_domain, check_ip, check_model, check_scope
-from gatewayz.policy.limits import Limiter, key_rpm
+from gatewayz.policy.limits import Limiter, fingerprint_of, key_rpm, plan_rpm
 from gatewayz.settings import Settings
 
 
@@ -17,6 +17,7 @@ class Doorkeeper:
         self._authenticator = authenticator
         self._limiter = limiter
         self._settings = settings
+        self._plan_rpm = {tier: plan_rpm(tier, settings) for tier in TIERS}
         self._free_models = frozenset(name.lower() for name in settings.free_model_allowlist)
 
     async def identify(self, trip: Trip) -> Caller | None:
@@ -27,7 +28,7 @@ class Doorkeeper:
         """
         call = trip.call
         if not call.credentials:
-            trip.limit_headers = (await self._limiter.admit_ip(call.client_ip, call.fingerprint)).header_pairs()
+            await self._admit_stranger(trip)
             return None
         try:
             if len(call.credentials) > 1:
@@ -37,17 +38,25 @@ class Doorkeeper:
                 )
             caller = await self._authenticator.authenticate(call.credentials[0], call.client_ip)
         except (Unauthenticated, Forbidden):
-            trip.limit_headers = (await self._limiter.admit_ip(call.client_ip, call.fingerprint)).header_pairs()
+            await self._admit_stranger(trip)
             raise
         trip.caller = caller
         if caller.ip_allowlist:
             check_ip(call.client_ip, caller.ip_allowlist)
         if caller.domain_referrers:
             check_domain(call.referer, call.origin, caller.domain_referrers)
-        check_scope(caller.scopes, "inference")
-        rpm = key_rpm(caller.tier, caller.rpm_limit, self._settings)
+        if "inference" not in caller.scopes:
+            check_scope(caller.scopes, "inference")
+        rpm = self._plan_rpm[caller.tier]
+        if caller.rpm_limit:
+            rpm = key_rpm(caller.tier, caller.rpm_limit, self._settings)
         trip.limit_headers = (await self._limiter.admit_key(caller.key_id, rpm)).header_pairs()
         return caller
+
+    async def _admit_stranger(self, trip: Trip) -> None:
+        call = trip.call
+        state = await self._limiter.admit_ip(call.client_ip, fingerprint_of(call.headers))
+        trip.limit_headers = state.header_pairs()
 
     async def knows(self, credentials: tuple[str, ...]) -> bool:
         """Whether these credentials are worth reading a large body for; `identify` refuses whoever they are not."""

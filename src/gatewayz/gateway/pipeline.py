@@ -5,9 +5,10 @@ appears when its room does.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -21,7 +22,7 @@ from gatewayz.dialects.base import Glance, TokenCounter
 from gatewayz.dialects.explained import in_answer, in_stream
 from gatewayz.dialects.media import MediaDialect
 from gatewayz.gateway.asked import asked_of
-from gatewayz.gateway.attempts import Answer, Attempts, GaveUp, OpenStream, deadline_error
+from gatewayz.gateway.attempts import Answer, Attempts, GaveUp, Means, OpenStream, deadline_error
 from gatewayz.gateway.budget import Budget
 from gatewayz.gateway.counting import counted
 from gatewayz.gateway.courses import Courses
@@ -89,13 +90,29 @@ class Gateway:
         self._rooms = rooms
         self._now = rooms.clock.monotonic_s
         self._settlement = Settlement(rooms.cashier)
-        self._planner = Planner(rooms.catalog, rooms.providers, rooms.known_slugs, self._is_paused, rooms.records)
+        self._planner = Planner(
+            rooms.catalog,
+            rooms.providers,
+            rooms.known_slugs,
+            self._is_paused,
+            rooms.records,
+            rooms.breakers.troubled,
+        )
         self._courses = Courses(rooms.catalog, self._planner, rooms.doorkeeper)
+        self._means = Means(
+            rooms.upstreams,
+            rooms.breakers,
+            rooms.settings,
+            rooms.alarms,
+            self._planner.target,
+            self._settlement.price,
+            self._alternatives,
+        )
         self.in_flight = 0
 
     async def serve(self, call: Call, out: Responder) -> None:
         """Answers the call, whatever happens; money and record are settled before this returns."""
-        trip = Trip(call, self._rooms.clock.now_us(), marked_s=call.received_s)
+        trip = Trip(call, self._rooms.clock.now_us())
         self.in_flight += 1
         try:
             await self._travel(trip, out)
@@ -126,7 +143,7 @@ class Gateway:
         await self._inform(call, out, self._estimate)
 
     async def _inform(self, call: Call, out: Responder, make: Callable[[Trip], Awaitable[bytes]]) -> None:
-        trip = Trip(call, self._rooms.clock.now_us(), marked_s=call.received_s)
+        trip = Trip(call, self._rooms.clock.now_us())
         self.in_flight += 1
         try:
             body = await make(trip)
@@ -174,17 +191,17 @@ class Gateway:
         )
 
     async def _tell(self, trip: Trip, out: Responder, error: GatewayError) -> None:
-        body = trip.call.dialect.render_error(error, trip.call.request_id)
-        if trip.explains:
-            body = in_answer(body, revealed(trip, self._rooms.records()))
+        body = self._explained(trip, trip.call.dialect.render_error(error, trip.call.request_id))
         await out.answer(error.status, error_headers(trip, error), body)
 
     async def _travel(self, trip: Trip, out: Responder) -> None:
         rooms = self._rooms
         caller = await rooms.doorkeeper.identify(trip)
-        trip.mark(b"auth", self._now())
+        trip.ends_s.append(self._now())  # auth
         glance = trip.glance = await self._glance(trip)
-        stored = await rooms.replays.claim(trip)
+        if caller is not None:
+            trip.ledger_id = f"{caller.user_id}:{trip.call.request_id}"
+        stored = await rooms.replays.claim(trip) if trip.call.claimed_id is not None else None
         if stored is not None:
             await out.answer(200, replay_headers(trip, stored.content_type), stored.body)
             rooms.observe(trip, 200, None)
@@ -195,85 +212,85 @@ class Gateway:
         trip.courses = await self._courses.of(trip, glance, trip.asked)
         if caller is None:
             cap_output(glance, rooms.settings.anonymous_max_tokens)
-        trip.mark(b"plan", self._now())
+        trip.ends_s.append(self._now())  # plan
         if caller is not None:
             try:
                 trip.hold = await rooms.cashier.hold(caller, trip.ledger_id, dearest(trip.courses, glance))
             except PaymentRequired as error:
                 raise with_lever(error, trip.call.dialect.service, trip.call.dialect.name) from None
-        trip.mark(b"hold", self._now())
+        trip.ends_s.append(self._now())  # hold
         deadline_s = asyncio.get_running_loop().time() + rooms.settings.request_deadline_s
         outcome = await self._first_success(trip, out, glance, deadline_s)
         trip.served_by = outcome.candidate
         trip.first_token_s = self._now()
-        trip.mark(b"upstream", trip.first_token_s)
+        trip.ends_s.append(trip.first_token_s)  # upstream
         if isinstance(outcome, Answer):
             await self._answer(trip, out, glance, outcome)
         else:
             await self._stream(trip, out, glance, outcome, deadline_s)
 
-    async def _first_success(
+    def _first_success(
+        self, trip: Trip, out: Responder, glance: Glance, deadline_s: float
+    ) -> Coroutine[Any, Any, Answer | OpenStream]:
+        """The first answer with content, of the model or of those that may stand in for it. Raises GaveUp."""
+        if len(trip.courses) == 1:
+            return self._tried(trip, out, glance, trip.courses[0], deadline_s)
+        return self._first_of_several(trip, out, glance, deadline_s)
+
+    async def _first_of_several(
         self, trip: Trip, out: Responder, glance: Glance, deadline_s: float
     ) -> Answer | OpenStream:
-        """The first answer with content, of the model or of those that may stand in for it. Raises GaveUp."""
         last = trip.courses[-1]
         for course in trip.courses:
-            found = course.found
-            trip.model_id = found.model.id
-            route = course.route
-            if not course.ordered and trip.call.dialect.service in BY_TOKEN:
-                route = self._rooms.staying.ordered(trip, glance, route)
-            elif course.ordered:
-                route = self._rooms.exploring.ordered(trip, course)
-            attempts = self._attempts(trip, out, glance, course, deadline_s)
             try:
-                return await attempts.first_success(route, partial(self._alternatives, found))
+                return await self._tried(trip, out, glance, course, deadline_s)
             except GaveUp as gave_up:
                 if course is last or not _moves_on(gave_up, deadline_s):
                     raise
-            finally:
-                trip.attempts += attempts.trail
         raise InternalError("No model was tried.")
 
-    def _attempts(self, trip: Trip, out: Responder, glance: Glance, course: Course, deadline_s: float) -> Attempts:
-        rooms = self._rooms
-        return Attempts(
-            upstreams=rooms.upstreams,
-            breakers=rooms.breakers,
-            settings=rooms.settings,
-            call=trip.call,
-            glance=glance,
-            voice=trip.voice(itemised(trip, glance)),
-            target_of=partial(self._planner.target, found=course.found),
-            price_of=self._settlement.price,
-            deadline_s=deadline_s,
-            alarms=rooms.alarms,
-            on_slow_start=lambda: _open_early(trip, out),
-            search=course.search,
-        )
+    def _tried(
+        self, trip: Trip, out: Responder, glance: Glance, course: Course, deadline_s: float
+    ) -> Coroutine[Any, Any, Answer | OpenStream]:
+        """The same of one model."""
+        trip.model_id = course.found.model.id
+        route = course.route
+        if course.preferences is not None and course.preferences.orders:
+            route = self._rooms.exploring.ordered(trip, course)
+        elif trip.call.dialect.service in BY_TOKEN:
+            route = self._rooms.staying.ordered(trip, glance, route)
+        voice = trip.voice(itemised(trip, glance))
+        on_slow_start = partial(_open_early, trip, out) if glance.stream and glance.counted is None else None
+        return Attempts(self._means, trip, glance, course, voice, deadline_s, on_slow_start).first_success(route)
 
     async def _answer(self, trip: Trip, out: Responder, glance: Glance, answer: Answer) -> None:
-        facts = answer.facts
-        trip.usage = final_usage(glance, facts.usage, facts.output_chars, answer.candidate.offer.price)
-        if answer.candidate.search is not None:
-            trip.usage = with_searches(trip.usage, answer.candidate, trip.courses)
-        trip.cost = self._settlement.price(answer.candidate, trip.usage)
+        facts, candidate = answer.facts, answer.candidate
+        usage = final_usage(glance, facts.usage, facts.output_chars, candidate.offer.price)
+        if candidate.search is not None:
+            usage = with_searches(usage, candidate, trip.courses)
+        trip.usage = usage
+        trip.cost = cost = self._settlement.price(candidate, usage)
         trip.finish, trip.upstream_id = facts.native_finish or facts.finish, facts.upstream_id
-        self._rooms.staying.served(trip, trip.usage)
+        if trip.conversation is not None:
+            self._rooms.staying.served(trip, usage)
         trip.unknown_events, trip.unknown_excerpt = facts.unknown_events, facts.unknown_excerpt
         if answer.is_large:
-            body = await asyncio.to_thread(answer.render, trip.usage, trip.cost)
+            body = await asyncio.to_thread(answer.render, usage, cost)
         else:
-            body = answer.render(trip.usage, trip.cost)
-        stored = self._rooms.replays.stored(trip, answer.content_type, body)
+            body = answer.render(usage, cost)
+        stored = self._rooms.replays.stored(trip, answer.content_type, body) if trip.claim is not None else None
         kept = self._rooms.keeping.kept(trip, body) if trip.kept_input is not None else None
         receipt = await self._settlement.charge(trip, 200, self._now(), stored, kept=kept)
-        trip.mark(b"settle", self._now())
+        trip.ends_s.append(self._now())  # settle
         low = receipt.balance_total if receipt is not None and receipt.low else None
-        if trip.explains:
-            body = in_answer(body, revealed(trip, self._rooms.records()))
+        if trip.call.explain or trip.call.router_metadata:
+            body = self._explained(trip, body)
         await out.answer(200, plain_headers(trip, low, answer.content_type), body)
         self._rooms.observe(trip, 200, None)
+
+    def _explained(self, trip: Trip, body: bytes) -> bytes:
+        """The body of an answer with what was decided, if the caller may see it."""
+        return in_answer(body, revealed(trip, self._rooms.records())) if trip.explains else body
 
     async def _stream(self, trip: Trip, out: Responder, glance: Glance, opened: OpenStream, deadline_s: float) -> None:
         try:

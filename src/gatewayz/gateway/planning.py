@@ -4,7 +4,7 @@ What a plan rests on is replaced as a whole when it changes: the catalog, the pr
 asked every time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from gatewayz.billing.basis import billed_by
@@ -15,8 +15,9 @@ from gatewayz.catalog.prices import WEB_SEARCH
 from gatewayz.catalog.snapshot import Catalog, Resolved
 from gatewayz.core.errors import Unavailable
 from gatewayz.core.services import BY_TOKEN, Service
-from gatewayz.dialects.base import Glance, Target
+from gatewayz.dialects.base import Glance, Need, Target
 from gatewayz.gateway.quote import target_for
+from gatewayz.gateway.trip import Course
 from gatewayz.operations.traffic import Usage
 from gatewayz.providers.registry import Providers
 from gatewayz.routing.plan import Candidate, Excluded, Plan, Wish, passable, ranked
@@ -24,6 +25,7 @@ from gatewayz.routing.preferences import Preferences
 
 _MAX_PLANS = 4096
 _MOST_SUGGESTED = 5
+_LONGEST_NAME = 256
 
 
 class Planner:
@@ -36,15 +38,22 @@ class Planner:
         known_slugs: frozenset[str],
         is_paused: Callable[[str], bool],
         usage: Callable[[], Usage],
+        troubled: Collection[object],
     ) -> None:
-        """`is_paused` tells whether a provider's breaker lets nothing through, `usage` what was recorded."""
+        """`is_paused` tells whether a provider's breaker lets nothing through, `usage` what was recorded.
+
+        While `troubled` is empty no provider is paused.
+        """
         self._catalog = catalog
         self._providers = providers
         self._known_slugs = known_slugs
         self._is_paused = is_paused
         self._usage = usage
+        self._troubled = troubled
         self._made_for: tuple[Catalog | None, Providers | None] = (None, None)
         self._plans: dict[tuple[str, Wish, str], Plan] = {}
+        # By the model's name as callers write it, for requests that ask nothing of the gateway.
+        self._usual: dict[tuple[str, frozenset[Need], Service], tuple[Course]] = {}
         # By identity of the candidate, which is kept beside it so that no other takes its identity.
         self._targets: dict[int, tuple[Candidate, Target]] = {}
 
@@ -65,15 +74,34 @@ class Planner:
         variant = glance.counted.variant if glance.counted is not None else ""
         wish = Wish(glance.needs, found.provider_pin, found.preferred_provider, service, variant, preferences, search)
         records = self._usage().digest if preferences is not None and preferences.measured else ""
-        catalog, providers = self._made_for
-        if catalog is not self._catalog.current or providers is not self._providers():
-            self._forget()
-        if variant:  # callers make these up: what is remembered of them would push out all else
-            return passable(found.model, self._ranked(found, wish), self._is_paused)
-        plan = self._plans.get((found.model.id, wish, records))
+        self._keep_up()
+        plan = None
+        if not variant:  # callers make these up: what is remembered of them would push out all else
+            plan = self._plans.get((found.model.id, wish, records))
         if plan is None:
-            plan = self._plans[(found.model.id, wish, records)] = self._ranked(found, wish)
-        return passable(found.model, plan, self._is_paused)
+            plan = self._ranked(found, wish)
+            if not variant:
+                self._plans[(found.model.id, wish, records)] = plan
+        return passable(found.model, plan, self._is_paused) if self._troubled else plan
+
+    def usual(self, glance: Glance, service: Service) -> tuple[Course] | None:
+        """The course of a request for this model that asks nothing of the gateway; None if it is not known, or varies now."""
+        if self._troubled:
+            return None
+        self._keep_up()
+        return self._usual.get((glance.model, glance.needs, service))
+
+    def note_usual(self, glance: Glance, service: Service, courses: tuple[Course]) -> None:
+        """Keeps the course of a request that asks nothing of the gateway, for others like it."""
+        course = courses[0]
+        # What goes by measures changes with them; of a retired name the log is told each time; and who writes a name with
+        # a thousand blanks need not be remembered.
+        varies = course.preferences is not None or course.found.redirected_from is not None
+        made_up = (glance.counted is not None and glance.counted.variant) or len(glance.model) > _LONGEST_NAME
+        if not (varies or made_up or self._troubled):
+            if len(self._usual) >= _MAX_PLANS:
+                self._usual.clear()
+            self._usual[(glance.model, glance.needs, service)] = courses
 
     def searchers(self, near: Model) -> tuple[str, ...]:
         """Models that can search the web here now, those of the same maker first."""
@@ -120,8 +148,15 @@ class Planner:
         unpriced = (Excluded(offer.provider, "no_price_for_service") for offer, price in priced if price is None)
         return replace(plan, excluded=(*plan.excluded, *unpriced))
 
+    def _keep_up(self) -> None:
+        """Forgets what rests on a catalog or on providers that have been replaced."""
+        catalog, providers = self._made_for
+        if catalog is not self._catalog.current or providers is not self._providers():
+            self._forget()
+
     def _forget(self) -> None:
         self._plans.clear()
+        self._usual.clear()
         self._targets.clear()
         self._made_for = (self._catalog.current, self._providers())
 

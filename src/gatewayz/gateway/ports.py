@@ -19,11 +19,12 @@ EVENT_STREAM = "text/event-stream; charset=utf-8"
 class Call(msgspec.Struct, frozen=True):
     """One request as it arrived. `claimed_id` is the client's own X-Request-ID or Idempotency-Key, None without one.
 
-    `credentials` are the distinct key values found (Authorization, x-api-key). `received_s` is monotonic. `content_type` is
-    what the client says of the body, `streams_as` the content type of a stream of words. `address` is what the path says of
-    the request beside the endpoint's name. The caller wants to see what was decided (`explain`, or `router_metadata` in
-    OpenRouter's form), what the charge is made of (`itemised`), or only what would be done (`dry`). `app` is
-    the application that is asking, if it says so; no provider is told.
+    `credentials` are the distinct key values found (Authorization, x-api-key). `headers` holds the last of each name, in
+    lower case; those that the request's dialect means for a provider are `passthrough_headers`. `received_s` is monotonic.
+    `streams_as` is the content type of a stream of words. `address` is what the path says of the request beside the
+    endpoint's name. The caller wants to see what was decided (`explain`, or `router_metadata` in OpenRouter's form), what
+    the charge is made of (`itemised`), or only what would be done (`dry`). `app` is the application that is asking, if it
+    says so; no provider is told.
     """
 
     dialect: ClientDialect
@@ -33,19 +34,23 @@ class Call(msgspec.Struct, frozen=True):
     claimed_id: str | None
     credentials: tuple[str, ...]
     client_ip: str
-    fingerprint: object
+    headers: Mapping[bytes, bytes]
     received_s: float
-    passthrough_headers: Mapping[str, str]
-    referer: str | None = None
-    origin: str | None = None
-    content_type: str = "application/json"
+    passthrough_headers: Mapping[str, str] = {}
     streams_as: str = EVENT_STREAM
     address: bytes = b""
-    explain: bool = False
-    router_metadata: bool = False
     itemised: bool = False
     dry: bool = False
+    referer: str | None = None
+    origin: str | None = None
+    explain: bool = False
+    router_metadata: bool = False
     app: App = UNKNOWN
+
+    @property
+    def content_type(self) -> str:
+        """What the client says of the body, "" if nothing."""
+        return self.headers.get(b"content-type", b"").decode("latin-1")
 
 
 class Responder(Protocol):

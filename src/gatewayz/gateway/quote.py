@@ -57,13 +57,10 @@ def ceiling_of(plan: Plan, glance: Glance, model: Model, *, searches: bool = Fal
 
 def dearest(courses: Sequence[Course], glance: Glance) -> int:
     """Nano-USD to set aside for a request that any of these models may answer."""
-    if len(courses) == 1:
-        return _ceiling_on(courses[0], glance)
-    return max(_ceiling_on(course, glance) for course in courses)
-
-
-def _ceiling_on(course: Course, glance: Glance) -> int:
-    return ceiling_of(course.route, glance, course.found.model, searches=course.search is not None)
+    most = 0
+    for course in courses:
+        most = max(most, ceiling_of(course.route, glance, course.found.model, searches=course.search is not None))
+    return most
 
 
 def _searching(

@@ -36,15 +36,13 @@ class Replays:
         self._clock = clock
 
     async def claim(self, trip: Trip) -> StoredReply | None:
-        """Claims the client's id for this request and names its ledger id; the stored answer if it was answered before.
+        """Claims the id that a known caller has given this request; the stored answer if it was answered before.
 
-        Raises Conflict: request_in_progress, idempotency_conflict (other body), request_id_reused (answer purged).
+        A repetition after an attempt that failed has a ledger id of its own, which is written into the trip. Raises
+        Conflict: request_in_progress, idempotency_conflict (other body), request_id_reused (answer purged).
         """
         caller, call = trip.caller, trip.call
-        if caller is None:
-            return None
-        trip.ledger_id = f"{caller.user_id}:{call.request_id}"
-        if call.claimed_id is None:
+        if caller is None or call.claimed_id is None:
             return None
         if len(call.body) > _OFF_LOOP_BYTES:
             digest = await asyncio.to_thread(_digest, trip)

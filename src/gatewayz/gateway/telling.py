@@ -22,12 +22,8 @@ _UNBUFFERED = (b"x-accel-buffering", b"no")
 
 def plain_headers(trip: Trip, balance: int | None, content_type: str = "application/json") -> HeaderPairs:
     """Headers of a complete plain answer; `balance` (nano-USD) only if it is low."""
-    headers = [
-        (b"content-type", content_type.encode("latin-1")),
-        _FRESH,
-        (b"x-gatewayz-cost-usd", usd_text(trip.cost).encode()),
-    ]
-    return _common(trip, headers, balance)
+    kind = _JSON if content_type == "application/json" else (b"content-type", content_type.encode("latin-1"))
+    return _common(trip, [kind, _FRESH, (b"x-gatewayz-cost-usd", usd_text(trip.cost).encode())], balance)
 
 
 def stream_headers(trip: Trip, balance: int | None, content_type: str) -> HeaderPairs:
@@ -58,18 +54,20 @@ def error_headers(trip: Trip, error: GatewayError) -> HeaderPairs:
 def id_headers(dialect: ClientDialect, request_id: str) -> HeaderPairs:
     """The request id under the names by which clients of this dialect look for it."""
     value = request_id.encode()
-    names = (b"x-request-id", b"request-id") if dialect.name == "anthropic" else (b"x-request-id",)
-    return [(name, value) for name in names]
+    if dialect.name == "anthropic":
+        return [(b"x-request-id", value), (b"request-id", value)]
+    return [(b"x-request-id", value)]
 
 
 def _common(trip: Trip, headers: HeaderPairs, balance: int | None) -> HeaderPairs:
     headers += id_headers(trip.call.dialect, trip.call.request_id)
     headers += trip.limit_headers
-    if trip.phases:
+    if trip.ends_s:
         headers.append((b"server-timing", trip.server_timing()))
     if balance is not None:
         headers.append((b"x-credits-remaining", f"{credits_number(balance):.4f}".encode()))
-    return headers + HARDENING
+    headers += HARDENING
+    return headers
 
 
 def _pairs(headers: Mapping[str, str]) -> HeaderPairs:

@@ -13,6 +13,7 @@ from itertools import count
 from types import TracebackType
 from typing import Any
 
+import msgspec
 import structlog
 
 from gatewayz.infra.clock import US_PER_S, Clock, iso
@@ -41,20 +42,17 @@ TICK_S = 0.5
 Transition = Callable[[str, BreakerState, BreakerState], None]
 
 
-class Permit:
+class Permit(msgspec.Struct, eq=False):
     """Leave to call a provider once. Say `success`, `failure` or `neutral`; later words change nothing.
 
     As a context manager it says `neutral` at the end if nothing was said.
     """
 
-    __slots__ = ("_breakers", "_cell", "_opening_us", "_said", "_token")
-
-    def __init__(self, breakers: "Breakers", cell: Cell, opening_us: int, token: str | None) -> None:
-        self._breakers = breakers
-        self._cell = cell
-        self._opening_us = opening_us
-        self._token = token
-        self._said = False
+    _breakers: "Breakers"
+    _cell: Cell
+    _opening_us: int
+    _token: str | None
+    _said: bool = False
 
     @property
     def is_probe(self) -> bool:
@@ -63,7 +61,10 @@ class Permit:
 
     def success(self) -> None:
         """The provider answered as it should."""
-        self._say("success")
+        if self._token is None and self._cell.value is CLOSED:
+            self._said = True  # nothing to reset: a healthy provider costs nothing
+        else:
+            self._say("success")
 
     def failure(self) -> None:
         """The provider failed in a way that counts against it."""
@@ -88,7 +89,10 @@ class Permit:
 
 
 class Breakers:
-    """All breakers of this process. `transitions` counts (provider, from, to), for metrics."""
+    """All breakers of this process. `transitions` counts (provider, from, to), for metrics.
+
+    While `troubled` is empty every breaker is closed.
+    """
 
     def __init__(
         self, settings: Settings, clock: Clock, redis: RedisLink, configs: Mapping[str, BreakerConfig] | None = None
@@ -107,6 +111,7 @@ class Breakers:
         self._process = secrets.token_hex(6)
         self._numbers = count(1)
         self._cells: dict[str, Cell] = {}
+        self.troubled: set[Cell] = set()  # those that are not closed: hardly ever any
         self._dirty: set[Cell] = set()
         self._writer: asyncio.Task[None] | None = None
         self._unclaimed: set[asyncio.Future[bool | Breaker]] = set()
@@ -147,7 +152,9 @@ class Breakers:
     def state(self, provider: str) -> BreakerState:
         """The state now; CLOSED for a provider never seen."""
         cell = self._cells.get(provider)
-        return BreakerState.CLOSED if cell is None else at(cell.value, cell.config, self._clock.now_us()).state
+        if cell is None or cell.value.state is BreakerState.CLOSED:
+            return BreakerState.CLOSED
+        return at(cell.value, cell.config, self._clock.now_us()).state
 
     def states(self) -> dict[str, BreakerState]:
         """The state of every provider seen, for the gauge."""
@@ -203,7 +210,7 @@ class Breakers:
             await asyncio.shield(self._writer)
 
     def _cell(self, provider: str) -> Cell:
-        cell = self._cells[provider] = Cell(provider, self._configs.get(provider, self._default))
+        cell = self._cells[provider] = Cell(provider, self._configs.get(provider, self._default), self.troubled)
         return cell
 
     async def _place(self, cell: Cell, opened_at_us: int, now_us: int) -> str | None:
@@ -257,8 +264,6 @@ class Breakers:
             cell.freed.append(token)
         elif verdict is None or opening_us != cell.value.opened_at_us:
             return
-        elif verdict == "success" and cell.value is CLOSED:
-            return  # nothing to reset: a healthy provider costs nothing
         self._apply(cell, [] if verdict is None else [Event(verdict, opening_us, self._clock.now_us())])
 
     def _apply(self, cell: Cell, events: list[Event]) -> None:
@@ -266,7 +271,7 @@ class Breakers:
         if self._link.state != "up":
             self._decide_alone(cell, cell.events + events, now_us)
             return
-        cell.value, _ = moved(cell.value, cell.config, events, now_us)
+        cell.show(moved(cell.value, cell.config, events, now_us)[0])
         cell.events += events
         self._dirty.add(cell)
         self._wake_writer()
@@ -322,7 +327,7 @@ class Breakers:
         cell.events = cell.events[len(events) :]
         cell.freed = cell.freed[len(freed) :]
         cell.settle(new, now_us)
-        cell.value, _ = moved(new, cell.config, cell.events, now_us)
+        cell.show(moved(new, cell.config, cell.events, now_us)[0])
         self._tell(cell.provider, moves)
 
     async def _refresh(self) -> None:

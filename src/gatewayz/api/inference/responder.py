@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
+import msgspec
 from starlette.exceptions import HTTPException
 
 from gatewayz.core.errors import InvalidRequest, TooLarge, UnsupportedFormat
@@ -14,8 +15,6 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-# Most answers are over before this; watching for the client's leaving costs a task, so it starts a little later.
-WATCH_AFTER_S = 0.05
 _AS_IT_IS = (b"", b"identity")
 
 
@@ -34,13 +33,13 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit_byte
             raise InvalidRequest("Content-Length is not a number.", param="Content-Length")
         if int(length) > limit_bytes:
             raise _too_large(limit_bytes)
-    if headers.get(b"content-encoding", b"").lower() not in _AS_IT_IS:
+    if b"content-encoding" in headers and headers[b"content-encoding"].lower() not in _AS_IT_IS:
         raise UnsupportedFormat("Compressed bodies are not accepted; send the JSON as it is.")
     message = await receive()
     if message["type"] != "http.request":
         raise ClientLeft
     body: bytes = message.get("body", b"")
-    if not message.get("more_body", False):
+    if not message.get("more_body"):
         if len(body) > limit_bytes:
             raise _too_large(limit_bytes)
         return body
@@ -82,46 +81,32 @@ def limited(receive: Receive, limit_bytes: int) -> Receive:
     return counted
 
 
-class AsgiResponder:
-    """See `gateway.ports.Responder`. `extra` headers are put on whatever answer leaves."""
+class AsgiResponder(msgspec.Struct, eq=False):
+    """See `gateway.ports.Responder`. `_extra` headers are put on whatever answer leaves."""
 
-    __slots__ = (
-        "_alarm",
-        "_alarms",
-        "_ended",
-        "_extra",
-        "_receive",
-        "_send",
-        "_task",
-        "_watch",
-        "gone",
-        "started",
-        "status",
-    )
-
-    def __init__(self, receive: Receive, send: Send, extra: HeaderPairs) -> None:
-        self._receive = receive
-        self._send = send
-        self._extra = extra
-        self._task: asyncio.Task[Any] | None = None
-        self._alarms: Alarms | None = None
-        self._alarm = (0, 0)
-        self._watch: asyncio.Task[None] | None = None
-        self._ended = False
-        self.started = False
-        self.gone = False
-        self.status = 0
+    _receive: Receive
+    _send: Send
+    _extra: HeaderPairs
+    _task: "asyncio.Task[Any] | None" = None
+    _waiting: set[Callable[[], None]] | None = None
+    _watch: "asyncio.Task[None] | None" = None
+    _ended: bool = False
+    started: bool = False
+    gone: bool = False
+    status: int = 0
 
     def watch(self, alarms: Alarms) -> None:
-        """Cancels the current task once the client leaves; call `rest` when the answer is over."""
+        """Cancels the current task once the client leaves; call `rest` when the answer is over.
+
+        Most answers are over before two ticks of the alarms; watching costs a task, so it starts only then.
+        """
         self._task = asyncio.current_task()
-        self._alarms = alarms
-        self._alarm = alarms.set(asyncio.get_running_loop().time() + WATCH_AFTER_S, self._start_watching)
+        self._waiting = alarms.soon(self._start_watching)
 
     def rest(self) -> None:
         """Ends watching. May be called twice."""
-        if self._alarms is not None:
-            self._alarms.clear(self._alarm)
+        if self._waiting is not None:
+            self._waiting.discard(self._start_watching)
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None

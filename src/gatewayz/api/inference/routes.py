@@ -1,6 +1,5 @@
 """Which path speaks which dialect, and how an HTTP request becomes a call."""
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -110,11 +109,12 @@ _SELDOM = frozenset({
 # Room beside the files of a form for its other parts.
 _FORM_BYTES = 1_000_000
 _MESSAGES_COUNTER = AnthropicCounter()
-_PASSED_ON = {b"anthropic-beta": "anthropic-beta", b"anthropic-version": "anthropic-version"}
+_BETA = b"anthropic-beta"
+_NONE: Mapping[str, str] = {}
 
 
 class Visit(msgspec.Struct, frozen=True):
-    """What the dispatcher knows of a request before its body: ids and where it comes from.
+    """What the dispatcher knows of a request before its body: ids, where it comes from, and when (monotonic).
 
     `headers` holds the last of each name, in lower case.
     """
@@ -123,9 +123,9 @@ class Visit(msgspec.Struct, frozen=True):
     claimed_id: str | None
     trace_id: str
     client_ip: str
-    fingerprint: object
     extra: HeaderPairs
-    headers: Mapping[bytes, bytes] = {}
+    headers: Mapping[bytes, bytes]
+    received_s: float
 
 
 class Inference:
@@ -140,32 +140,32 @@ class Inference:
 
     async def serve(self, route: Route, visit: Visit, scope: Scope, receive: Receive, send: Send) -> int:
         """Answers one POST; returns the status that was sent (499 if the client left before it was complete)."""
-        dialect = SPOKEN[route.dialect]
         out = AsgiResponder(receive, send, visit.extra)
-        received_s = time.monotonic()
         try:
             if visit.claimed_id is not None and not REQUEST_ID_PATTERN.fullmatch(visit.claimed_id):
                 raise bad_request_id()
             # A stranger's files are not taken in: whoever sends some needs a key.
             is_stranger = route.files and not await self._gateway.knows(_all_credentials(scope))
-            body = b"" if is_stranger else await read_body(visit.headers, receive, self._limit(route))
-            dry = route.estimates or _is_dry(visit, scope)
+            limit_bytes = self._limit_of_files(route) if route.files else self._body_limit_bytes
+            body = b"" if is_stranger else await read_body(visit.headers, receive, limit_bytes)
+            dry = route.estimates or _is_dry(visit.headers, scope["query_string"])
             if route.estimates:
                 route = estimated(route, scope, body, visit.headers)
         except GatewayError as error:
+            dialect = SPOKEN[route.dialect]
             await out.answer(
                 error.status, _refusal_headers(dialect, visit, error), dialect.render_error(error, visit.request_id)
             )
             return error.status
         except ClientLeft:
             return 499
-        call = _call(route, visit, scope, body, received_s, dry)
+        call = _call(route, visit, scope, body, dry)
         out.watch(self._alarms)
         try:
             if route.counts:
                 counter = route.on_path.counter if route.on_path is not None else None
                 await self._gateway.count_tokens(call, counter or _MESSAGES_COUNTER, out)
-            elif call.dry:
+            elif dry:
                 await self._gateway.estimate(call, out)
             else:
                 await self._gateway.serve(call, out)
@@ -173,9 +173,7 @@ class Inference:
             out.rest()
         return out.status or 499
 
-    def _limit(self, route: Route) -> int:
-        if not route.files:
-            return self._body_limit_bytes
+    def _limit_of_files(self, route: Route) -> int:
         files = route.files * self._file_limit_bytes
         return _FORM_BYTES + (files * 4 // 3 if route.as_text else files)
 
@@ -226,40 +224,38 @@ def detected(body: bytes, headers: Mapping[bytes, bytes]) -> str:
     return "openai"
 
 
-def _is_dry(visit: Visit, scope: Scope) -> bool:
+def _is_dry(headers: Mapping[bytes, bytes], query: bytes) -> bool:
     """Whether the request is only to be planned, by header or by query."""
-    asked = visit.headers.get(b"x-gatewayz-dry-run")
-    if asked is not None and asked.lower() in _YES:
+    if b"x-gatewayz-dry-run" in headers and headers[b"x-gatewayz-dry-run"].lower() in _YES:
         return True
-    query: bytes = scope["query_string"]
     return b"dry_run=" in query and dict(parse_qsl(query)).get(b"dry_run", b"").lower() in _YES
 
 
-def _call(route: Route, visit: Visit, scope: Scope, body: bytes, received_s: float, dry: bool) -> Call:
+def _call(route: Route, visit: Visit, scope: Scope, body: bytes, dry: bool) -> Call:
     headers, more = visit.headers, route.on_path
-    said = headers.get
-    content_type = said(b"content-type")
-    credentials = _credentials(said) if len(headers) == len(scope["headers"]) else _all_credentials(scope)
-    if more is not None:
+    credentials = _credentials(headers) if len(headers) == len(scope["headers"]) else _all_credentials(scope)
+    if more is None:
+        dialect, streams_as, address = SPOKEN[route.dialect], EVENT_STREAM, b""
+    else:
+        dialect, streams_as, address = more.dialect, more.streams_as, more.address
         credentials = tuple(dict.fromkeys((*credentials, *goog_keys(scope["headers"]), *more.query_keys)))
     call = Call(
-        dialect=more.dialect if more is not None else SPOKEN[route.dialect],
-        endpoint=route.endpoint,
-        body=body,
-        request_id=visit.request_id,
-        claimed_id=visit.claimed_id,
-        credentials=credentials,
-        client_ip=visit.client_ip,
-        fingerprint=visit.fingerprint,
-        received_s=received_s,
-        passthrough_headers=_passed_on(headers),
-        content_type=content_type.decode("latin-1") if content_type is not None else "",
-        streams_as=more.streams_as if more is not None else EVENT_STREAM,
-        address=more.address if more is not None else b"",
-        itemised=route.openrouter,
-        dry=dry,
+        dialect,
+        route.endpoint,
+        body,
+        visit.request_id,
+        visit.claimed_id,
+        credentials,
+        visit.client_ip,
+        headers,
+        visit.received_s,
+        {"anthropic-beta": headers[_BETA].decode("latin-1")} if _BETA in headers else _NONE,
+        streams_as,
+        address,
+        route.openrouter,
+        dry,
     )
-    return call if _SELDOM.isdisjoint(headers) else structs.replace(call, **_seldom(said))
+    return call if _SELDOM.isdisjoint(headers) else structs.replace(call, **_seldom(headers.get))
 
 
 def _seldom(said: Callable[[bytes], bytes | None]) -> dict[str, Any]:
@@ -275,26 +271,21 @@ def _seldom(said: Callable[[bytes], bytes | None]) -> dict[str, Any]:
     }
 
 
-def _passed_on(headers: Mapping[bytes, bytes]) -> dict[str, str]:
-    """What a provider of the client's own dialect is told besides the body."""
-    if _PASSED_ON.keys().isdisjoint(headers):
-        return {}
-    return {own: headers[name].decode("latin-1") for name, own in _PASSED_ON.items() if name in headers}
-
-
 def goog_keys(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
     """The keys that were sent as Google's clients send them."""
     return [key for name, value in headers if name == b"x-goog-api-key" and (key := value.strip().decode("latin-1"))]
 
 
-def _credentials(said: Callable[[bytes], bytes | None]) -> tuple[str, ...]:
+def _credentials(headers: Mapping[bytes, bytes]) -> tuple[str, ...]:
     """The distinct keys that were sent, where no header stands twice."""
-    bearer, own = said(b"authorization"), said(b"x-api-key")
-    key = bearer[7:].strip().decode("latin-1") if bearer is not None and bearer[:7].lower() == b"bearer " else ""
-    other = own.strip().decode("latin-1") if own is not None else ""
-    if not other or other == key:
+    bearer = headers.get(b"authorization", b"")
+    key = bearer[7:].strip().decode("latin-1") if bearer[:7].lower() == b"bearer " else ""
+    if b"x-api-key" not in headers:
         return (key,) if key else ()
-    return (key, other) if key else (other,)
+    own = headers[b"x-api-key"].strip().decode("latin-1")
+    if not own or own == key:
+        return (key,) if key else ()
+    return (key, own) if key else (own,)
 
 
 def _all_credentials(scope: Scope) -> tuple[str, ...]:

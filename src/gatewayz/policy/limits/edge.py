@@ -5,7 +5,7 @@ turning a generation forgets everything older without looking at it, so a flood 
 """
 
 import ipaddress
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from functools import lru_cache
 
 from gatewayz.core.errors import RateLimited
@@ -110,6 +110,12 @@ def network_of(ip: str) -> str:
 def header_fingerprint(user_agent: bytes, accept_language: bytes, accept_encoding: bytes) -> int:
     """A number that is equal for equal headers, in this process only; it keeps long headers out of memory."""
     return hash((user_agent, accept_language, accept_encoding))
+
+
+def fingerprint_of(headers: Mapping[bytes, bytes]) -> int:
+    """The `header_fingerprint` of a request's headers (by lower-case name)."""
+    said = headers.get
+    return header_fingerprint(said(b"user-agent", b""), said(b"accept-language", b""), said(b"accept-encoding", b""))
 
 
 def _refused(
