@@ -93,7 +93,9 @@ class Authenticator:
         if caller is None:
             raise self._refused("unknown", f"{api_key[:-43]}…{api_key[-4:]}")
         now_us = self._clock.now_us()
-        self._check(caller, now_us)
+        expires_at_us = caller.expires_at_us
+        if not (caller.key_active and caller.account_active) or (expires_at_us is not None and expires_at_us <= now_us):
+            raise self._unusable(caller, now_us)
         self.uses.note(caller.key_id, caller.user_id, now_us, client_ip)
         return caller
 
@@ -114,13 +116,13 @@ class Authenticator:
         """Writes the uses noted since the last call; returns how many rows. Raises database errors, losing nothing."""
         return await self.uses.flush()
 
-    def _check(self, caller: Caller, now_us: int) -> None:
+    def _unusable(self, caller: Caller, now_us: int) -> Unauthenticated | Forbidden:
+        """The refusal of a key that is switched off, has expired, or belongs to an account that is suspended."""
         if not caller.key_active:
-            raise self._refused("inactive", caller.key_hint)
+            return self._refused("inactive", caller.key_hint)
         if caller.expires_at_us is not None and caller.expires_at_us <= now_us:
-            raise self._refused("expired", caller.key_hint)
-        if not caller.account_active:
-            raise self._refused("account_suspended", caller.key_hint)
+            return self._refused("expired", caller.key_hint)
+        return self._refused("account_suspended", caller.key_hint)
 
     async def _miss(self, key_hash: str) -> Caller | None:
         """The caller from the database; all who ask for the same key at the same time share one look-up."""

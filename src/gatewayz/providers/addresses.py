@@ -28,6 +28,7 @@ _ENDS = (
     (":rawPredict", ":streamRawPredict", ""),
     ("{model}/converse", "{model}/converse-stream", ""),
 )
+NAMES_MODEL = "model}"  # stands in the addresses that say which model is meant
 _COUNTED = "/models/{model}:rawPredict"
 
 
@@ -83,7 +84,7 @@ def configured_url(dialect: DialectName, base_url: str, profile: Profile | None)
 
 def request_url(url: str, native_id: str, *, stream: bool) -> str:
     """Where one request is sent: where the address tells them, with the model's name and whether it is a stream."""
-    if "model}" not in url:
+    if NAMES_MODEL not in url:
         return url
     if "{+model}" in url:
         return url.replace("{+model}", quote(native_id, safe="/@:"))

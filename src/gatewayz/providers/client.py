@@ -10,7 +10,7 @@ from gatewayz.dialects import JOB_DIALECTS
 from gatewayz.dialects.base import Encoded
 from gatewayz.infra.http_client import ConnectFailed, Reply, Timeouts, Transport
 from gatewayz.providers.access_tokens import AccessTokens, TokenRefused
-from gatewayz.providers.addresses import count_url, request_url
+from gatewayz.providers.addresses import NAMES_MODEL, count_url, request_url
 from gatewayz.providers.aws_signing import AwsKeys, signed_headers
 from gatewayz.providers.inference_profiles import name_in
 from gatewayz.providers.jobs import Jobs
@@ -23,6 +23,7 @@ from gatewayz.providers.ways import Way
 PASSED_HEADERS: Mapping[str, frozenset[str]] = MappingProxyType({"anthropic": frozenset({"anthropic-beta"})})
 _NONE: Mapping[str, str] = MappingProxyType({})
 _NO_NAMES: frozenset[str] = frozenset()
+_ACCEPT_JSON = "application/json"
 # Errors of a stream come as JSON, and some servers insist that both are named.
 _ACCEPT_STREAM = "text/event-stream, application/json"
 _ACCEPT_BINARY = "application/vnd.amazon.eventstream, application/json"
@@ -104,11 +105,13 @@ class Upstreams:
         if provider.simulated and self._simulated is not None:
             service = way.url.partition(":")[2] or "chat"
             return self._simulated.answer(body, stream=stream, request_id=request_id, service=service)
-        accept = "application/json"
-        if stream:
+        accept = "*/*" if any_answer else _ACCEPT_JSON
+        if stream and not any_answer:
             accept = _ACCEPT_STREAM if way.dialect != _BEDROCK else _ACCEPT_BINARY
-        headers = _headers(provider, way.dialect, "*/*" if any_answer else accept, request_id, extra_headers)
-        url = request_url(way.url, name_at(provider, native_id), stream=stream)
+        headers = _headers(provider, way.dialect, accept, request_id, extra_headers)
+        url = way.url
+        if NAMES_MODEL in url:
+            url = request_url(url, name_at(provider, native_id), stream=stream)
         if isinstance(body, Encoded):
             headers["content-type"] = body.content_type
             headers.update(body.headers)

@@ -5,6 +5,7 @@ Any oddity ends the connection. It is used again only after a message whose end 
 
 import asyncio
 from collections.abc import Callable
+from itertools import chain
 from typing import Any
 
 import httptools
@@ -238,16 +239,21 @@ class Connection(Wire):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header, or one trailer."""
-        self._room -= len(name) + len(value) + 4
+        if self.fields is None:
+            self._fields.append((name, value))
+        else:
+            self._take_room(len(name) + len(value) + 4)
+
+    def _take_room(self, size: int) -> None:
+        self._room -= size
         if self._room < 0:
             raise Oddity(_ENDLESS_HEAD)
-        if self.fields is None:
-            self._fields.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """The head is whole: decides where the body ends."""
         parser = self._parser
-        fields = self._fields
+        self._take_room(sum(map(len, chain.from_iterable(self._fields))) + 4 * len(self._fields))
+        fields = [(name.lower(), value) for name, value in self._fields]
         found = dict(reversed(fields))
         self._fields = []
         status = parser.get_status_code()

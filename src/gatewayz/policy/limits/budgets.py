@@ -114,15 +114,21 @@ class Budgets:
 
     async def admit(self, subject: int | str, limit: int, mode: Mode) -> LimitState:
         """Counts one request of the subject. Raises RateLimited if `limit` is used up in this window."""
+        while (state := self.at_once(subject, limit, mode)) is None:
+            await self._refill(subject, limit, mode)
+        return state
+
+    def at_once(self, subject: int | str, limit: int, mode: Mode) -> LimitState | None:
+        """The same without asking Redis; None, and nothing counted, where it must be asked or refuses."""
         window = self._clock.now_us() // self._window_us
         if window != self._window:
             self._turn(window)
         budget = self._budgets.get(subject)
         if budget is None or budget.left <= 0 or budget.limit != limit or budget.epoch != self._epoch:
-            budget = await self._refilled(subject, limit, mode)
-        budget.left -= 1
+            return None
+        budget.left = left = budget.left - 1
         budget.used += 1
-        remaining = limit - budget.total + budget.left
+        remaining = limit - budget.total + left
         return LimitState(limit, remaining if remaining > 0 else 0, self._reset_at_s, self._reason, mode)
 
     async def peek(self, subject: int | str, limit: int, mode: Mode) -> LimitState:
@@ -162,12 +168,12 @@ class Budgets:
     def __len__(self) -> int:
         return len(self._budgets)
 
-    async def _refilled(self, subject: int | str, limit: int, mode: Mode) -> Budget:
-        """The subject's budget with at least one request left. Raises RateLimited."""
+    async def _refill(self, subject: int | str, limit: int, mode: Mode) -> None:
+        """Returns when the subject's budget has at least one request left. Raises RateLimited."""
         while True:
             budget = self._current(subject, limit)
             if budget.left > 0:
-                return budget
+                return
             now_us = self._clock.now_us()
             if budget.alone or now_us < budget.ask_again_us:
                 wait_s = whole_seconds(self._ends_us() - now_us)

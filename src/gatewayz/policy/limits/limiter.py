@@ -80,6 +80,9 @@ class Limiter:
             velocity.refresh()
             if velocity.active:
                 rpm = velocity.reduced(rpm)
+        state = self._keys.at_once(key_id, rpm, velocity.mode)
+        if state is not None:
+            return state
         try:
             return await self._keys.admit(key_id, rpm, velocity.mode)
         except RateLimited:

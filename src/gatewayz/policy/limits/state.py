@@ -9,12 +9,10 @@ from gatewayz.core.errors import RateLimited
 Mode = Literal["normal", "velocity"]
 HeaderPairs = list[tuple[bytes, bytes]]
 
-_MODE_PAIRS = {
-    "normal": (b"x-ratelimit-mode", b"normal"),
-    "velocity": (b"x-ratelimit-mode", b"velocity"),
-}
-# Filled with the reasons in use; they are words of the code, so there are few.
-_REASON_PAIRS: dict[str, tuple[bytes, bytes]] = {}
+# What the headers of all requests under one limit have in common, by that limit and the end of its window.
+_Common = tuple[tuple[bytes, bytes], tuple[bytes, bytes], tuple[bytes, bytes], tuple[bytes, bytes]]
+_COMMON: dict[tuple[int, int, str, Mode], _Common] = {}
+_MAX_COMMON = 1024
 
 
 # A struct rather than a frozen dataclass: one is made per request, and this costs a tenth.
@@ -37,19 +35,23 @@ class LimitState(msgspec.Struct, frozen=True, gc=False):
         """The `x-ratelimit-*` headers (and `retry-after` of a refusal) as ASGI wants them."""
         if not self.limit:
             return []
-        reason = _REASON_PAIRS.get(self.reason)
-        if reason is None:
-            reason = _REASON_PAIRS[self.reason] = (b"x-ratelimit-reason", self.reason.encode())
-        pairs = [
-            (b"x-ratelimit-limit", b"%d" % self.limit),
-            (b"x-ratelimit-remaining", b"%d" % self.remaining),
-            (b"x-ratelimit-reset", b"%d" % self.reset_at_s),
-            reason,
-            _MODE_PAIRS[self.mode],
-        ]
+        common = _COMMON.get((self.limit, self.reset_at_s, self.reason, self.mode)) or self._common()
+        limit, reset, reason, mode = common
+        pairs = [limit, (b"x-ratelimit-remaining", b"%d" % self.remaining), reset, reason, mode]
         if self.retry_after_s:
             pairs.append((b"retry-after", b"%d" % self.retry_after_s))
         return pairs
+
+    def _common(self) -> _Common:
+        if len(_COMMON) >= _MAX_COMMON:
+            _COMMON.clear()
+        common = _COMMON[(self.limit, self.reset_at_s, self.reason, self.mode)] = (
+            (b"x-ratelimit-limit", b"%d" % self.limit),
+            (b"x-ratelimit-reset", b"%d" % self.reset_at_s),
+            (b"x-ratelimit-reason", self.reason.encode()),
+            (b"x-ratelimit-mode", self.mode.encode()),
+        )
+        return common
 
     def headers(self) -> dict[str, str]:
         """The same headers as a mapping with their usual spelling."""

@@ -50,6 +50,7 @@ class VelocityMeter:
         self._min_requests = min_requests
         self._second = 0
         self._own: dict[int, list[int]] = {}
+        self._current: list[int] | None = None  # that of this second, once there is one
         self._others: dict[int, tuple[int, int]] = {}
 
     @property
@@ -61,9 +62,9 @@ class VelocityMeter:
         """Counts one finished request of this process."""
         if second != self._second:
             self.advance(second)
-        count = self._own.get(self._second)
+        count = self._current
         if count is None:
-            count = self._own[self._second] = [0, 0]
+            count = self._current = self._own.setdefault(self._second, [0, 0])
         count[0] += 1
         self.requests += 1
         if failed:
@@ -101,6 +102,7 @@ class VelocityMeter:
     def _step_through(self, second: int) -> None:
         while self._second < second:
             self._second += 1
+            self._current = None
             gone = self._second - self._window_s
             own, other = self._own.pop(gone, None), self._others.pop(gone, None)
             for count in (own, other):
@@ -115,17 +117,21 @@ class VelocityMeter:
             self.last_above_s = self._second
 
     def _forget(self, second: int) -> None:
-        self._own, self._others = {}, {}
+        self._own, self._others, self._current = {}, {}, None
         self.requests = self.failures = 0
         self._second = second
         self.last_above_s = min(self.last_above_s, second)
 
 
 class Velocity:
-    """The mode of this process. `active` is cheap to read; `entered` and `left` count the changes, for metrics."""
+    """The mode of this process, as of the last observation: `active`, and `mode`, its word for the headers.
+
+    `entered` and `left` count the changes, for metrics.
+    """
 
     def __init__(self, settings: Settings, clock: Clock, link: RedisLink, process: str) -> None:
         self.active = False
+        self.mode: Mode = "normal"
         self.entered = 0
         self.left = 0
         self._factor = settings.velocity_factor
@@ -146,8 +152,9 @@ class Velocity:
     def observe(self, status: int, aborted_after_s: float | None = None) -> None:
         """Counts one finished request: a 5xx, or a client that left after more than 5 s, is a failure; 4xx are not."""
         failed = status >= 500 or (aborted_after_s is not None and aborted_after_s > PATIENCE_S)
-        self._meter.observe(self._clock.now_us() // US_PER_S, failed)
-        if self._meter.active != self.active:
+        meter = self._meter
+        meter.observe(self._clock.now_us() // US_PER_S, failed)
+        if meter.active != self.active:
             self._follow()
 
     def refresh(self) -> None:
@@ -159,11 +166,6 @@ class Velocity:
     def reduced(self, limit: int) -> int:
         """What is left of a limit in velocity mode, at least 1; 0 (no limit) stays 0."""
         return max(1, int(limit * self._factor)) if limit else 0
-
-    @property
-    def mode(self) -> Mode:
-        """The word for the headers, as of the last observation."""
-        return "velocity" if self.active else "normal"
 
     def status(self) -> VelocityStatus:
         """The mode now, with its figures."""
@@ -206,6 +208,7 @@ class Velocity:
 
     def _follow(self) -> None:
         self.active = self._meter.active
+        self.mode = "velocity" if self.active else "normal"
         status = {"requests": self._meter.requests, "failures": self._meter.failures}
         if self.active:
             self.entered += 1
