@@ -87,3 +87,40 @@ async def test_of_two_deadlines_the_nearer_one_ends_only_its_own_part() -> None:
         await asyncio.sleep(0)
         reached = True
     assert reached
+
+
+async def test_soon_is_one_to_two_ticks_from_now() -> None:
+    alarms, loop = Alarms(), asyncio.get_running_loop()
+    rang: list[float] = []
+    for _ in range(3):  # whether or not a timer is already under way
+        set_s = loop.time()
+        alarms.soon(lambda: rang.append(loop.time()))
+        while not rang:
+            await asyncio.sleep(0.005)
+        assert rang.pop() - set_s >= TICK_S * 0.98
+        alarms.set(loop.time() + 3 * TICK_S, lambda: None)
+        await asyncio.sleep(TICK_S / 3)
+    await asyncio.sleep(5 * TICK_S)
+    assert rang == []
+    assert alarms._timer is None
+
+
+async def test_what_was_to_ring_soon_can_be_forgotten_at_any_time() -> None:
+    alarms, rang = Alarms(), []
+
+    def ring() -> None:
+        rang.append("forgotten")
+
+    waiting = alarms.soon(ring)
+    waiting.discard(ring)
+    waiting = alarms.soon(ring)
+    while alarms._next is not waiting:
+        await asyncio.sleep(0.005)
+    waiting.discard(ring)  # a tick has passed since
+    alarms.soon(lambda: rang.append("kept"))
+    while not rang:
+        await asyncio.sleep(0.01)
+    waiting.discard(ring)
+    await asyncio.sleep(3 * TICK_S)
+    assert rang == ["kept"]
+    assert alarms._timer is None, "nothing ticks while nothing is set"

@@ -17,7 +17,10 @@ FEW_TOKENS_CHARS = 8
 
 
 class Budget:
-    """What one stream may still cost. `price` is nano-USD of a usage at the pinned price."""
+    """What one stream may still cost. `price` is nano-USD of a usage at the pinned price.
+
+    Until its answer has `next_look_chars` characters there is no need to ask.
+    """
 
     def __init__(
         self,
@@ -35,18 +38,18 @@ class Budget:
         self._price = price
         self._held = hold.ref.amount
         self._further: list[Hold] = []
-        self._next_look_chars = 0
+        self.next_look_chars = 0
 
     async def allows(self, facts: StreamFacts) -> bool:
-        """Whether the stream may go on; sets more aside where it must. Cheap until the hold is nearly used up."""
-        if facts.output_chars < self._next_look_chars:
-            return True
+        """Whether the stream may go on; sets more aside where it must."""
+        if facts.finish is not None:
+            return True  # an answer whose end is known costs what it costs: stopping it now would save nothing
         spent = self._at_least(facts)
         if spent > self._held and not await self._set_aside(spent):
             return False
         # Until the answer has grown by half of what the hold still pays for, there is nothing to look at.
         growth = max(1024, facts.output_chars // 4)
-        self._next_look_chars = facts.output_chars + growth
+        self.next_look_chars = facts.output_chars + growth
         return True
 
     def close(self) -> None:

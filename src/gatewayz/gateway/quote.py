@@ -57,10 +57,10 @@ def ceiling_of(plan: Plan, glance: Glance, model: Model, *, searches: bool = Fal
 
 def dearest(courses: Sequence[Course], glance: Glance) -> int:
     """Nano-USD to set aside for a request that any of these models may answer."""
-    most = 0
-    for course in courses:
-        most = max(most, ceiling_of(course.route, glance, course.found.model, searches=course.search is not None))
-    return most
+    if len(courses) > 1:
+        return max(dearest((course,), glance) for course in courses)
+    course = courses[0]
+    return ceiling_of(course.route, glance, course.found.model, searches=course.search is not None)
 
 
 def _searching(

@@ -113,8 +113,7 @@ async def _pump(
         # A provider may keep the connection open after its terminator; the client does not wait for that.
         if facts.ended or out.gone:
             return None
-        # An answer whose end is known costs what it costs: stopping it now would save nothing.
-        if budget is not None and facts.finish is None and not await budget.allows(facts):
+        if budget is not None and facts.output_chars >= budget.next_look_chars and not await budget.allows(facts):
             return used_up(model)
         try:
             chunk = await reply.next_chunk()

@@ -212,3 +212,25 @@ async def test_the_background_loop_makes_moves_by_time_alone(breakers: Breakers,
     await asyncio.wait_for(told.wait(), 5)
     loop.cancel()
     assert breakers.transitions[("openai", BreakerState.OPEN, BreakerState.HALF_OPEN)] == 1
+
+
+async def test_those_that_are_not_closed_are_known_without_looking(breakers: Breakers, clock: ManualClock) -> None:
+    def troubled() -> list[str]:
+        found = sorted(cell.provider for cell in breakers.troubled)
+        not_closed = [name for name, state in breakers.states().items() if state is not BreakerState.CLOSED]
+        assert set(not_closed) <= set(found)
+        return found
+
+    assert troubled() == []
+    await fail(breakers, 4)
+    assert troubled() == []
+    await fail(breakers, 1)
+    await fail(breakers, 5, "groq")
+    assert troubled() == ["groq", "openai"]
+    clock.advance(60)
+    assert troubled() == ["groq", "openai"], "half open is not closed"
+    for _ in range(3):
+        (await permit(breakers)).success()
+    assert troubled() == ["groq"]
+    await breakers.reset("groq")
+    assert troubled() == []

@@ -132,28 +132,30 @@ class AsgiResponder(msgspec.Struct, eq=False):
             return
         self.started = True
         self.status = 200
-        await self._pass({"type": "http.response.start", "status": 200, "headers": [*headers, *self._extra]})
-        # Servers send the status line with the first body bytes; an empty part makes it leave now.
-        await self._pass({"type": "http.response.body", "body": b"", "more_body": True})
+        if self.gone:
+            return
+        try:
+            await self._send({"type": "http.response.start", "status": 200, "headers": [*headers, *self._extra]})
+            # Servers send the status line with the first body bytes; an empty part makes it leave now.
+            await self._send({"type": "http.response.body", "body": b"", "more_body": True})
+        except OSError:
+            self.gone = True
 
     async def send(self, data: bytes, *, last: bool = False) -> None:
         """See `Responder.send`."""
         if self._ended:
             return
         self._ended = last
-        await self._pass({"type": "http.response.body", "body": data, "more_body": not last})
+        if self.gone:
+            return
+        try:
+            await self._send({"type": "http.response.body", "body": data, "more_body": not last})
+        except OSError:
+            self.gone = True
 
     async def cut(self) -> None:
         """See `Responder.cut`. The server closes the connection of an answer that was left without its end."""
         self._ended = True
-
-    async def _pass(self, message: dict[str, Any]) -> None:
-        if self.gone:
-            return
-        try:
-            await self._send(message)
-        except OSError:
-            self.gone = True
 
     def _start_watching(self) -> None:
         self._watch = asyncio.get_running_loop().create_task(self._until_gone())

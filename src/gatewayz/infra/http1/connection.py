@@ -97,11 +97,18 @@ class Connection(Wire):
             await self._news()
 
     async def more(self) -> None:
-        """Returns when there is something to take (with `whole`: much of it), or the end. Raises TransportError."""
+        """Returns when there is something to take (with `whole`: much of it), or the end. Raises TransportError.
+
+        Who is cancelled here drops the connection.
+        """
         while not self.complete and not (self._size > HIGH_WATER_BYTES if self.whole else self._parts):
             if self._error is not None:
                 raise self._error
-            await self._news()
+            waiter = self._waiter = self._loop.create_future()
+            try:
+                await waiter
+            finally:
+                self._waiter = None
 
     def take(self) -> bytes:
         """What has come of the body since the last time."""
