@@ -73,8 +73,7 @@ class Courses:
         if known is None:
             found = self._named(trip, glance.model, NOTHING)
             self._doorkeeper.check(trip, found)
-            known = (self._planned(trip, glance, found, NOTHING),)
-            self._planner.note_usual(glance, service, known)
+            known = self._planner.kept_as_usual(glance, service, self._planned(trip, glance, found, NOTHING))
         else:
             trip.model_id = known[0].found.model.id
             if caller.model_allowlist:

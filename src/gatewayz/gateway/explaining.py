@@ -16,7 +16,7 @@ from gatewayz.dialects.explained import MEMBER
 from gatewayz.gateway.quote import ceiling_of, dearest, output_limit
 from gatewayz.gateway.trip import Course, Trip
 from gatewayz.operations.traffic import Usage as Records
-from gatewayz.routing.plan import Candidate, Excluded, Plan
+from gatewayz.routing.plan import Candidate, Excluded
 from gatewayz.routing.preferences import REASONS, latency_s, notes_on, recorded
 from gatewayz.routing.searching import SEARCH_REASONS
 
@@ -124,7 +124,7 @@ def estimate(trip: Trip, glance: Glance, records: Records) -> dict[str, Any]:
     first = trip.courses[0]
     candidate = first.route.candidates[0]
     least = cost(_priced(candidate), Usage(prompt_tokens=glance.prompt_tokens))
-    most = ceiling_of(Plan((candidate,)), glance, first.found.model, searches=first.search is not None)
+    most = ceiling_of((candidate,), glance, first.found.model, searches=first.search is not None)
     return {
         "object": "estimate",
         "dialect": trip.call.dialect.name,
@@ -172,7 +172,7 @@ def _candidate(candidate: Candidate, course: Course, glance: Glance, records: Re
         "prompt_cost_usd": usd_text(cost(price, Usage(prompt_tokens=glance.prompt_tokens))),
         "max_output_tokens": output_limit(glance, course.found.model, candidate),
         "ceiling_usd": usd_text(
-            ceiling_of(Plan((candidate,)), glance, course.found.model, searches=course.search is not None)
+            ceiling_of((candidate,), glance, course.found.model, searches=course.search is not None)
         ),
         "priority": candidate.provider.priority,
     }

@@ -159,7 +159,9 @@ class Gateway:
 
     async def _estimate(self, trip: Trip) -> bytes:
         caller = await self._rooms.doorkeeper.identify(trip)
-        glance = trip.glance = await self._glance(trip)
+        dialect, body = trip.call.dialect, trip.call.body
+        glance = await self._look(trip) if isinstance(dialect, MediaDialect) else dialect.glance(body)
+        trip.glance = glance
         if caller is None:
             raise no_key(glance.model[:200])
         if glance.framing is not None:
@@ -168,14 +170,13 @@ class Gateway:
         trip.courses = await self._courses.of(trip, glance, trip.asked)
         return json_text.dump(estimate(trip, glance, self._rooms.records()))
 
-    async def _glance(self, trip: Trip) -> Glance:
-        """What the body says. Raises AuthenticationFailed where strangers may not ask at all."""
-        dialect, call = trip.call.dialect, trip.call
-        if not isinstance(dialect, MediaDialect):
-            return dialect.glance(call.body)
+    async def _look(self, trip: Trip) -> Glance:
+        """What the body of a service beside chats says. Raises Unauthenticated: strangers may not ask there at all."""
+        call = trip.call
+        assert isinstance(call.dialect, MediaDialect)
         if trip.caller is None:
             raise key_needed(call.endpoint)
-        return await understood(dialect, call, round(self._rooms.settings.audio_limit_mb * 1_000_000))
+        return await understood(call.dialect, call, round(self._rooms.settings.audio_limit_mb * 1_000_000))
 
     async def _count(self, trip: Trip, counter: TokenCounter) -> bytes:
         rooms, call = self._rooms, trip.call
@@ -198,7 +199,9 @@ class Gateway:
         rooms = self._rooms
         caller = await rooms.doorkeeper.identify(trip)
         trip.ends_s.append(self._now())  # auth
-        glance = trip.glance = await self._glance(trip)
+        dialect, body = trip.call.dialect, trip.call.body
+        glance = await self._look(trip) if isinstance(dialect, MediaDialect) else dialect.glance(body)
+        trip.glance = glance
         if caller is not None:
             trip.ledger_id = f"{caller.user_id}:{trip.call.request_id}"
         stored = await rooms.replays.claim(trip) if trip.call.claimed_id is not None else None
@@ -273,7 +276,8 @@ class Gateway:
         trip.finish, trip.upstream_id = facts.native_finish or facts.finish, facts.upstream_id
         if trip.conversation is not None:
             self._rooms.staying.served(trip, usage)
-        trip.unknown_events, trip.unknown_excerpt = facts.unknown_events, facts.unknown_excerpt
+        if facts.unknown_events:
+            trip.unknown_events, trip.unknown_excerpt = facts.unknown_events, facts.unknown_excerpt
         if answer.is_large:
             body = await asyncio.to_thread(answer.render, usage, cost)
         else:

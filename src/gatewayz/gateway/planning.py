@@ -7,6 +7,8 @@ asked every time.
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
+from msgspec import structs
+
 from gatewayz.billing.basis import billed_by
 from gatewayz.catalog.keeper import CatalogKeeper
 from gatewayz.catalog.models import Model
@@ -16,7 +18,7 @@ from gatewayz.catalog.snapshot import Catalog, Resolved
 from gatewayz.core.errors import Unavailable
 from gatewayz.core.services import BY_TOKEN, Service
 from gatewayz.dialects.base import Glance, Need, Target
-from gatewayz.gateway.quote import target_for
+from gatewayz.gateway.quote import may_be_dearest, target_for
 from gatewayz.gateway.trip import Course
 from gatewayz.operations.traffic import Usage
 from gatewayz.providers.registry import Providers
@@ -86,22 +88,24 @@ class Planner:
 
     def usual(self, glance: Glance, service: Service) -> tuple[Course] | None:
         """The course of a request for this model that asks nothing of the gateway; None if it is not known, or varies now."""
-        if self._troubled:
+        catalog, providers = self._made_for
+        if self._troubled or catalog is not self._catalog.current or providers is not self._providers():
             return None
-        self._keep_up()
         return self._usual.get((glance.model, glance.needs, service))
 
-    def note_usual(self, glance: Glance, service: Service, courses: tuple[Course]) -> None:
-        """Keeps the course of a request that asks nothing of the gateway, for others like it."""
-        course = courses[0]
+    def kept_as_usual(self, glance: Glance, service: Service, course: Course) -> tuple[Course]:
+        """The course of a request that asks nothing of the gateway; kept for others like it, if it is the same for them."""
         # What goes by measures changes with them; of a retired name the log is told each time; and who writes a name with
         # a thousand blanks need not be remembered.
         varies = course.preferences is not None or course.found.redirected_from is not None
         made_up = (glance.counted is not None and glance.counted.variant) or len(glance.model) > _LONGEST_NAME
-        if not (varies or made_up or self._troubled):
-            if len(self._usual) >= _MAX_PLANS:
-                self._usual.clear()
-            self._usual[(glance.model, glance.needs, service)] = courses
+        if varies or made_up or self._troubled:
+            return (course,)
+        if len(self._usual) >= _MAX_PLANS:
+            self._usual.clear()
+        dear = may_be_dearest(course.route, course.found.model) if glance.counted is None else None
+        kept = self._usual[(glance.model, glance.needs, service)] = (structs.replace(course, dear=dear),)
+        return kept
 
     def searchers(self, near: Model) -> tuple[str, ...]:
         """Models that can search the web here now, those of the same maker first."""

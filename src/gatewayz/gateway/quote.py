@@ -1,6 +1,7 @@
 """What could this cost at most, and how is it put to one provider? Pure."""
 
 from collections.abc import Sequence
+from math import inf
 
 import msgspec
 
@@ -8,6 +9,7 @@ from gatewayz.billing.pricing import ceiling, cost
 from gatewayz.catalog.models import Model
 from gatewayz.catalog.prices import WEB_SEARCH, PriceSnapshot
 from gatewayz.catalog.transforms import force_params, upstream_id
+from gatewayz.core.money import TOKENS_PER_PRICE_UNIT
 from gatewayz.dialects.base import Glance, Target
 from gatewayz.dialects.web_search import MOST_SEARCHES
 from gatewayz.gateway.trip import Course
@@ -31,16 +33,16 @@ def output_limit(glance: Glance, model: Model, candidate: Candidate) -> int:
     return limit
 
 
-def ceiling_of(plan: Plan, glance: Glance, model: Model, *, searches: bool = False) -> int:
-    """Nano-USD to set aside: the dearest way through the plan, so that failover never needs more.
+def ceiling_of(ways: Sequence[Candidate], glance: Glance, model: Model, *, searches: bool = False) -> int:
+    """Nano-USD to set aside: the dearest of these ways, so that failover never needs more.
 
     `searches`: the request asks for a search of the web.
     """
     if glance.counted is not None:
         counted = glance.counted.most
-        return max(cost(each.offer.price, counted) for each in plan.candidates if each.offer.price is not None)
+        return max(cost(each.offer.price, counted) for each in ways if each.offer.price is not None)
     dearest = None
-    for candidate in plan.candidates:
+    for candidate in ways:
         price = candidate.offer.price
         if price is None:
             continue
@@ -60,7 +62,42 @@ def dearest(courses: Sequence[Course], glance: Glance) -> int:
     if len(courses) > 1:
         return max(dearest((course,), glance) for course in courses)
     course = courses[0]
-    return ceiling_of(course.route, glance, course.found.model, searches=course.search is not None)
+    ways = course.route.candidates if course.dear is None else course.dear
+    return ceiling_of(ways, glance, course.found.model, searches=course.search is not None)
+
+
+def may_be_dearest(plan: Plan, model: Model) -> tuple[Candidate, ...]:
+    """The ways of a plan without those that never cost more than another one of them, whatever a chat asks for."""
+    kept: list[Candidate] = []
+    for candidate in plan.candidates:
+        if any(_never_dearer(candidate, other, model) for other in kept):
+            continue
+        kept = [other for other in kept if not _never_dearer(other, candidate, model)]
+        kept.append(candidate)
+    return tuple(kept)
+
+
+def _never_dearer(one: Candidate, other: Candidate, model: Model) -> bool:
+    """Whether the first never costs more than the second. What is hard to compare is not compared."""
+    if one.offer is other.offer and one.search is other.search:
+        return True  # the same at another location
+    cheap, dear = one.offer.price, other.offer.price
+    if cheap is None or dear is None or one.search is not None or other.search is not None:
+        return False
+    if cheap.tiers or dear.tiers:
+        return False
+    pairs = zip(_measures(one, cheap, model), _measures(other, dear, model), strict=True)
+    return all(here <= there for here, there in pairs)
+
+
+def _measures(candidate: Candidate, price: PriceSnapshot, model: Model) -> tuple[float, ...]:
+    """What a ceiling grows with: the price of a request, of a prompt, of an answer; the longest answer, the context."""
+    offer, once = candidate.offer, price.request_nano_usd
+    prompt = ceiling(price, TOKENS_PER_PRICE_UNIT, 0) - once
+    answer = ceiling(price, 0, TOKENS_PER_PRICE_UNIT) - once
+    longest = offer.max_output_tokens or model.max_output_tokens or UNKNOWN_MAX_TOKENS
+    context = offer.context_length or model.context_length
+    return once, prompt, answer, longest, inf if context is None else context
 
 
 def _searching(

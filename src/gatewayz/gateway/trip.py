@@ -30,13 +30,15 @@ _TIMINGS = tuple(b", ".join([name + b";dur=%.2f" for name in PHASES[:ended]]) fo
 class Course(msgspec.Struct, frozen=True):
     """A model that may answer, and the ways to it, ordered by what the caller prefers (None: nothing).
 
-    `search` is what the caller wants of a search of the web, None if it asks for none.
+    `search` is what the caller wants of a search of the web, None if it asks for none. `dear` are those of the ways that may
+    be the dearest, None where that was not worked out.
     """
 
     found: Resolved
     route: Plan
     preferences: Preferences | None = None
     search: SearchWish | None = None
+    dear: tuple[Candidate, ...] | None = None
 
     @property
     def ordered(self) -> bool:
