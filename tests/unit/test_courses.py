@@ -108,6 +108,7 @@ async def test_a_new_catalog_and_new_providers_are_noticed_at_once() -> None:
     assert slugs(await process.course()) == ["b"]
     process.providers = process.served_by("a", "b")
     process.keeper.current = a_catalog("a")
+    assert slugs(await process.course("m/two")) == ["a"], "asked first, so that the new catalog is known"
     assert slugs(await process.course()) == ["a"]
     process.keeper.current = build([a_model("m/two")], [an_offer("m/two", "a")], TABLES)
     with pytest.raises(NotFound):

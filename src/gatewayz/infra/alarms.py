@@ -65,7 +65,8 @@ class Alarms:
 
     def within(self, wait_s: float, at_s: float) -> "Deadline":
         """The same until `wait_s` from now, or until `at_s` if that is sooner."""
-        return Deadline(self, min(asyncio.get_running_loop().time() + wait_s, at_s))
+        until_s = asyncio.get_running_loop().time() + wait_s
+        return Deadline(self, until_s if until_s < at_s else at_s)
 
     def _start(self) -> None:
         loop = self._loop

@@ -286,7 +286,7 @@ class RequestLog:
         if second != self._second:
             self._second = second
             self._prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
-        line.timestamp = f"{self._prefix}{micro // 1000:03d}Z"
+        line.timestamp = "%s%03dZ" % (self._prefix, micro // 1000)  # noqa: UP031 (quicker)
         lines = self._lines
         lines.append(line)
         if len(lines) == 1:

@@ -20,7 +20,7 @@ class Http1Reply:
 
     async def read(self) -> bytes:
         """See `Reply.read`."""
-        connection = self._open()
+        connection = self._connection or self._open()
         if connection is None:
             return b""
         try:
@@ -36,12 +36,12 @@ class Http1Reply:
 
     async def next_chunk(self) -> bytes:
         """See `Reply.next_chunk`."""
-        connection = self._open()
+        connection = self._connection or self._open()
         if connection is None:
             return b""
         try:
             while True:
-                data = self._take(connection)
+                data = connection.take() if connection.decoder is None else self._take(connection)
                 if connection.complete and (not data or connection.decoder is None):
                     self._end(connection)
                     return data
