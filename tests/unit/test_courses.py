@@ -10,6 +10,7 @@ from gatewayz.catalog.aliases import AliasTables
 from gatewayz.core.caller import SCOPES, Caller
 from gatewayz.core.errors import Forbidden, NotFound, Unavailable
 from gatewayz.dialects import DIALECTS
+from gatewayz.dialects.base import Counted
 from gatewayz.gateway.asked import asked_of
 from gatewayz.gateway.courses import Courses
 from gatewayz.gateway.entry import Doorkeeper
@@ -142,6 +143,18 @@ async def test_wishes_and_needs_of_one_request_are_not_those_of_another() -> Non
     assert slugs(await process.course())[0] == "a"
     assert slugs(await process.course(provider="b")) == ["b"]
     assert slugs(await process.course()) == ["a", "b"]
+
+
+async def test_a_request_with_a_price_of_its_own_is_planned_for_itself() -> None:
+    process = Process()
+    usual = await process.course()
+    trip = await process.trip()
+    glance = trip.glance
+    assert glance is not None
+    for variant in ("hd", "", "hd"):
+        glance.counted = Counted(variant=variant)
+        (course,) = await process.courses.of(trip, glance, asked_of(glance))
+        assert (course is usual) == (not variant)
 
 
 async def test_what_goes_by_measures_is_planned_anew() -> None:

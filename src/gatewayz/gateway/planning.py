@@ -91,6 +91,8 @@ class Planner:
         catalog, providers = self._made_for
         if self._troubled or catalog is not self._catalog.current or providers is not self._providers():
             return None
+        if glance.counted is not None and glance.counted.variant:
+            return None  # its price is another one
         return self._usual.get((glance.model, glance.needs, service))
 
     def kept_as_usual(self, glance: Glance, service: Service, course: Course) -> tuple[Course]:
