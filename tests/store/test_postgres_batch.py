@@ -1,20 +1,23 @@
 """A batch that waited for a balance must see what the one before it did to the promises under that balance."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from random import Random
 
 import asyncpg
 import pytest
 import sqlalchemy as sa
+from msgspec.structs import astuple, replace
 
 from gatewayz.billing import postgres_batch
 from gatewayz.billing.books import Books
 from gatewayz.billing.ops import Capture, Charge, HoldRef, PlaceHold, ReturnLease, TakeLease
-from gatewayz.billing.store import INSERT_BATCH, INSERT_RECORD, UPDATE_BALANCE
+from gatewayz.billing.store import INSERT_BATCH, INSERT_RECORD, LEDGER_COLUMNS, UPDATE_BALANCE, BadOperation
 from gatewayz.billing.store_postgres import PostgresStore
-from gatewayz.billing.tables import balances, leases
+from gatewayz.billing.store_sqlite import SqliteStore
+from gatewayz.billing.tables import balances, credit_transactions, key_usage, leases
 from gatewayz.infra.db import Database
-from gatewayz.operations.records import RequestRecord
+from gatewayz.operations.records import RECORD_COLUMNS, RequestRecord
 
 NOW = 1_000
 LATER = 10**15
@@ -140,14 +143,99 @@ async def test_a_text_that_no_record_of_a_batch_has_is_null(
     assert found == [(None, "acme/chat", False)] * 2
 
 
-def test_columns_without_a_value_are_sent_without_rows() -> None:
-    assert postgres_batch.column((None, None)) == ()
-    assert postgres_batch.column((1, None)) == (1, None)
-    assert postgres_batch.column((None, 1)) == (None, 1)
+def text(random: Random) -> str:
+    """Anything that may be stored: quotes, backslashes, braces, control characters, every plane of Unicode."""
+    letters = (
+        "a",
+        "1",
+        '"',
+        "'",
+        "\\",
+        "{",
+        "}",
+        "[",
+        ",",
+        ":",
+        "null",
+        "\\u0000",
+        "\n",
+        "\t",
+        "\x01",
+        "\x7f",
+        "é",
+        "\u2028",
+        "😀",
+    )
+    return "".join(random.choice(letters) for _ in range(random.randrange(9)))
 
 
-def test_one_statement_writes_all_tables_with_a_parameter_for_each_column() -> None:
+def any_capture(random: Random, number: int) -> Capture:
+    """A capture whose every value may differ from what is usual."""
+    maybe: Callable[[], str | None] = lambda: random.choice((None, "", text(random)))  # noqa: E731
+    whole: Callable[[], int] = lambda: random.choice((0, 1, 2**31, 2**63 - 1, random.getrandbits(62)))  # noqa: E731
+    charge = Charge(random.randrange(10**6), text(random), text(random), whole(), 0, text(random), text(random))
+    record = RequestRecord(
+        whole(), random.choice((None, USER)), whole(), f"r{number}{text(random)}", text(random), text(random),
+        maybe(), maybe(), maybe(), maybe(), maybe(), random.random() < 0.5, random.randrange(-(2**31), 2**31), maybe(), maybe(),
+        whole(), whole(), whole(), whole(), random.random() < 0.5, whole(), whole(), random.choice((None, whole())),
+        maybe(), maybe(), maybe(), maybe(),
+    )  # fmt: skip
+    return Capture(f"7:{number}{text(random)}", HoldRef(USER, number, 0), charge, record)
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_every_value_is_stored_as_it_is(database: Database, seed: int) -> None:
+    random = Random(seed)
+    captures = [any_capture(random, number) for number in range(40)]
+    async with database.begin() as connection:
+        await connection.execute(sa.insert(balances), [{"user_id": USER, "purchased_nano_usd": RICH}])
+    new_books = lambda: Books(NOW, 0, 0)  # noqa: E731
+    store = (
+        SqliteStore(database.sqlite_path, new_books)
+        if database.is_sqlite
+        else PostgresStore(database.postgres_dsn, new_books)
+    )
+    try:
+        for start, end in ((0, 1), (1, 3), (3, 40)):
+            await store.apply(f"batch{start}", captures[start:end])
+    finally:
+        await store.close()
+    async with database.read() as connection:
+        columns = ", ".join(RECORD_COLUMNS)
+        records = (await connection.execute(sa.text(f"SELECT {columns} FROM activity_log ORDER BY id"))).all()
+        ledger = (
+            await connection.execute(sa.text(f"SELECT {LEDGER_COLUMNS} FROM credit_transactions ORDER BY id"))
+        ).all()
+        counters = (await connection.execute(sa.select(key_usage).order_by(key_usage.c.key_id))).all()
+    assert [tuple(row) for row in records] == [astuple(each.record) for each in captures]
+    left, expected = RICH, []
+    for each in captures:
+        of = each.charge
+        left -= of.amount
+        expected.append(
+            (each.ledger_id, USER, each.hold.key_id, "api_usage", "revenue", -of.amount, 0, 0, -of.amount, left, of.model,
+             of.provider, of.prompt_tokens, of.completion_tokens, of.usage_json, of.price_json, None, NOW)
+        )  # fmt: skip
+    assert [tuple(row) for row in ledger] == expected
+    assert [row.spent_nano_usd for row in counters] == [each.charge.amount for each in captures]
+
+
+@pytest.mark.parametrize("wrong", ["a\0b", "a\ud800b", 2**63], ids=["no character", "half a character", "too large"])
+@on_postgres
+async def test_what_no_column_holds_is_refused_and_nothing_is_written(
+    stores: tuple[PostgresStore, PostgresStore], database: Database, wrong: str | int
+) -> None:
+    good = capture(HoldRef(USER, 70, 1), 1)
+    fields = {"model": wrong} if isinstance(wrong, str) else {"prompt_tokens": wrong}
+    bad = replace(good, ledger_id="7:bad", charge=replace(good.charge, **fields))
+    with pytest.raises(BadOperation):
+        await stores[0].apply("bad", [good, bad])
+    assert await rows(database, credit_transactions) == []
+    await stores[0].apply("good", [good])
+    assert len(await rows(database, credit_transactions)) == 1
+
+
+def test_one_statement_writes_all_tables_with_a_parameter_for_each() -> None:
     statement = postgres_batch.write_statement((INSERT_BATCH, UPDATE_BALANCE, INSERT_RECORD))
-    # Two of the batch, nine of the balance, and those of the record.
-    assert "$11::BIGINT[]) AS n" in statement and "$12::BIGINT[]" in statement
-    assert statement.count("unnest") == 3 and "?" not in statement
+    assert [f"${number}::jsonb" in statement for number in range(1, 5)] == [True, True, True, False]
+    assert "?" not in statement
