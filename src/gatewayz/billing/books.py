@@ -13,7 +13,6 @@ from gatewayz.billing.ops import (
     Begin,
     Begun,
     Capture,
-    Charge,
     Claim,
     Expire,
     Granted,
@@ -86,22 +85,30 @@ class ClaimRow(msgspec.Struct, gc=False):
 
 
 class LedgerRow(msgspec.Struct, frozen=True, gc=False):
-    """A row of `credit_transactions` to be written."""
+    """A row of `credit_transactions` to be written: its columns, in the order of `store.LEDGER_COLUMNS`."""
 
     request_id: str
     user_id: int
     key_id: int | None
     type: str
     contra: str
-    split: Split
+    amount: int
+    trial: int
+    allowance: int
+    purchased: int
     balance_after: int
-    charge: Charge | None
+    model: str | None
+    provider: str | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    usage_json: str | None
+    price_json: str | None
     reason: str | None
     created_at_us: int
 
 
-class KeyUse(msgspec.Struct, frozen=True, gc=False):
-    """What an operation adds to `key_usage`; `held` and `held_requests` are negative when a promise ends."""
+class KeyUse(msgspec.Struct, gc=False):
+    """What a batch adds to a row of `key_usage`; `held` and `held_requests` are negative when promises end."""
 
     key_id: int
     user_id: int
@@ -113,7 +120,11 @@ class KeyUse(msgspec.Struct, frozen=True, gc=False):
 
 
 class Books(msgspec.Struct):
-    """The loaded rows and what the batch does to them. `now_us` is the time of the whole batch."""
+    """The loaded rows and what the batch does to them. `now_us` is the time of the whole batch.
+
+    Only balances that change are loaded, so all of them are written. Key uses are summed, one to a key: a statement with
+    several rows of one key would update it only once on PostgreSQL.
+    """
 
     now_us: int
     trial_daily: int
@@ -124,24 +135,22 @@ class Books(msgspec.Struct):
     keys: dict[int, KeyRow] = {}
     claims: dict[tuple[int, str], ClaimRow] = {}
 
-    touched_balances: set[int] = msgspec.field(default_factory=set)
     new_holds: dict[str, HoldRow] = {}
     gone_holds: set[str] = msgspec.field(default_factory=set)
     touched_leases: set[str] = msgspec.field(default_factory=set)
     gone_leases: set[str] = msgspec.field(default_factory=set)
     new_claims: set[tuple[int, str]] = msgspec.field(default_factory=set)
     touched_claims: set[tuple[int, str]] = msgspec.field(default_factory=set)
-    key_uses: list[KeyUse] = []
+    key_uses: dict[int, KeyUse] = {}
     ledger: list[LedgerRow] = []
     records: list[RequestRecord] = []
     kept: list[KeptAnswer] = []
 
     def balance(self, user_id: int) -> Balance:
-        """The account's row, counted as changed. Raises LookupError if the account was never opened."""
+        """The account's row, to be changed. Raises LookupError if the account was never opened."""
         found = self.balances.get(user_id)
         if found is None:
             raise LookupError(f"account {user_id} has no balance row")
-        self.touched_balances.add(user_id)
         return found
 
 
@@ -164,8 +173,15 @@ def reads(batch: list[Operation]) -> Reads:
     claims: set[tuple[int, str]] = set()
     for op in batch:
         match op:
-            case Begin():
-                claims.add((op.user_id, op.request_id))
+            case Capture() | Void() | Release():
+                if op.claim:
+                    claims.add((op.claim.user_id, op.claim.request_id))
+                if hold := op.hold:
+                    users.add(hold.user_id)
+                    if hold.hold_id:
+                        hold_ids.add(hold.hold_id)
+                    if hold.lease_id:
+                        lease_ids.add(hold.lease_id)
             case TakeLease() | ReturnLease():
                 users.add(op.user_id)
                 lease_ids.add(op.lease_id)
@@ -173,15 +189,8 @@ def reads(batch: list[Operation]) -> Reads:
                 users.add(op.user_id)
                 if op.caps:
                     key_ids.add(op.key_id)
-            case Capture() | Void() | Release():
-                if op.claim:
-                    claims.add((op.claim.user_id, op.claim.request_id))
-                if op.hold:
-                    users.add(op.hold.user_id)
-                    if op.hold.hold_id:
-                        hold_ids.add(op.hold.hold_id)
-                    if op.hold.lease_id:
-                        lease_ids.add(op.hold.lease_id)
+            case Begin():
+                claims.add((op.user_id, op.request_id))
             case Expire():
                 users.add(op.user_id)
                 if op.hold_id:
@@ -229,14 +238,22 @@ def _post_one(books: Books, op: Operation) -> Result:
 
 
 def _capture(books: Books, op: Capture) -> Receipt:
-    charge = op.charge
-    balance = books.balance(op.hold.user_id)
-    metered = _end_promise(books, balance, op.hold, captured=charge.amount)
-    split = deduct(balance, charge.amount, books.now_us, books.trial_daily)
-    _write(books, op.ledger_id, op.hold, "api_usage", "revenue", split, balance.total, charge=charge)
+    hold, charge = op.hold, op.charge
+    amount = charge.amount
+    balance = books.balance(hold.user_id)
+    metered = _end_promise(books, balance, hold, captured=amount)
+    split = deduct(balance, amount, books.now_us, books.trial_daily)
+    books.ledger.append(
+        LedgerRow(
+            op.ledger_id, hold.user_id, hold.key_id, "api_usage", "revenue", -amount, split.trial, split.allowance,
+            split.purchased, balance.total, charge.model, charge.provider, charge.prompt_tokens,
+            charge.completion_tokens, charge.usage_json, charge.price_json, None, books.now_us,
+        )
+    )  # fmt: skip
     tokens = charge.prompt_tokens + charge.completion_tokens
-    held, held_requests = (-metered.amount, -1) if metered else (0, 0)
-    _use_key(books, KeyUse(op.hold.key_id, op.hold.user_id, 1, tokens, charge.amount, held, held_requests))
+    _use_key(books, KeyUse(hold.key_id, hold.user_id, 1, tokens, amount))
+    if metered:
+        _free_key(books, metered)
     books.records.append(op.record)
     if op.kept is not None:
         books.kept.append(op.kept)
@@ -244,17 +261,19 @@ def _capture(books: Books, op: Capture) -> Receipt:
         _fail_claim(books, op.claim)
     elif op.claim:
         _finish_claim(books, op.claim, op.answer)
-    return _receipt(books, balance, charge.amount)
+    return _receipt(books, balance, amount)
 
 
 def _void(books: Books, op: Void) -> Receipt:
-    balance = books.balance(op.hold.user_id)
-    split = would_deduct(balance, op.hold.amount, books.now_us, books.trial_daily)
+    hold = op.hold
+    balance = books.balance(hold.user_id)
+    split = would_deduct(balance, hold.amount, books.now_us, books.trial_daily)
     before = balance.total
-    metered = _end_promise(books, balance, op.hold, captured=0)
-    _write(books, f"{op.ledger_id}:hold", op.hold, "hold", "holds", split, before + split.total, reason=op.reason)
-    _write(books, f"{op.ledger_id}:refund", op.hold, "refund", "holds", split.reversed(), before, reason=op.reason)
-    _free_key(books, metered)
+    metered = _end_promise(books, balance, hold, captured=0)
+    _write_void(books, op, "hold", split, before + split.total)
+    _write_void(books, op, "refund", split.reversed(), before)
+    if metered:
+        _free_key(books, metered)
     books.records.append(op.record)
     if op.claim:
         _fail_claim(books, op.claim)
@@ -263,8 +282,9 @@ def _void(books: Books, op: Void) -> Receipt:
 
 def _release(books: Books, op: Release) -> None:
     if op.hold:
-        balance = books.balance(op.hold.user_id)
-        _free_key(books, _end_promise(books, balance, op.hold, captured=0))
+        metered = _end_promise(books, books.balance(op.hold.user_id), op.hold, captured=0)
+        if metered:
+            _free_key(books, metered)
     if op.record:
         books.records.append(op.record)
     if op.claim:
@@ -340,7 +360,8 @@ def _expire(books: Books, op: Expire) -> None:
     hold = books.holds.get(op.hold_id) if op.hold_id and op.hold_id not in books.gone_holds else None
     if hold is not None and hold.expires_at_us <= books.now_us:
         _drop_hold(books, hold, balance)
-        _free_key(books, hold if hold.key_metered else None)
+        if hold.key_metered:
+            _free_key(books, hold)
     lease = books.leases.get(op.lease_id) if op.lease_id and op.lease_id not in books.gone_leases else None
     if lease is not None and lease.expires_at_us <= books.now_us:
         balance.reserved -= lease.amount
@@ -410,24 +431,29 @@ def _end_promise(books: Books, balance: Balance, hold: HoldRef, *, captured: int
 
 
 def _use_key(books: Books, use: KeyUse) -> None:
-    books.key_uses.append(use)
+    total = books.key_uses.setdefault(use.key_id, use)
+    if total is not use:
+        _add(total, use)
     row = books.keys.get(use.key_id)
     if row is None:
         return
     today = books.now_us // US_PER_DAY
     if row.day != today:
         row.day, row.day_spent = today, 0
-    row.requests += use.requests
-    row.tokens += use.tokens
-    row.spent += use.spent
     row.day_spent += use.spent
-    row.held += use.held
-    row.held_requests += use.held_requests
+    _add(row, use)
 
 
-def _free_key(books: Books, hold: HoldRow | None) -> None:
-    if hold:
-        _use_key(books, KeyUse(hold.key_id, hold.user_id, held=-hold.amount, held_requests=-1))
+def _add(total: KeyUse | KeyRow, use: KeyUse) -> None:
+    total.requests += use.requests
+    total.tokens += use.tokens
+    total.spent += use.spent
+    total.held += use.held
+    total.held_requests += use.held_requests
+
+
+def _free_key(books: Books, hold: HoldRow) -> None:
+    _use_key(books, KeyUse(hold.key_id, hold.user_id, held=-hold.amount, held_requests=-1))
 
 
 def _drop_hold(books: Books, row: HoldRow, balance: Balance) -> None:
@@ -441,23 +467,13 @@ def _drop_lease(books: Books, lease_id: str) -> None:
     books.gone_leases.add(lease_id)
 
 
-def _write(
-    books: Books,
-    ledger_id: str,
-    hold: HoldRef,
-    kind: str,
-    contra: str,
-    split: Split,
-    balance_after: int,
-    *,
-    charge: Charge | None = None,
-    reason: str | None = None,
-) -> None:
+def _write_void(books: Books, op: Void, kind: str, split: Split, balance_after: int) -> None:
     books.ledger.append(
         LedgerRow(
-            ledger_id, hold.user_id, hold.key_id, kind, contra, split, balance_after, charge, reason, books.now_us
+            f"{op.ledger_id}:{kind}", op.hold.user_id, op.hold.key_id, kind, "holds", split.total, split.trial,
+            split.allowance, split.purchased, balance_after, None, None, None, None, None, None, op.reason, books.now_us,
         )
-    )
+    )  # fmt: skip
 
 
 def _grant(books: Books, balance: Balance, lease_total: int) -> Granted:

@@ -5,11 +5,13 @@ for the placeholders (`$1` / `?1`), which are written here as `?1` and rewritten
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
+from msgspec.structs import astuple
+
 from gatewayz.billing.account import Balance
-from gatewayz.billing.books import Books, ClaimRow, HoldRow, KeyRow, LeaseRow, LedgerRow
+from gatewayz.billing.books import US_PER_DAY, Books, ClaimRow, HoldRow, KeyRow, LeaseRow
 from gatewayz.billing.ops import Operation, Result
 from gatewayz.operations.kept import KEPT_COLUMNS
 from gatewayz.operations.kept import row as kept_row
@@ -144,6 +146,7 @@ def read_claim(row: Sequence[Any]) -> ClaimRow:
     return ClaimRow(row[0], row[1], row[2], row[3], row[4], row[5], answer, row[7], row[8])
 
 
+# The rows of `books` have their columns in the order of the tuples above; of a balance, only some are written.
 def _balance(row: Balance) -> tuple[Any, ...]:
     return (
         row.user_id,
@@ -158,81 +161,28 @@ def _balance(row: Balance) -> tuple[Any, ...]:
     )
 
 
-def _hold(row: HoldRow) -> tuple[Any, ...]:
-    return (row.hold_id, row.user_id, row.key_id, row.amount, row.key_metered, row.created_at_us, row.expires_at_us)
-
-
-def _lease(row: LeaseRow) -> tuple[Any, ...]:
-    return (row.lease_id, row.user_id, row.amount, row.expires_at_us)
-
-
-def _claim(row: ClaimRow) -> tuple[Any, ...]:
-    return (
-        row.user_id,
-        row.request_id,
-        row.body_hash,
-        row.state,
-        row.attempt,
-        row.content_type,
-        row.answer,
-        row.created_at_us,
-        row.expires_at_us,
-    )
-
-
-def _ledger(row: LedgerRow) -> tuple[Any, ...]:
-    charge, split = row.charge, row.split
-    return (
-        row.request_id,
-        row.user_id,
-        row.key_id,
-        row.type,
-        row.contra,
-        split.total,
-        split.trial,
-        split.allowance,
-        split.purchased,
-        row.balance_after,
-        charge.model if charge else None,
-        charge.provider if charge else None,
-        charge.prompt_tokens if charge else None,
-        charge.completion_tokens if charge else None,
-        charge.usage_json if charge else None,
-        charge.price_json if charge else None,
-        row.reason,
-        row.created_at_us,
-    )
-
-
-def _key_uses(books: Books) -> list[tuple[Any, ...]]:
-    """One row per key: a statement with several rows of one key would update it only once on PostgreSQL."""
-    today = books.now_us // 86_400_000_000
-    sums: dict[int, list[int]] = {}
-    for use in books.key_uses:
-        total = sums.get(use.key_id)
-        if total is None:
-            total = sums[use.key_id] = [use.user_id, 0, 0, 0, 0, 0]
-        total[1] += use.requests
-        total[2] += use.tokens
-        total[3] += use.spent
-        total[4] += use.held
-        total[5] += use.held_requests
-    return [(key_id, *total, today) for key_id, total in sorted(sums.items())]
-
-
-def writes(books: Books) -> list[tuple[str, list[tuple[Any, ...]]]]:
+def writes(books: Books) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
     """Statements with their rows, in the order in which they must run; statements without rows are left out."""
-    plan: list[tuple[str, list[tuple[Any, ...]]]] = [
-        (UPDATE_BALANCE, [_balance(books.balances[user_id]) for user_id in sorted(books.touched_balances)]),
-        (INSERT_HOLD, [_hold(row) for row in books.new_holds.values()]),
-        (DELETE_HOLD, [(hold_id,) for hold_id in sorted(books.gone_holds)]),
-        (UPSERT_LEASE, [_lease(books.leases[lease_id]) for lease_id in sorted(books.touched_leases)]),
-        (DELETE_LEASE, [(lease_id,) for lease_id in sorted(books.gone_leases)]),
-        (ADD_KEY_USE, _key_uses(books)),
-        (INSERT_CLAIM, [_claim(books.claims[key]) for key in sorted(books.new_claims)]),
-        (UPDATE_CLAIM, [_claim(books.claims[key]) for key in sorted(books.touched_claims - books.new_claims)]),
-        (INSERT_LEDGER, [_ledger(row) for row in books.ledger]),
-        (INSERT_RECORD, [record_row(record) for record in books.records]),
-        (INSERT_KEPT, [kept_row(kept) for kept in books.kept]),
-    ]
-    return [(statement, rows) for statement, rows in plan if rows]
+    if books.balances:
+        yield UPDATE_BALANCE, [_balance(books.balances[user_id]) for user_id in sorted(books.balances)]
+    if books.new_holds:
+        yield INSERT_HOLD, [astuple(row) for row in books.new_holds.values()]
+    if books.gone_holds:
+        yield DELETE_HOLD, [(hold_id,) for hold_id in sorted(books.gone_holds)]
+    if books.touched_leases:
+        yield UPSERT_LEASE, [astuple(books.leases[lease_id]) for lease_id in sorted(books.touched_leases)]
+    if books.gone_leases:
+        yield DELETE_LEASE, [(lease_id,) for lease_id in sorted(books.gone_leases)]
+    if books.key_uses:
+        today = books.now_us // US_PER_DAY
+        yield ADD_KEY_USE, [(*astuple(books.key_uses[key_id]), today) for key_id in sorted(books.key_uses)]
+    if books.new_claims:
+        yield INSERT_CLAIM, [astuple(books.claims[key]) for key in sorted(books.new_claims)]
+    if changed := books.touched_claims - books.new_claims:
+        yield UPDATE_CLAIM, [astuple(books.claims[key]) for key in sorted(changed)]
+    if books.ledger:
+        yield INSERT_LEDGER, [astuple(row) for row in books.ledger]
+    if books.records:
+        yield INSERT_RECORD, [record_row(record) for record in books.records]
+    if books.kept:
+        yield INSERT_KEPT, [kept_row(kept) for kept in books.kept]
