@@ -148,7 +148,7 @@ class Cashier:
         _close(hold)
         op = Capture(ledger_id, hold.ref, charge, record, claim, answer, partial, kept)
         # Whoever stops waiting only gives up the future; the writer posts what was submitted.
-        receipt: Receipt = await self._writer.submit(op, lambda result: self._settled(hold.ref, charge.amount, result))
+        receipt: Receipt = await self._writer.submit(op, self._settled)
         return receipt
 
     async def void(
@@ -157,7 +157,7 @@ class Cashier:
         """Gives everything back with a hold row and a refund row; returns after the commit."""
         _close(hold)
         op = Void(ledger_id, hold.ref, reason, record, claim)
-        receipt: Receipt = await self._writer.submit(op, lambda result: self._settled(hold.ref, 0, result))
+        receipt: Receipt = await self._writer.submit(op, self._settled)
         return receipt
 
     def release(
@@ -226,7 +226,7 @@ class Cashier:
         expires_at_us = self._clock.now_us() + round(life_s * US_PER_S)
         op = TakeLease(part.lease_id, part.user_id, want, least, LEASE_SHARE, expires_at_us)
 
-        def grown(result: Granted | Refused) -> None:
+        def grown(_op: TakeLease, result: Granted | Refused) -> None:
             part.growing = False
             if isinstance(result, Granted):
                 part.total = result.lease_total
@@ -244,7 +244,7 @@ class Cashier:
         return future
 
     def _give_back(self, part: Slice) -> None:
-        def returned(result: Granted) -> None:
+        def returned(_op: ReturnLease, result: Granted) -> None:
             part.total = result.lease_total
 
         self._writer.submit(ReturnLease(part.lease_id, part.user_id, part.held), returned)
@@ -302,12 +302,12 @@ class Cashier:
                 break
         return result
 
-    def _settled(self, ref: HoldRef, charged: int, receipt: Receipt) -> None:
-        if ref.lease_id is None:
+    def _settled(self, op: Capture | Void, receipt: Receipt) -> None:
+        if op.hold.lease_id is None:
             return
-        part = self._unhold(ref)
+        part = self._unhold(op.hold)
         if part is not None:
-            part.total -= min(charged, part.total)
+            part.total -= min(receipt.amount, part.total)
             part.balance_total, part.low = receipt.balance_total, receipt.low
 
     def _unhold(self, ref: HoldRef) -> Slice | None:

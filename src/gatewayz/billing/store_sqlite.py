@@ -3,17 +3,22 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any
+
+import sqlalchemy as sa
 
 from gatewayz.billing.books import Books, post, reads
 from gatewayz.billing.ops import Operation, Result
+from gatewayz.billing.own_thread import OwnThread
 from gatewayz.billing.store import (
     BALANCE_COLUMNS,
     CLAIM_COLUMNS,
     FIND_BATCH,
     HOLD_COLUMNS,
     INSERT_BATCH,
+    INSERT_RECORD,
     KEY_COLUMNS,
     LEASE_COLUMNS,
     UNSTORABLE,
@@ -28,10 +33,19 @@ from gatewayz.billing.store import (
     writes,
 )
 from gatewayz.infra.db import open_sqlite
+from gatewayz.operations.records import RECORD_COLUMNS
+from gatewayz.operations.tables import activity_log
 
 _UNIQUE = frozenset({"SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"})
 # SQLite's own default limit of parameters is 32,766; batches stay far below, this only bounds one statement.
 _CHUNK = 500
+# The driver looks for an adapter each time that it binds one of these; most records have nearly a dozen.
+_LITERALS = {None: "NULL", False: "0", True: "1"}
+_OFTEN_LITERAL = tuple(
+    place
+    for place, name in enumerate(RECORD_COLUMNS)
+    if activity_log.c[name].nullable or isinstance(activity_log.c[name].type, sa.Boolean)
+)
 
 
 class SqliteStore:
@@ -41,20 +55,20 @@ class SqliteStore:
         """`new_books` gives empty books with the time and thresholds of this moment."""
         self._path = path
         self._new_books = new_books
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
+        self._thread = OwnThread("ledger")
         self._connection: sqlite3.Connection | None = None
 
     async def apply(self, batch_id: str, batch: Sequence[Operation]) -> list[Result]:
         """See `Store.apply`."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._apply, batch_id, list(batch))
+        return await self._thread.run(self._apply, batch_id, list(batch))
 
     async def is_committed(self, batch_id: str) -> bool:
         """See `Store.is_committed`."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._is_committed, batch_id)
+        return await self._thread.run(self._is_committed, batch_id)
 
     async def close(self) -> None:
         """Waits for the running batch and closes the connection. May be called twice."""
-        await asyncio.get_running_loop().run_in_executor(None, self._thread.shutdown)
+        await asyncio.to_thread(self._thread.stop)
         self._drop()
 
     def _apply(self, batch_id: str, batch: list[Operation]) -> list[Result]:
@@ -67,6 +81,8 @@ class SqliteStore:
             _load(connection, books, batch)
             results = post(books, batch)
             for statement, rows in writes(books):
+                if statement is INSERT_RECORD and len(rows) > 1:
+                    statement, rows = _records(rows)
                 connection.executemany(statement, rows)
             connection.execute("COMMIT")
         except sqlite3.IntegrityError as error:
@@ -134,3 +150,23 @@ def _select(
         part = ids[start : start + _CHUNK]
         marks = ", ".join("?" * len(part))
         yield from connection.execute(f"SELECT {columns} FROM {table} WHERE {key} IN ({marks})", part)  # noqa: S608
+
+
+def _records(rows: list[tuple[Any, ...]]) -> tuple[str, list[tuple[Any, ...]]]:
+    """The statement for these records, and what it binds: nulls and truths that all of them share stand in its text."""
+    columns = list(zip(*rows, strict=True))
+    shared = tuple(
+        (place, _LITERALS[first])
+        for place in _OFTEN_LITERAL
+        if (first := columns[place][0]) in _LITERALS and columns[place].count(first) == len(rows)
+    )
+    statement, bound = _insert_records(shared)
+    return statement, list(map(bound, rows))
+
+
+@lru_cache(maxsize=256)
+def _insert_records(shared: tuple[tuple[int, str], ...]) -> tuple[str, Callable[[tuple[Any, ...]], tuple[Any, ...]]]:
+    literals = dict(shared)
+    values = ", ".join(literals.get(place, "?") for place in range(len(RECORD_COLUMNS)))
+    bound = [place for place in range(len(RECORD_COLUMNS)) if place not in literals]
+    return f"INSERT INTO activity_log ({', '.join(RECORD_COLUMNS)}) VALUES ({values})", itemgetter(*bound)  # noqa: S608

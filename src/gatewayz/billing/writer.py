@@ -29,7 +29,7 @@ _MAX_CONFLICTS = 3
 # Money that was earned or given back is kept until it can be written; asking for money fails at once instead.
 _PATIENT = (Capture, Void, Release, ReturnLease)
 
-Hook = Callable[[Any], None]
+Hook = Callable[[Any, Any], None]
 
 
 class MoneyUnavailable(Exception):
@@ -40,7 +40,6 @@ class _Entry(msgspec.Struct):
     op: Operation
     future: "asyncio.Future[Any]"
     hook: Hook | None
-    patient: bool
 
 
 class _Batch(msgspec.Struct):
@@ -79,16 +78,15 @@ class Writer:
         return len(self._waiting) + sum(len(batch.entries) for batch in self._backlog)
 
     def submit(self, op: Operation, hook: Hook | None = None) -> "asyncio.Future[Any]":
-        """Queues an operation. `hook(result)` runs before the future is resolved, in the order of posting.
+        """Queues an operation. `hook(op, result)` runs before the future is resolved, in the order of posting.
 
         The future fails with MoneyUnavailable for operations that ask for money while the database is away.
         """
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        patient = isinstance(op, _PATIENT)
-        if self._away and not patient:
+        if self._away and not isinstance(op, _PATIENT):
             future.set_exception(MoneyUnavailable())
             return future
-        self._waiting.append(_Entry(op, future, hook, patient))
+        self._waiting.append(_Entry(op, future, hook))
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._drain(), name="ledger-writer")
         return future
@@ -214,9 +212,9 @@ class Writer:
 
     async def _put_aside(self, batch: _Batch) -> None:
         """Fails what asked for money, keeps the rest on disk, lets its answers go, and queues it for later."""
-        kept = [place for place, entry in enumerate(batch.entries) if entry.patient]
+        kept = [place for place, entry in enumerate(batch.entries) if isinstance(entry.op, _PATIENT)]
         for entry in batch.entries:
-            if not entry.patient:
+            if not isinstance(entry.op, _PATIENT):
                 _fail(entry, MoneyUnavailable())
         if batch.saved is not None:
             batch.saved = [batch.saved[place] for place in kept]
@@ -261,7 +259,7 @@ class Writer:
         self.posted += len(entries)
         for entry, result in zip(entries, results, strict=True):
             if entry.hook is not None:
-                entry.hook(result)
+                entry.hook(entry.op, result)
             if not entry.future.done():
                 entry.future.set_result(result)
 
