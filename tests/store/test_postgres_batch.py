@@ -1,23 +1,21 @@
 """A batch that waited for a balance must see what the one before it did to the promises under that balance."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from random import Random
+from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
 import sqlalchemy as sa
-from msgspec.structs import astuple, replace
+from msgspec.structs import replace
 
 from gatewayz.billing import postgres_batch
 from gatewayz.billing.books import Books
 from gatewayz.billing.ops import Capture, Charge, HoldRef, PlaceHold, ReturnLease, TakeLease
-from gatewayz.billing.store import INSERT_BATCH, INSERT_RECORD, LEDGER_COLUMNS, UPDATE_BALANCE, BadOperation
+from gatewayz.billing.store import INSERT_BATCH, INSERT_RECORD, UPDATE_BALANCE, BadOperation
 from gatewayz.billing.store_postgres import PostgresStore
-from gatewayz.billing.store_sqlite import SqliteStore
-from gatewayz.billing.tables import balances, credit_transactions, key_usage, leases
+from gatewayz.billing.tables import balances, credit_transactions, leases
 from gatewayz.infra.db import Database
-from gatewayz.operations.records import RECORD_COLUMNS, RequestRecord
+from gatewayz.operations.records import RequestRecord
 
 NOW = 1_000
 LATER = 10**15
@@ -141,83 +139,6 @@ async def test_a_text_that_no_record_of_a_batch_has_is_null(
     async with database.read() as connection:
         found = (await connection.execute(sa.text("SELECT user_tag, requested_model, stream FROM activity_log"))).all()
     assert found == [(None, "acme/chat", False)] * 2
-
-
-def text(random: Random) -> str:
-    """Anything that may be stored: quotes, backslashes, braces, control characters, every plane of Unicode."""
-    letters = (
-        "a",
-        "1",
-        '"',
-        "'",
-        "\\",
-        "{",
-        "}",
-        "[",
-        ",",
-        ":",
-        "null",
-        "\\u0000",
-        "\n",
-        "\t",
-        "\x01",
-        "\x7f",
-        "é",
-        "\u2028",
-        "😀",
-    )
-    return "".join(random.choice(letters) for _ in range(random.randrange(9)))
-
-
-def any_capture(random: Random, number: int) -> Capture:
-    """A capture whose every value may differ from what is usual."""
-    maybe: Callable[[], str | None] = lambda: random.choice((None, "", text(random)))  # noqa: E731
-    whole: Callable[[], int] = lambda: random.choice((0, 1, 2**31, 2**63 - 1, random.getrandbits(62)))  # noqa: E731
-    charge = Charge(random.randrange(10**6), text(random), text(random), whole(), 0, text(random), text(random))
-    record = RequestRecord(
-        whole(), random.choice((None, USER)), whole(), f"r{number}{text(random)}", text(random), text(random),
-        maybe(), maybe(), maybe(), maybe(), maybe(), random.random() < 0.5, random.randrange(-(2**31), 2**31), maybe(), maybe(),
-        whole(), whole(), whole(), whole(), random.random() < 0.5, whole(), whole(), random.choice((None, whole())),
-        maybe(), maybe(), maybe(), maybe(),
-    )  # fmt: skip
-    return Capture(f"7:{number}{text(random)}", HoldRef(USER, number, 0), charge, record)
-
-
-@pytest.mark.parametrize("seed", range(5))
-async def test_every_value_is_stored_as_it_is(database: Database, seed: int) -> None:
-    random = Random(seed)
-    captures = [any_capture(random, number) for number in range(40)]
-    async with database.begin() as connection:
-        await connection.execute(sa.insert(balances), [{"user_id": USER, "purchased_nano_usd": RICH}])
-    new_books = lambda: Books(NOW, 0, 0)  # noqa: E731
-    store = (
-        SqliteStore(database.sqlite_path, new_books)
-        if database.is_sqlite
-        else PostgresStore(database.postgres_dsn, new_books)
-    )
-    try:
-        for start, end in ((0, 1), (1, 3), (3, 40)):
-            await store.apply(f"batch{start}", captures[start:end])
-    finally:
-        await store.close()
-    async with database.read() as connection:
-        columns = ", ".join(RECORD_COLUMNS)
-        records = (await connection.execute(sa.text(f"SELECT {columns} FROM activity_log ORDER BY id"))).all()
-        ledger = (
-            await connection.execute(sa.text(f"SELECT {LEDGER_COLUMNS} FROM credit_transactions ORDER BY id"))
-        ).all()
-        counters = (await connection.execute(sa.select(key_usage).order_by(key_usage.c.key_id))).all()
-    assert [tuple(row) for row in records] == [astuple(each.record) for each in captures]
-    left, expected = RICH, []
-    for each in captures:
-        of = each.charge
-        left -= of.amount
-        expected.append(
-            (each.ledger_id, USER, each.hold.key_id, "api_usage", "revenue", -of.amount, 0, 0, -of.amount, left, of.model,
-             of.provider, of.prompt_tokens, of.completion_tokens, of.usage_json, of.price_json, None, NOW)
-        )  # fmt: skip
-    assert [tuple(row) for row in ledger] == expected
-    assert [row.spent_nano_usd for row in counters] == [each.charge.amount for each in captures]
 
 
 @pytest.mark.parametrize("wrong", ["a\0b", "a\ud800b", 2**63], ids=["no character", "half a character", "too large"])

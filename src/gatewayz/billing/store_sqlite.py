@@ -37,8 +37,6 @@ from gatewayz.operations.records import RECORD_COLUMNS
 from gatewayz.operations.tables import activity_log
 
 _UNIQUE = frozenset({"SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"})
-# SQLite's own default limit of parameters is 32,766; batches stay far below, this only bounds one statement.
-_CHUNK = 500
 # The driver looks for an adapter each time that it binds one of these; most records have nearly a dozen.
 _LITERALS = {None: "NULL", False: "0", True: "1"}
 _OFTEN_LITERAL = tuple(
@@ -146,10 +144,13 @@ def _load(connection: sqlite3.Connection, books: Books, batch: list[Operation]) 
 def _select(
     connection: sqlite3.Connection, columns: str, table: str, key: str, ids: Sequence[Any]
 ) -> Iterable[tuple[Any, ...]]:
-    for start in range(0, len(ids), _CHUNK):
-        part = ids[start : start + _CHUNK]
-        marks = ", ".join("?" * len(part))
-        yield from connection.execute(f"SELECT {columns} FROM {table} WHERE {key} IN ({marks})", part)  # noqa: S608
+    return connection.execute(_selection(columns, table, key, len(ids)), ids) if ids else ()
+
+
+# As many parameters as a batch has operations, at most 512; SQLite takes 32,766.
+@lru_cache(maxsize=512)
+def _selection(columns: str, table: str, key: str, count: int) -> str:
+    return f"SELECT {columns} FROM {table} WHERE {key} IN ({', '.join('?' * count)})"  # noqa: S608
 
 
 def _records(rows: list[tuple[Any, ...]]) -> tuple[str, list[tuple[Any, ...]]]:
