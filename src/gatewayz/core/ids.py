@@ -4,6 +4,7 @@ import os
 import random
 import re
 import secrets
+from time import time_ns
 
 KEY_ENVIRONMENTS = ("live", "test", "staging", "dev")
 KEY_PATTERN = re.compile(r"^gw_(?:live|test|staging|dev)_[A-Za-z0-9_-]{43}$")
@@ -21,9 +22,13 @@ os.register_at_fork(after_in_child=_unique.seed)
 
 
 def new_request_id() -> str:
-    """A fresh request id (UUID4, 36 characters)."""
-    digits = "%032x" % _bits(128)  # noqa: UP031 (quicker)
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
+    """A fresh request id (36 characters): a UUID of version 7 (RFC 9562), which begins with the milliseconds of its making.
+
+    So ids that are made one after another stand side by side in an index, and a batch of charges writes one of its pages,
+    where random ids would have it write one for each charge.
+    """
+    digits = "%012x%020x" % (time_ns() // 1_000_000, _bits(80))  # noqa: UP031 (quicker)
+    return f"{digits[:8]}-{digits[8:12]}-7{digits[13:16]}-{_VARIANT[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
 
 def new_response_id() -> str:

@@ -1,5 +1,6 @@
 """Identifiers have the form that they promise."""
 
+import time
 import uuid
 
 import pytest
@@ -7,12 +8,15 @@ import pytest
 from gatewayz.core.ids import KEY_PATTERN, REQUEST_ID_PATTERN, new_batch_id, new_key, new_request_id, new_trace_id
 
 
-def test_request_ids_are_uuids_of_version_4() -> None:
+def test_request_ids_are_uuids_of_version_7_and_begin_with_the_time() -> None:
+    began_ms = time.time_ns() // 1_000_000
     made = {new_request_id() for _ in range(1000)}
+    ended_ms = time.time_ns() // 1_000_000
     assert len(made) == 1000
     for text in made:
         parsed = uuid.UUID(text)
-        assert (parsed.version, parsed.variant, str(parsed)) == (4, uuid.RFC_4122, text)
+        assert (parsed.version, parsed.variant, str(parsed)) == (7, uuid.RFC_4122, text)
+        assert began_ms <= parsed.int >> 80 <= ended_ms
         assert REQUEST_ID_PATTERN.fullmatch(text)
 
 
