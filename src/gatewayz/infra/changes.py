@@ -22,6 +22,8 @@ POLL_INTERVAL_S = 0.25
 _OVERLAP_US = 15 * US_PER_S
 _RETENTION_US = 3600 * US_PER_S
 
+_NEWER = sa.select(changes).where(changes.c.id > sa.bindparam("floor")).order_by(changes.c.id)
+
 Listener = Callable[[str], None]
 
 
@@ -58,9 +60,8 @@ class ChangeFeed:
 
     async def poll(self) -> int:
         """Reads and tells new changes; returns how many. Raises database errors to the loop that calls it."""
-        query = sa.select(changes).where(changes.c.id > self._floor).order_by(changes.c.id)
-        async with self._database.read() as connection:
-            rows = (await connection.execute(query)).all()
+        async with self._database.glance() as connection:
+            rows = (await connection.execute(_NEWER, {"floor": self._floor})).all()
         fresh = [row for row in rows if row.id not in self._seen]
         for row in fresh:
             self._seen[row.id] = row.created_at_us

@@ -40,11 +40,12 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             self._writer = _sqlite_engine(self.url, immediate=True)
-            self._reader = _sqlite_engine(self.url, immediate=False)
+            self._reader = self._glancer = _sqlite_engine(self.url, immediate=False)
         else:
             self._writer = self._reader = create_async_engine(
                 self.url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, pool_timeout=10
             )
+            self._glancer = self._writer.execution_options(isolation_level="AUTOCOMMIT")
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
@@ -56,6 +57,12 @@ class Database:
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A connection for reading; sees committed rows only."""
         async with self._reader.connect() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def glance(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for a single query, made again and again: on PostgreSQL without the round trips of a transaction."""
+        async with self._glancer.connect() as connection:
             yield connection
 
     @property
