@@ -118,14 +118,10 @@ def normal_url(url: str) -> URL:
 def open_sqlite(path: str) -> sqlite3.Connection:
     """A raw connection for code that runs in its own thread; autocommit, so BEGIN and COMMIT are explicit."""
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=BUSY_TIMEOUT_S)
-    for pragma in (*_PRAGMAS, _LONG_LOG):
+    for pragma in _PRAGMAS:
         connection.execute(pragma)
     return connection
 
-
-# Pages of 4 KB in the log before they are copied into the file. Whoever commits all the time changes many pages over and
-# over, and each is copied once.
-_LONG_LOG = "PRAGMA wal_autocheckpoint=4000"
 
 # FULL: a commit that was reported must survive a power cut, since the answer is sent on the strength of it.
 _PRAGMAS = (
