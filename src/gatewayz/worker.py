@@ -11,6 +11,8 @@ from pathlib import Path
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from gatewayz.infra.http_server import Protocol
+
 GRACE_S = 30
 BACKLOG = 4096
 
@@ -58,7 +60,7 @@ def run(listen: Listen, listener: socket.socket, home: Path) -> None:
         port=listen.port,
         workers=listen.workers,
         loop="uvloop",
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="on",
         access_log=False,
