@@ -60,8 +60,7 @@ class ChangeFeed:
 
     async def poll(self) -> int:
         """Reads and tells new changes; returns how many. Raises database errors to the loop that calls it."""
-        async with self._database.glance() as connection:
-            rows = (await connection.execute(_NEWER, {"floor": self._floor})).all()
+        rows = await self._database.glance(_NEWER, {"floor": self._floor})
         fresh = [row for row in rows if row.id not in self._seen]
         for row in fresh:
             self._seen[row.id] = row.created_at_us

@@ -5,8 +5,9 @@ alike. SQLite writers start with BEGIN IMMEDIATE, since a deferred transaction t
 "database is locked" when another writer was faster.
 """
 
+import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -40,12 +41,13 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         if self.is_sqlite:
             self._writer = _sqlite_engine(self.url, immediate=True)
-            self._reader = self._glancer = _sqlite_engine(self.url, immediate=False)
+            self._reader = _sqlite_engine(self.url, immediate=False)
         else:
             self._writer = self._reader = create_async_engine(
                 self.url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, pool_timeout=10
             )
-            self._glancer = self._writer.execution_options(isolation_level="AUTOCOMMIT")
+        self._glancing = asyncio.Lock()
+        self._kept: AsyncConnection | None = None
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
@@ -59,11 +61,29 @@ class Database:
         async with self._reader.connect() as connection:
             yield connection
 
-    @asynccontextmanager
-    async def glance(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for a single query, made again and again: on PostgreSQL without the round trips of a transaction."""
-        async with self._glancer.connect() as connection:
-            yield connection
+    async def glance(self, query: sa.Select[Any], values: Mapping[str, Any]) -> Sequence[sa.Row[Any]]:
+        """The rows of a query that is made again and again.
+
+        On PostgreSQL a connection is kept for it, which takes one round trip where one from the pool takes four; after a
+        failure it is made anew the next time.
+        """
+        if self.is_sqlite:
+            # A connection that is kept would see what it saw at first.
+            async with self.read() as connection:
+                return await _rows(connection, query, values)
+        async with self._glancing:
+            if self._kept is None:
+                self._kept = await self._reader.execution_options(isolation_level="AUTOCOMMIT").connect()
+            try:
+                return await _rows(self._kept, query, values)
+            except BaseException:
+                await self._leave_kept()
+                raise
+
+    async def _leave_kept(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            await kept.close()
 
     @property
     def sqlite_path(self) -> str:
@@ -91,9 +111,16 @@ class Database:
 
     async def close(self) -> None:
         """Closes all connections. May be called twice."""
+        async with self._glancing:
+            await self._leave_kept()
         await self._writer.dispose()
         if self._reader is not self._writer:
             await self._reader.dispose()
+
+
+async def _rows(connection: AsyncConnection, query: sa.Select[Any], values: Mapping[str, Any]) -> Sequence[sa.Row[Any]]:
+    result: sa.CursorResult[Any] = await connection.execute(query, values)
+    return result.all()
 
 
 def normal_url(url: str) -> URL:
