@@ -31,6 +31,30 @@ async def test_a_cleared_alarm_never_rings_and_leaves_nothing_behind() -> None:
     assert alarms._timer is None, "nothing ticks while nothing is set"
 
 
+async def test_an_alarm_that_has_seen_ticks_can_be_cleared_and_leaves_nothing_behind() -> None:
+    alarms, rang, loop = Alarms(), [], asyncio.get_running_loop()
+    alarm = alarms.set(loop.time() + 0.4, lambda: rang.append("cleared"))
+    with alarms.until(loop.time() + 30):
+        while not alarms._sorted:
+            await asyncio.sleep(0.01)
+        assert alarms._fresh == set()
+        assert len(alarms._sorted) == 2
+        alarms.clear(alarm)
+        alarms.clear(alarm)
+    assert alarms._sorted == {}
+    await asyncio.sleep(0.4 + 3 * TICK_S)
+    assert rang == []
+    assert alarms._timer is None, "nothing ticks while nothing is set"
+
+
+async def test_a_deadline_far_away_is_kept_to_the_tick() -> None:
+    alarms, loop = Alarms(), asyncio.get_running_loop()
+    at_s = loop.time() + 0.3
+    with pytest.raises(TimeoutError), alarms.within(30, at_s):
+        await asyncio.sleep(30)
+    assert loop.time() >= at_s
+
+
 async def test_alarms_of_the_past_ring_at_the_next_tick() -> None:
     alarms, rang = Alarms(), asyncio.Event()
     alarms.set(0.0, rang.set)
@@ -61,7 +85,8 @@ async def test_a_deadline_that_is_met_changes_nothing() -> None:
     with pytest.raises(KeyError), alarms.until(loop.time() + 30):
         raise KeyError
     await asyncio.sleep(0)
-    assert alarms._rings == {}
+    assert alarms._fresh == set()
+    assert alarms._sorted == {}
 
 
 async def test_who_is_cancelled_by_somebody_else_is_cancelled() -> None:
