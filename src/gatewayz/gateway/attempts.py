@@ -21,10 +21,11 @@ from gatewayz.catalog.snapshot import Resolved
 from gatewayz.core.errors import GatewayError, InvalidRequest, TimedOut, Unavailable
 from gatewayz.core.media import ImageAnswer
 from gatewayz.core.usage import Usage
-from gatewayz.dialects import PROVIDER_DIALECTS, bridge, shared
-from gatewayz.dialects.base import AnswerFacts, Bridge, Dialect, Encoded, Glance, ProviderDialect, Target, Voice
+from gatewayz.dialects import bridge
+from gatewayz.dialects.base import AnswerFacts, Bridge, Encoded, Glance, Voice
 from gatewayz.dialects.media import MediaDialect
 from gatewayz.dialects.web_search import SearchWish, with_search
+from gatewayz.gateway.speaking import Spoken, spoken
 from gatewayz.gateway.trip import Course, Trip
 from gatewayz.infra.alarms import Alarms
 from gatewayz.infra.http_client import Reply, TransportError
@@ -49,7 +50,6 @@ JSON = "application/json"
 _NO_HEADERS: Mapping[str, str] = {}
 
 PriceOf = Callable[[Candidate, Usage], int]
-TargetOf = Callable[[Candidate, Resolved], Target]
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -107,18 +107,8 @@ class Means(msgspec.Struct, frozen=True):
     breakers: Breakers
     settings: Settings
     alarms: Alarms
-    target_of: TargetOf
     price_of: PriceOf
     alternatives: Callable[[Resolved], tuple[str, ...]]
-
-
-class _Asked(msgspec.Struct, frozen=True):
-    """A candidate, and how it is spoken to: its dialect, and the same as the client speaks it, if it does."""
-
-    candidate: Candidate
-    target: Target
-    theirs: ProviderDialect
-    same: Dialect | None
 
 
 class Attempts(msgspec.Struct):
@@ -155,31 +145,47 @@ class Attempts(msgspec.Struct):
             means.alarms.clear(gate)
 
     async def _through(self, plan: Plan) -> Answer | OpenStream:
+        trip, breakers = self.trip, self.means.breakers
         failures: list[Failure] = []
         inexpressible: InvalidRequest | None = None
         for place, candidate in enumerate(plan.candidates):
             if failures and (len(failures) == self.means.settings.failover_attempts or self._is_late()):
                 break
-            asked = self._asked(candidate)
+            asked = spoken(candidate, self.course.found.model, trip.call.dialect, self.means.upstreams)
             try:
-                if self.glance.counted is not None and len(self.trip.call.body) > OFF_LOOP_BYTES:
+                if self.glance.counted is not None and len(trip.call.body) > OFF_LOOP_BYTES:
                     body = await asyncio.to_thread(self._body_for, asked)
                 else:
                     body = self._body_for(asked)
             except InvalidRequest as error:
                 inexpressible = inexpressible or error
-                self.trip.attempts.append(f"{candidate.provider.slug}:cannot_express")
+                trip.attempts.append(f"{candidate.provider.slug}:cannot_express")
                 continue
-            permit = await self.means.breakers.borrow(candidate.provider.slug)
+            slug = candidate.provider.slug
+            permit = breakers.at_once(slug) or await breakers.borrow(slug)
             if permit is None:
-                self.trip.attempts.append(f"{candidate.provider.slug}:breaker_open")
+                trip.attempts.append(f"{slug}:breaker_open")
                 continue
-            outcome = await self._outcome(asked, body, permit, plan, place)
+            # The breaker is told on every way out but an open stream.
+            try:
+                outcome = await self._once(asked, body, permit)
+                if isinstance(outcome, Failure):
+                    outcome = await self._again_while_busy(outcome, asked, body, permit, plan, place)
+            except BaseException:
+                permit.neutral()
+                raise
             if not isinstance(outcome, Failure):
+                trip.attempts.append(asked.succeeded)
+                if isinstance(outcome, Answer):
+                    permit.success()
                 return outcome
+            rule = RULES[outcome.kind]
+            if rule.breaker == "failure":
+                permit.failure()
+            else:
+                permit.neutral()
             failures.append(outcome)
-            step = RULES[outcome.kind].step
-            if step is not Step.NEXT and not (step is Step.RETRY and _is_followed_elsewhere(plan, place)):
+            if rule.step is not Step.NEXT and not (rule.step is Step.RETRY and _is_followed_elsewhere(plan, place)):
                 break
         raise self._gave_up(failures, inexpressible)
 
@@ -191,32 +197,12 @@ class Attempts(msgspec.Struct):
         others = any(failure.kind is not FailureKind.MODEL_GONE for failure in failures)
         return GaveUp(final_error(last, model, others, self.means.alternatives(self.course.found)), last)
 
-    async def _outcome(
-        self, asked: _Asked, body: bytes | Encoded, permit: Permit, plan: Plan, place: int
-    ) -> Answer | OpenStream | Failure:
-        """One candidate, again after a 429 where it is the last. The breaker is told on every way out but an open stream."""
-        try:
-            outcome = await self._once(asked, body, permit)
-            if isinstance(outcome, Failure):
-                retries = 0 if _is_followed_elsewhere(plan, place) else self.means.settings.rate_limit_retries
-                outcome = await self._again_while_busy(outcome, asked, body, permit, retries)
-        except BaseException:
-            permit.neutral()
-            raise
-        if not isinstance(outcome, Failure):
-            self.trip.attempts.append(asked.candidate.provider.slug + ":200")
-            if isinstance(outcome, Answer):
-                permit.success()
-        elif RULES[outcome.kind].breaker == "failure":
-            permit.failure()
-        else:
-            permit.neutral()
-        return outcome
-
     async def _again_while_busy(
-        self, outcome: Answer | OpenStream | Failure, asked: _Asked, body: bytes | Encoded, permit: Permit, retries: int
+        self, first: Failure, asked: Spoken, body: bytes | Encoded, permit: Permit, plan: Plan, place: int
     ) -> Answer | OpenStream | Failure:
-        """What comes of a failure at last, after up to `retries` tries more if it was a 429."""
+        """What comes of a failure at last, after more tries if it was a 429 and nobody else is the same provider."""
+        retries = 0 if _is_followed_elsewhere(plan, place) else self.means.settings.rate_limit_retries
+        outcome: Answer | OpenStream | Failure = first
         retry = 0
         while isinstance(outcome, Failure):
             self._note_failure(asked.candidate, outcome)
@@ -243,23 +229,16 @@ class Attempts(msgspec.Struct):
             reason=failure.reason,
         )
 
-    async def _once(self, asked: _Asked, body: bytes | Encoded, permit: Permit) -> Answer | OpenStream | Failure:
-        means, glance, candidate = self.means, self.glance, asked.candidate
+    async def _once(self, asked: Spoken, body: bytes | Encoded, permit: Permit) -> Answer | OpenStream | Failure:
+        means, glance, call = self.means, self.glance, self.trip.call
         wait_s = means.settings.plain_wait_s if self.on_slow_start is None else means.settings.first_token_timeout_s
+        access = asked.streamed if glance.stream else asked.plain
+        headers = call.passthrough_headers if asked.same is not None else _NO_HEADERS
         reply: Reply | None = None
         kept = False
         try:
             with means.alarms.within(wait_s, self.deadline_s):
-                reply = await means.upstreams.open(
-                    candidate.provider,
-                    candidate.way,
-                    body,
-                    stream=glance.stream,
-                    request_id=self.trip.call.request_id,
-                    native_id=asked.target.native_id,
-                    extra_headers=self.trip.call.passthrough_headers if asked.same is not None else _NO_HEADERS,
-                    any_answer=glance.counted is not None,
-                )
+                reply = await means.upstreams.ask(access, body, call.request_id, headers)
                 if reply.status != 200:
                     return await self._refused(asked, reply)
                 if glance.counted is not None and (not glance.stream or _is_json(reply)):
@@ -277,7 +256,7 @@ class Attempts(msgspec.Struct):
             if reply is not None and not kept:
                 reply.close()
 
-    async def _refused(self, asked: _Asked, reply: Reply) -> Failure:
+    async def _refused(self, asked: Spoken, reply: Reply) -> Failure:
         """The failure behind an error status; a body that does not come is done without."""
         body = b""
         try:
@@ -287,7 +266,7 @@ class Attempts(msgspec.Struct):
             pass
         return classify(reply.status, asked.theirs.read_error(body), reply.headers, None)
 
-    async def _piece(self, asked: _Asked, reply: Reply) -> Answer | Failure:
+    async def _piece(self, asked: Spoken, reply: Reply) -> Answer | Failure:
         """A plain answer of a service beside chats: large perhaps, and perhaps a file."""
         body = await reply.read()
         is_large = len(body) > OFF_LOOP_BYTES
@@ -301,7 +280,7 @@ class Attempts(msgspec.Struct):
         said = reply.headers.get("content-type", "")
         return structs.replace(found, content_type=client.answer_type(said, self.voice), is_large=is_large)
 
-    def _plain(self, asked: _Asked, body: bytes) -> Answer | Failure:
+    def _plain(self, asked: Spoken, body: bytes) -> Answer | Failure:
         candidate, theirs, same = asked.candidate, asked.theirs, asked.same
         try:
             if same is not None:
@@ -331,7 +310,7 @@ class Attempts(msgspec.Struct):
                 pictures[place] = replace(each, data=text, url="", content_type=kind)
         return ImageAnswer(tuple(pictures), answer.usage)
 
-    async def _until_content(self, asked: _Asked, reply: Reply, permit: Permit) -> OpenStream | Failure:
+    async def _until_content(self, asked: Spoken, reply: Reply, permit: Permit) -> OpenStream | Failure:
         """Reads until the first content delta."""
         candidate, target = asked.candidate, asked.target
         price = partial(self.means.price_of, candidate)
@@ -357,12 +336,7 @@ class Attempts(msgspec.Struct):
         """Whether the request's time is over: a provider that is called now could only be blamed for it."""
         return asyncio.get_running_loop().time() >= self.deadline_s
 
-    def _asked(self, candidate: Candidate) -> _Asked:
-        theirs = PROVIDER_DIALECTS[candidate.way.dialect]
-        target = self.means.target_of(candidate, self.course.found)
-        return _Asked(candidate, target, theirs, shared(self.trip.call.dialect, theirs))
-
-    def _body_for(self, asked: _Asked) -> bytes | Encoded:
+    def _body_for(self, asked: Spoken) -> bytes | Encoded:
         """The request in the candidate's dialect. Raises InvalidRequest naming what cannot be said there."""
         target, same = asked.target, asked.same
         if same is not None:

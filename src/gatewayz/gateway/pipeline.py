@@ -35,7 +35,7 @@ from gatewayz.gateway.levers import with_lever
 from gatewayz.gateway.meter import final_usage, unfinished_usage, with_searches
 from gatewayz.gateway.planning import Planner
 from gatewayz.gateway.ports import Call, Responder
-from gatewayz.gateway.quote import cap_output, dearest
+from gatewayz.gateway.quote import cap_output, dearest, target_for
 from gatewayz.gateway.relay import Copy, Ending, Relayed, relay
 from gatewayz.gateway.replay import MAX_STORED_BYTES, Replays
 from gatewayz.gateway.settlement import Settlement
@@ -104,7 +104,6 @@ class Gateway:
             rooms.breakers,
             rooms.settings,
             rooms.alarms,
-            self._planner.target,
             self._settlement.price,
             self._alternatives,
         )
@@ -186,7 +185,7 @@ class Gateway:
             raise no_key(glance.model[:200])
         course = (await self._courses.of(trip, glance, asked_of(glance)))[0]
         first = course.route.candidates[0]
-        target = self._planner.target(first, course.found)
+        target = target_for(first, course.found.model)
         return await counted(
             rooms.upstreams, call, counter, glance, first, target, rooms.settings.first_token_timeout_s
         )

@@ -17,12 +17,12 @@ from gatewayz.catalog.prices import WEB_SEARCH
 from gatewayz.catalog.snapshot import Catalog, Resolved
 from gatewayz.core.errors import Unavailable
 from gatewayz.core.services import BY_TOKEN, Service
-from gatewayz.dialects.base import Glance, Need, Target
-from gatewayz.gateway.quote import may_be_dearest, target_for
+from gatewayz.dialects.base import Glance, Need
+from gatewayz.gateway.quote import may_be_dearest
 from gatewayz.gateway.trip import Course
 from gatewayz.operations.traffic import Usage
 from gatewayz.providers.registry import Providers
-from gatewayz.routing.plan import Candidate, Excluded, Plan, Wish, passable, ranked
+from gatewayz.routing.plan import Excluded, Plan, Wish, passable, ranked
 from gatewayz.routing.preferences import Preferences
 
 _MAX_PLANS = 4096
@@ -56,8 +56,6 @@ class Planner:
         self._plans: dict[tuple[str, Wish, str], Plan] = {}
         # By the model's name as callers write it, for requests that ask nothing of the gateway.
         self._usual: dict[tuple[str, frozenset[Need], Service], tuple[Course]] = {}
-        # By identity of the candidate, which is kept beside it so that no other takes its identity.
-        self._targets: dict[int, tuple[Candidate, Target]] = {}
 
     def plan(
         self,
@@ -124,15 +122,6 @@ class Planner:
         able.sort(key=lambda model: (model.vendor != near.vendor, -model.created_at_us, model.id))
         return tuple(model.id for model in able[:_MOST_SUGGESTED])
 
-    def target(self, candidate: Candidate, found: Resolved) -> Target:
-        """How a request for this model is put to the candidate."""
-        known = self._targets.get(id(candidate))
-        if known is None:
-            if len(self._targets) >= _MAX_PLANS:
-                self._targets.clear()
-            known = self._targets[id(candidate)] = (candidate, target_for(candidate, found.model))
-        return known[1]
-
     def _ranked(self, found: Resolved, wish: Wish) -> Plan:
         providers = self._providers()
         reachable = [offer for offer in found.offers if providers.get(offer.provider) is not None]
@@ -163,7 +152,6 @@ class Planner:
     def _forget(self) -> None:
         self._plans.clear()
         self._usual.clear()
-        self._targets.clear()
         self._made_for = (self._catalog.current, self._providers())
 
 

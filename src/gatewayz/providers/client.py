@@ -2,12 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Protocol
 
 from gatewayz.dialects import JOB_DIALECTS
 from gatewayz.dialects.base import Encoded
+from gatewayz.dialects.jobs import JobDialect
 from gatewayz.infra.http_client import ConnectFailed, Reply, Timeouts, Transport
 from gatewayz.providers.access_tokens import AccessTokens, TokenRefused
 from gatewayz.providers.addresses import NAMES_MODEL, count_url, request_url
@@ -57,6 +59,24 @@ class Unsigned:
         """See `Reply.close`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How a model is asked at one provider. `headers` hold the credential: never logged, never rendered.
+
+    `job` is the dialect of the jobs that it answers with, None if it answers at once; `in_process`: it lives in this
+    process; `direct`: nothing is to be done about a request but to send it.
+    """
+
+    provider: Provider
+    dialect: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    stream: bool
+    job: JobDialect | None
+    in_process: bool
+    direct: bool
+
+
 class Upstreams:
     """Sends requests to providers."""
 
@@ -81,6 +101,63 @@ class Upstreams:
         self._now_s = now_s
         self._tokens = AccessTokens(transport, timeouts, now_s)
 
+    def access(
+        self, provider: Provider, way: Way, native_id: str = "", *, stream: bool, any_answer: bool = False
+    ) -> Access:
+        """How a model is asked there, the same for all requests for it; to be kept while the provider is.
+
+        `way` is one of the provider's own (`Provider.way`). `native_id` is the provider's name of the model, for those who
+        want it in the address. `any_answer`: the answer need not be JSON or events.
+        """
+        accept = "*/*" if any_answer else _ACCEPT_JSON
+        if stream and not any_answer:
+            accept = _ACCEPT_STREAM if way.dialect != _BEDROCK else _ACCEPT_BINARY
+        url = way.url
+        if NAMES_MODEL in url:
+            url = request_url(url, name_at(provider, native_id), stream=stream)
+        job = JOB_DIALECTS.get(way.dialect) if any_answer else None
+        in_process = provider.simulated and self._simulated is not None
+        direct = not in_process and job is None and provider.account is None and provider.aws is None
+        headers = {**provider.headers, "Accept": accept}
+        return Access(provider, way.dialect, url, headers, stream, job, in_process=in_process, direct=direct)
+
+    def ask(
+        self, access: Access, body: bytes | Encoded, request_id: str, extra_headers: Mapping[str, str] = _NONE
+    ) -> Awaitable[Reply]:
+        """The provider's reply as soon as its headers are there; the caller closes it. Raises TransportError.
+
+        Where the provider answers with a job, its reply is there when the job has ended; cancelled before, the job is, too.
+
+        `extra_headers` are the client's, to be given only if it speaks the provider's dialect; those are passed on that this
+        dialect means for providers (`PASSED_HEADERS`).
+        """
+        headers = {**access.headers, "X-Request-ID": request_id}
+        if extra_headers:
+            headers.update(_passed(access.dialect, extra_headers))
+        if access.direct and not isinstance(body, Encoded):
+            return self._transport.post(access.url, headers, body, self._timeouts)
+        return self._ask_otherwise(access, headers, body, request_id)
+
+    async def _ask_otherwise(
+        self, access: Access, headers: dict[str, str], body: bytes | Encoded, request_id: str
+    ) -> Reply:
+        provider, url = access.provider, access.url
+        if access.in_process and self._simulated is not None:
+            service = url.partition(":")[2] or "chat"
+            return self._simulated.answer(body, stream=access.stream, request_id=request_id, service=service)
+        if isinstance(body, Encoded):
+            headers["content-type"] = body.content_type
+            headers.update(body.headers)
+            url = url.replace("{endpoint}", body.endpoint)
+            body = body.data
+        if access.job is not None:
+            return await self._jobs.finished(access.job, url, headers, body, request_id)
+        if provider.account is not None:
+            return await self._signed(provider.account, url, headers, body)
+        if provider.aws is not None:
+            headers = await self._signed_by_keys(provider.aws, url, headers, body)
+        return await self._transport.post(url, headers, body, self._timeouts)
+
     async def open(
         self,
         provider: Provider,
@@ -93,37 +170,9 @@ class Upstreams:
         extra_headers: Mapping[str, str] = _NONE,
         any_answer: bool = False,
     ) -> Reply:
-        """The provider's reply as soon as its headers are there; the caller closes it. Raises TransportError.
-
-        Where the provider answers with a job, its reply is there when the job has ended; cancelled before, the job is, too.
-
-        `way` is one of the provider's own (`Provider.way`).
-        `native_id` is the provider's name of the model, for those who want it in the address. `extra_headers` are the
-        client's, to be given only if it speaks the provider's dialect; those are passed on that this dialect means for
-        providers (`PASSED_HEADERS`). `any_answer`: the answer need not be JSON or events.
-        """
-        if provider.simulated and self._simulated is not None:
-            service = way.url.partition(":")[2] or "chat"
-            return self._simulated.answer(body, stream=stream, request_id=request_id, service=service)
-        accept = "*/*" if any_answer else _ACCEPT_JSON
-        if stream and not any_answer:
-            accept = _ACCEPT_STREAM if way.dialect != _BEDROCK else _ACCEPT_BINARY
-        headers = _headers(provider, way.dialect, accept, request_id, extra_headers)
-        url = way.url
-        if NAMES_MODEL in url:
-            url = request_url(url, name_at(provider, native_id), stream=stream)
-        if isinstance(body, Encoded):
-            headers["content-type"] = body.content_type
-            headers.update(body.headers)
-            url = url.replace("{endpoint}", body.endpoint)
-            body = body.data
-        if any_answer and way.dialect in JOB_DIALECTS:
-            return await self._jobs.finished(JOB_DIALECTS[way.dialect], url, headers, body, request_id)
-        if provider.account is not None:
-            return await self._signed(provider.account, url, headers, body)
-        if provider.aws is not None:
-            headers = await self._signed_by_keys(provider.aws, url, headers, body)
-        return await self._transport.post(url, headers, body, self._timeouts)
+        """`ask` by what is worked out for this one request; see `access`."""
+        access = self.access(provider, way, native_id, stream=stream, any_answer=any_answer)
+        return await self.ask(access, body, request_id, extra_headers)
 
     async def count_tokens(
         self,
@@ -141,7 +190,8 @@ class Upstreams:
         url = count_url(provider, native_id)
         if url is None or provider.simulated:
             return None
-        headers = _headers(provider, provider.dialect, "application/json", request_id, extra_headers)
+        headers = {**provider.headers, "Accept": _ACCEPT_JSON, "X-Request-ID": request_id}
+        headers.update(_passed(provider.dialect, extra_headers))
         if provider.account is not None:
             return await self._signed(provider.account, url, headers, body)
         return await self._transport.post(url, headers, body, self._timeouts)
@@ -181,11 +231,7 @@ def name_at(provider: Provider, native_id: str) -> str:
     return native_id
 
 
-def _headers(
-    provider: Provider, dialect: str, accept: str, request_id: str, extra: Mapping[str, str]
-) -> dict[str, str]:
-    headers = {**provider.headers, "Accept": accept, "X-Request-ID": request_id}
-    if extra:
-        passed = PASSED_HEADERS.get(dialect, _NO_NAMES)
-        headers.update({name.lower(): value for name, value in extra.items() if name.lower() in passed})
-    return headers
+def _passed(dialect: str, sent: Mapping[str, str]) -> dict[str, str]:
+    """Those of a client's headers that its dialect means for a provider."""
+    passed = PASSED_HEADERS.get(dialect, _NO_NAMES)
+    return {name.lower(): value for name, value in sent.items() if name.lower() in passed}

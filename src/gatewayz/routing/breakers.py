@@ -129,14 +129,17 @@ class Breakers:
         if provider in self._cells:
             self._cells[provider].config = config
 
+    def at_once(self, provider: str) -> Permit | None:
+        """Leave to call the provider if its breaker is CLOSED; else None, and `borrow` must be asked."""
+        cell = self._cells.get(provider) or self._cell(provider)
+        return Permit(self, cell, 0, None) if cell.value.state is BreakerState.CLOSED else None
+
     async def borrow(self, provider: str) -> Permit | None:
         """Leave to call the provider; None while it is OPEN, or HALF_OPEN with all probe places taken.
 
         Asks Redis only for a probe, at most for the link's short timeout.
         """
         cell = self._cells.get(provider) or self._cell(provider)
-        if cell.value.state is BreakerState.CLOSED:
-            return Permit(self, cell, 0, None)
         for _ in range(3):
             now_us = self._clock.now_us()
             breaker = at(cell.value, cell.config, now_us)

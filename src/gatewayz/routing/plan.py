@@ -1,8 +1,8 @@
 """Which way should it go? From the offers of a model to an ordered list of attempts, each exclusion with its reason. Pure."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import msgspec
 
@@ -26,13 +26,15 @@ HARD_NEEDS = frozenset({"tools", "vision", "audio", "documents", "json_schema"})
 class Candidate:
     """One way to serve the request; `way` says in which dialect and where the provider is asked for it.
 
-    `search` is how the model searches the web there, None if it does not.
+    `search` is how the model searches the web there, None if it does not. `spoken` is for whoever speaks to it: what he has
+    worked out for clients of a dialect, to be kept for as long as the candidate itself.
     """
 
     offer: Offer
     provider: Provider
     way: Way
     search: WebSearch | None = None
+    spoken: dict[object, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
