@@ -27,14 +27,18 @@ class Count:
 
 
 class Bins:
-    """What one child of a histogram has observed since the last flush: `add` a value (it is sorted in when flushed)."""
+    """What one child of a histogram has observed since the last flush.
 
-    __slots__ = ("_child", "_values", "add")
+    `add` a value, or `extend` by several (they are sorted in when flushed).
+    """
+
+    __slots__ = ("_child", "_values", "add", "extend")
 
     def __init__(self, child: Any) -> None:
         self._child = child
         self._values: list[float] = []
         self.add = self._values.append
+        self.extend = self._values.extend
 
     def flush(self) -> None:
         """Hands over what was observed (a bucket holds what is at most its bound)."""

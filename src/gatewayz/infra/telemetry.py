@@ -273,37 +273,44 @@ class RequestLog:
         self._stream = stream
         self.enabled = level in ("debug", "info")
         self._as_json = as_json
-        self._lines: list[LogLine] = []
-        self._second = -1  # the second whose text is at hand: many requests share it
-        self._prefix = ""
+        self._waiting: list[tuple[int, LogLine]] = []
         self._encode_lines = msgspec.json.Encoder().encode_lines
 
     def write(self, at_us: int, line: LogLine) -> None:
         """Notes a request that began at `at_us`, which becomes the line's timestamp; nothing unless `enabled`."""
         if not self.enabled:
             return
-        second, micro = divmod(at_us, 1_000_000)
-        if second != self._second:
-            self._second = second
-            self._prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
-        line.timestamp = "%s%03dZ" % (self._prefix, micro // 1000)  # noqa: UP031 (quicker)
-        lines = self._lines
-        lines.append(line)
-        if len(lines) == 1:
+        waiting = self._waiting
+        waiting.append((at_us, line))
+        if len(waiting) == 1:
             asyncio.get_running_loop().call_later(self.FLUSH_S, self.flush)
-        elif len(lines) >= self.MAX_LINES:
+        elif len(waiting) >= self.MAX_LINES:
             self.flush()
 
     def flush(self) -> None:
         """Writes what waits. May be called at any time."""
-        lines, self._lines = self._lines, []
-        if not lines:
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
             return
+        lines = _with_times(waiting)
         text = self._encode_lines(lines) if self._as_json else b"".join(map(_readable, lines))
         # A full disk costs lines of the log, never the request that wrote them.
         with contextlib.suppress(OSError):
             self._stream.write(text)
             self._stream.flush()
+
+
+def _with_times(waiting: list[tuple[int, LogLine]]) -> list[LogLine]:
+    """The lines, each with its timestamp; many share a second, whose text is made once."""
+    lines, told, prefix = [], -1, ""
+    for at_us, line in waiting:
+        second, micro = divmod(at_us, 1_000_000)
+        if second != told:
+            told = second
+            prefix = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+        line.timestamp = "%s%03dZ" % (prefix, micro // 1000)  # noqa: UP031 (quicker)
+        lines.append(line)
+    return lines
 
 
 def _readable(line: LogLine) -> bytes:
