@@ -18,6 +18,7 @@ from gatewayz.catalog.snapshot import Catalog, Resolved
 from gatewayz.core.errors import Unavailable
 from gatewayz.core.services import BY_TOKEN, Service
 from gatewayz.dialects.base import Glance, Need
+from gatewayz.gateway.ceilings import ceiling_at
 from gatewayz.gateway.quote import may_be_dearest
 from gatewayz.gateway.trip import Course
 from gatewayz.operations.traffic import Usage
@@ -104,7 +105,9 @@ class Planner:
         if len(self._usual) >= _MAX_PLANS:
             self._usual.clear()
         dear = may_be_dearest(course.route, course.found.model) if glance.counted is None else None
-        kept = self._usual[(glance.model, glance.needs, service)] = (structs.replace(course, dear=dear),)
+        ceiling = ceiling_at(dear[0], course.found.model) if dear is not None and len(dear) == 1 else None
+        kept = (structs.replace(course, dear=dear, ceiling=ceiling),)
+        self._usual[(glance.model, glance.needs, service)] = kept
         return kept
 
     def searchers(self, near: Model) -> tuple[str, ...]:

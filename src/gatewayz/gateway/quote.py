@@ -1,7 +1,6 @@
 """What could this cost at most, and how is it put to one provider? Pure."""
 
 from collections.abc import Sequence
-from math import inf
 
 import msgspec
 
@@ -9,15 +8,13 @@ from gatewayz.billing.pricing import ceiling, cost
 from gatewayz.catalog.models import Model
 from gatewayz.catalog.prices import WEB_SEARCH, PriceSnapshot
 from gatewayz.catalog.transforms import force_params, upstream_id
-from gatewayz.core.money import TOKENS_PER_PRICE_UNIT
 from gatewayz.dialects.base import Glance, Target
 from gatewayz.dialects.web_search import MOST_SEARCHES
+from gatewayz.gateway.ceilings import UNKNOWN_MAX_TOKENS, ceiling_at
 from gatewayz.gateway.trip import Course
 from gatewayz.providers.web_search import WebSearch
 from gatewayz.routing.plan import Candidate, Plan
 
-# What a model of unknown limits is assumed to write when the caller names no maximum (spec 9.1).
-UNKNOWN_MAX_TOKENS = 4096
 # What one search adds to the prompt: the block that OpenAI charges for it with its small models.
 TOKENS_PER_SEARCH = 8_000
 _MAX_TOKENS_FIELDS = ("max_completion_tokens", "max_tokens")
@@ -62,6 +59,8 @@ def dearest(courses: Sequence[Course], glance: Glance) -> int:
     if len(courses) > 1:
         return max(dearest((course,), glance) for course in courses)
     course = courses[0]
+    if course.ceiling is not None:
+        return course.ceiling.most(glance)
     ways = course.route.candidates if course.dear is None else course.dear
     return ceiling_of(ways, glance, course.found.model, searches=course.search is not None)
 
@@ -81,23 +80,8 @@ def _never_dearer(one: Candidate, other: Candidate, model: Model) -> bool:
     """Whether the first never costs more than the second. What is hard to compare is not compared."""
     if one.offer is other.offer and one.search is other.search:
         return True  # the same at another location
-    cheap, dear = one.offer.price, other.offer.price
-    if cheap is None or dear is None or one.search is not None or other.search is not None:
-        return False
-    if cheap.tiers or dear.tiers:
-        return False
-    pairs = zip(_measures(one, cheap, model), _measures(other, dear, model), strict=True)
-    return all(here <= there for here, there in pairs)
-
-
-def _measures(candidate: Candidate, price: PriceSnapshot, model: Model) -> tuple[float, ...]:
-    """What a ceiling grows with: the price of a request, of a prompt, of an answer; the longest answer, the context."""
-    offer, once = candidate.offer, price.request_nano_usd
-    prompt = ceiling(price, TOKENS_PER_PRICE_UNIT, 0) - once
-    answer = ceiling(price, 0, TOKENS_PER_PRICE_UNIT) - once
-    longest = offer.max_output_tokens or model.max_output_tokens or UNKNOWN_MAX_TOKENS
-    context = offer.context_length or model.context_length
-    return once, prompt, answer, longest, inf if context is None else context
+    here, there = ceiling_at(one, model), ceiling_at(other, model)
+    return here is not None and there is not None and here.never_above(there)
 
 
 def _searching(

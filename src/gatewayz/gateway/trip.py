@@ -14,6 +14,7 @@ from gatewayz.dialects.base import Glance, Voice
 from gatewayz.dialects.web_search import SearchWish
 from gatewayz.gateway.asked import NOTHING as NOTHING_ASKED
 from gatewayz.gateway.asked import Asked
+from gatewayz.gateway.ceilings import Ceiling
 from gatewayz.gateway.ports import Call, HeaderPairs
 from gatewayz.infra.clock import US_PER_S
 from gatewayz.operations.records import RequestRecord
@@ -31,7 +32,8 @@ class Course(msgspec.Struct, frozen=True):
     """A model that may answer, and the ways to it, ordered by what the caller prefers (None: nothing).
 
     `search` is what the caller wants of a search of the web, None if it asks for none. `dear` are those of the ways that may
-    be the dearest, None where that was not worked out.
+    be the dearest, None where that was not worked out; `ceiling` is the most that any of them costs, None where that is not
+    so simple.
     """
 
     found: Resolved
@@ -39,6 +41,7 @@ class Course(msgspec.Struct, frozen=True):
     preferences: Preferences | None = None
     search: SearchWish | None = None
     dear: tuple[Candidate, ...] | None = None
+    ceiling: Ceiling | None = None
 
     @property
     def ordered(self) -> bool:
