@@ -10,8 +10,8 @@ from gatewayz.catalog.aliases import AliasTables
 from gatewayz.core.caller import SCOPES, Caller
 from gatewayz.core.errors import Forbidden, NotFound, Unavailable
 from gatewayz.dialects import DIALECTS
-from gatewayz.dialects.base import Counted
-from gatewayz.gateway.asked import asked_of
+from gatewayz.dialects.base import Counted, Glance
+from gatewayz.gateway.asked import NOTHING, asked_of
 from gatewayz.gateway.courses import Courses
 from gatewayz.gateway.entry import Doorkeeper
 from gatewayz.gateway.planning import Planner
@@ -69,8 +69,15 @@ class Process:
         body = json.dumps({"model": model, "messages": [{"role": "user", "content": "Hi"}], **more}).encode()
         trip = Trip(Call(dialect, "/x", body, "r", None, (), "127.0.0.1", {}, 0.0), 0, caller)
         glance = trip.glance = dialect.glance(body)
-        trip.courses = await self.courses.of(trip, glance, asked_of(glance))
+        trip.courses = await self.found(trip, glance)
         return trip
+
+    async def found(self, trip: Trip, glance: Glance) -> tuple[Course, ...]:
+        """The courses as the pipeline finds them."""
+        asked = asked_of(glance)
+        if asked is NOTHING and trip.caller is not None:
+            return self.courses.usual(trip, glance, trip.caller)
+        return await self.courses.of(trip, glance, asked)
 
     async def course(self, model: str = "m/one", caller: Caller = CALLER, **more: Any) -> Course:
         trip = await self.trip(model, caller, **more)
@@ -153,7 +160,7 @@ async def test_a_request_with_a_price_of_its_own_is_planned_for_itself() -> None
     assert glance is not None
     for variant in ("hd", "", "hd"):
         glance.counted = Counted(variant=variant)
-        (course,) = await process.courses.of(trip, glance, asked_of(glance))
+        (course,) = await process.found(trip, glance)
         assert (course is usual) == (not variant)
 
 

@@ -146,12 +146,13 @@ class Attempts(msgspec.Struct):
 
     async def _through(self, plan: Plan) -> Answer | OpenStream:
         trip, breakers = self.trip, self.means.breakers
+        client, model = trip.call.dialect, self.course.found.model
         failures: list[Failure] = []
         inexpressible: InvalidRequest | None = None
         for place, candidate in enumerate(plan.candidates):
             if failures and (len(failures) == self.means.settings.failover_attempts or self._is_late()):
                 break
-            asked = spoken(candidate, self.course.found.model, trip.call.dialect, self.means.upstreams)
+            asked = candidate.spoken.get(client) or spoken(candidate, model, client, self.means.upstreams)
             try:
                 if self.glance.counted is not None and len(trip.call.body) > OFF_LOOP_BYTES:
                     body = await asyncio.to_thread(self._body_for, asked)

@@ -27,16 +27,17 @@ class Doorkeeper:
         Unavailable.
         """
         call = trip.call
-        if not call.credentials:
+        keys = call.credentials
+        if not keys:
             await self._admit_stranger(trip)
             return None
         try:
-            if len(call.credentials) > 1:
+            if len(keys) > 1:
                 raise Unauthenticated(
                     "Two different API keys were sent. Send one, as Authorization: Bearer or as x-api-key.",
                     code="multiple_api_keys",
                 )
-            caller = await self._authenticator.authenticate(call.credentials[0], call.client_ip)
+            caller = await self._authenticator.authenticate(keys[0], call.client_ip)
         except (Unauthenticated, Forbidden):
             await self._admit_stranger(trip)
             raise

@@ -12,14 +12,12 @@ from gatewayz.dialects.base import Glance
 from gatewayz.gateway.trip import Trip
 
 
-def itemised(trip: Trip, glance: Glance) -> Callable[[Usage], dict[str, Any]] | None:
-    """What gives the members that say more about the charge of a usage; None if the client does not ask.
+def itemised(trip: Trip, glance: Glance) -> Callable[[Usage], dict[str, Any]]:
+    """What gives the members that say more about the charge of a usage, for a client that asks.
 
-    A stream of such a client always reports its usage. The upstream's own bill is not known, so its sum is null; the parts
+    From here on its stream reports its usage. The upstream's own bill is not known, so its sum is null; the parts
     are those of the charge. Credentials are the operator's, never the caller's.
     """
-    if not (trip.call.itemised or trip.asked.itemised):
-        return None
     glance.include_usage = True
 
     def members(usage: Usage) -> dict[str, Any]:

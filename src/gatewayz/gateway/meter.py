@@ -74,7 +74,7 @@ def settled_usage(reported: Usage | None, prompt_estimate: int, output_chars: in
 
     A report of nothing at all beside an answer with text is silence, too: some providers send zeros when they do not know.
     """
-    if reported is not None and (reported.total_tokens > 0 or output_chars == 0):
+    if reported is not None and (reported.prompt_tokens or reported.completion_tokens or output_chars == 0):
         return reported
     if output_chars == 0:
         return NOTHING

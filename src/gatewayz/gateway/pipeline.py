@@ -21,7 +21,7 @@ from gatewayz.dialects import json_text
 from gatewayz.dialects.base import Glance, TokenCounter
 from gatewayz.dialects.explained import in_answer, in_stream
 from gatewayz.dialects.media import MediaDialect
-from gatewayz.gateway.asked import asked_of
+from gatewayz.gateway.asked import NOTHING, asked_of
 from gatewayz.gateway.attempts import Answer, Attempts, GaveUp, Means, OpenStream, deadline_error
 from gatewayz.gateway.budget import Budget
 from gatewayz.gateway.counting import counted
@@ -195,53 +195,59 @@ class Gateway:
         await out.answer(error.status, error_headers(trip, error), body)
 
     async def _travel(self, trip: Trip, out: Responder) -> None:
-        rooms = self._rooms
+        rooms, call, now = self._rooms, trip.call, self._now
         caller = await rooms.doorkeeper.identify(trip)
-        trip.ends_s.append(self._now())  # auth
-        dialect, body = trip.call.dialect, trip.call.body
-        glance = await self._look(trip) if isinstance(dialect, MediaDialect) else dialect.glance(body)
+        trip.identified_s = now()
+        dialect = call.dialect
+        glance = await self._look(trip) if isinstance(dialect, MediaDialect) else dialect.glance(call.body)
         trip.glance = glance
         if caller is not None:
-            trip.ledger_id = f"{caller.user_id}:{trip.call.request_id}"
-        stored = await rooms.replays.claim(trip) if trip.call.claimed_id is not None else None
-        if stored is not None:
-            await out.answer(200, replay_headers(trip, stored.content_type), stored.body)
-            rooms.observe(trip, 200, None)
+            trip.ledger_id = f"{caller.user_id}:{call.request_id}"
+        if call.claimed_id is not None and await self._repeated(trip, out):
             return
         if glance.framing is not None:
             await rooms.keeping.prepare(trip, glance, glance.framing)
         trip.asked = asked_of(glance)
-        trip.courses = await self._courses.of(trip, glance, trip.asked)
+        courses: tuple[Course, ...]
+        if trip.asked is NOTHING and caller is not None:
+            courses = self._courses.usual(trip, glance, caller)
+        else:
+            courses = await self._courses.of(trip, glance, trip.asked)
+        trip.courses = courses
         if caller is None:
             cap_output(glance, rooms.settings.anonymous_max_tokens)
-        trip.ends_s.append(self._now())  # plan
+        trip.planned_s = now()
         if caller is not None:
             try:
-                trip.hold = await rooms.cashier.hold(caller, trip.ledger_id, dearest(trip.courses, glance))
+                trip.hold = await rooms.cashier.hold(caller, trip.ledger_id, dearest(courses, glance))
             except PaymentRequired as error:
-                raise with_lever(error, trip.call.dialect.service, trip.call.dialect.name) from None
-        trip.ends_s.append(self._now())  # hold
+                raise with_lever(error, dialect.service, dialect.name) from None
+        trip.held_s = now()
         deadline_s = asyncio.get_running_loop().time() + rooms.settings.request_deadline_s
-        outcome = await self._first_success(trip, out, glance, deadline_s)
+        if len(courses) == 1:
+            outcome = await self._tried(trip, out, glance, courses[0], deadline_s)
+        else:
+            outcome = await self._first_of_several(trip, out, glance, deadline_s)
         trip.served_by = outcome.candidate
-        trip.first_token_s = self._now()
-        trip.ends_s.append(trip.first_token_s)  # upstream
+        trip.first_token_s = now()
         if isinstance(outcome, Answer):
             await self._answer(trip, out, glance, outcome)
         else:
             await self._stream(trip, out, glance, outcome, deadline_s)
 
-    def _first_success(
-        self, trip: Trip, out: Responder, glance: Glance, deadline_s: float
-    ) -> Coroutine[Any, Any, Answer | OpenStream]:
-        """The first answer with content, of the model or of those that may stand in for it. Raises GaveUp."""
-        if len(trip.courses) == 1:
-            return self._tried(trip, out, glance, trip.courses[0], deadline_s)
-        return self._first_of_several(trip, out, glance, deadline_s)
+    async def _repeated(self, trip: Trip, out: Responder) -> bool:
+        """Claims the client's own request id; whether the answer was there, and has been given again."""
+        stored = await self._rooms.replays.claim(trip)
+        if stored is None:
+            return False
+        await out.answer(200, replay_headers(trip, stored.content_type), stored.body)
+        self._rooms.observe(trip, 200, None)
+        return True
 
     async def _first_of_several(
         self, trip: Trip, out: Responder, glance: Glance, deadline_s: float
     ) -> Answer | OpenStream:
+        """The first answer with content, of the model or of those that may stand in for it. Raises GaveUp."""
         last = trip.courses[-1]
         for course in trip.courses:
             try:
@@ -254,14 +260,14 @@ class Gateway:
     def _tried(
         self, trip: Trip, out: Responder, glance: Glance, course: Course, deadline_s: float
     ) -> Coroutine[Any, Any, Answer | OpenStream]:
-        """The same of one model."""
+        """The first answer with content of one model. Raises GaveUp when awaited."""
+        call, route = trip.call, course.route
         trip.model_id = course.found.model.id
-        route = course.route
         if course.preferences is not None and course.preferences.orders:
             route = self._rooms.exploring.ordered(trip, course)
-        elif trip.call.dialect.service in BY_TOKEN:
+        elif call.dialect.service in BY_TOKEN:
             route = self._rooms.staying.ordered(trip, glance, route)
-        voice = trip.voice(itemised(trip, glance))
+        voice = trip.voice(itemised(trip, glance) if call.itemised or trip.asked.itemised else None)
         on_slow_start = partial(_open_early, trip, out) if glance.stream and glance.counted is None else None
         return Attempts(self._means, trip, glance, course, voice, deadline_s, on_slow_start).first_success(route)
 
@@ -283,8 +289,9 @@ class Gateway:
             body = answer.render(usage, cost)
         stored = self._rooms.replays.stored(trip, answer.content_type, body) if trip.claim is not None else None
         kept = self._rooms.keeping.kept(trip, body) if trip.kept_input is not None else None
-        receipt = await self._settlement.charge(trip, 200, self._now(), stored, kept=kept)
-        trip.ends_s.append(self._now())  # settle
+        charged = self._settlement.charge(trip, 200, self._now(), stored, kept=kept)
+        receipt = await charged if charged is not None else None
+        trip.settled_s = self._now()
         low = receipt.balance_total if receipt is not None and receipt.low else None
         if trip.call.explain or trip.call.router_metadata:
             body = self._explained(trip, body)
@@ -346,7 +353,9 @@ class Gateway:
         whole = copy.whole(tail) if copy is not None else None
         stored = self._rooms.replays.stored(trip, opened.content_type, whole)
         kept = self._rooms.keeping.kept(trip, tail) if trip.kept_input is not None else None
-        await self._settlement.charge(trip, 200, self._now(), stored, kept=kept)
+        charged = self._settlement.charge(trip, 200, self._now(), stored, kept=kept)
+        if charged is not None:
+            await charged
         if trip.explains:
             members = revealed(trip, self._rooms.records())
             tail = in_stream(trip.call.dialect.name, tail, trip.voice(), trip.upstream_id, members)
@@ -362,7 +371,9 @@ class Gateway:
         trip.usage = with_searches(trip.usage, opened.candidate, trip.courses)
         self._rooms.staying.served(trip, trip.usage)
         trip.cost = self._settlement.price(opened.candidate, trip.usage)
-        await self._settlement.charge(trip, status, self._now(), code=code)
+        charged = self._settlement.charge(trip, status, self._now(), code=code)
+        if charged is not None:
+            await charged
         self._rooms.observe(trip, status, code)
 
     async def _refuse(self, trip: Trip, out: Responder, told: GatewayError, failure: Failure | None = None) -> None:

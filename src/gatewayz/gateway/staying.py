@@ -26,10 +26,10 @@ class Staying:
 
     def ordered(self, trip: Trip, glance: Glance, route: Plan) -> Plan:
         """The plan, with the provider in front at which the conversation should stay; notes in the trip what was decided."""
-        conversations, caller = self._conversations, trip.caller
-        if conversations is None or caller is None or glance.prompt_tokens < LEAST_CACHED_TOKENS:
+        if glance.prompt_tokens < LEAST_CACHED_TOKENS:
             return route
-        if not route.has_choice:
+        conversations, caller = self._conversations, trip.caller
+        if conversations is None or caller is None or not route.has_choice:
             return route
         key = trip.conversation = conversation_key(caller.user_id, trip.model_id or "", glance.fields, glance.user)
         stay = conversations.find(key, self._clock.monotonic_s())

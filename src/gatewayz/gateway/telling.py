@@ -60,9 +60,10 @@ def id_headers(dialect: ClientDialect, request_id: str) -> HeaderPairs:
 
 
 def _common(trip: Trip, headers: HeaderPairs, balance: int | None) -> HeaderPairs:
-    headers += id_headers(trip.call.dialect, trip.call.request_id)
+    call = trip.call
+    headers += id_headers(call.dialect, call.request_id)
     headers += trip.limit_headers
-    if trip.ends_s:
+    if trip.identified_s:
         headers.append((b"server-timing", trip.server_timing()))
     if balance is not None:
         headers.append((b"x-credits-remaining", f"{credits_number(balance):.4f}".encode()))

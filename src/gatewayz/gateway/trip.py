@@ -72,7 +72,12 @@ class Trip(msgspec.Struct):
     explored: str | None = None  # whose offer was tried first because too little is known of it
     served_by: Candidate | None = None
     attempts: list[str] = []
+    # When each of `PHASES` ended, in turn; 0 or None before.
+    identified_s: float = 0.0
+    planned_s: float = 0.0
+    held_s: float = 0.0
     first_token_s: float | None = None
+    settled_s: float = 0.0
     usage: Usage = NOTHING
     finish: str | None = None
     upstream_id: str | None = None
@@ -80,7 +85,6 @@ class Trip(msgspec.Struct):
     unknown_excerpt: str | None = None
     kept_input: bytes | None = None  # sealed: what an answer that is to be kept begins with
     cost: int = 0
-    ends_s: list[float] = []  # when each of `PHASES` ended, as far as it has
 
     @property
     def stream(self) -> bool:
@@ -95,12 +99,18 @@ class Trip(msgspec.Struct):
 
     def voice(self, itemised: Callable[[Usage], dict[str, Any]] | None = None) -> Voice:
         """How the client is answered; `itemised` as in `Voice`."""
-        seconds, request_id, glance = self.started_at_us // US_PER_S, self.call.request_id, self.glance
+        glance, seconds = self.glance, self.started_at_us // US_PER_S
         if glance is None:
-            return Voice(self.model_id or "", request_id, seconds, False)
-        form = "" if glance.counted is None else glance.counted.form
-        model = self.model_id or glance.model
-        return Voice(model, request_id, seconds, glance.include_usage, glance.framing, form, itemised)
+            return Voice(self.model_id or "", self.call.request_id, seconds, False)
+        return Voice(
+            self.model_id or glance.model,
+            self.call.request_id,
+            seconds,
+            glance.include_usage,
+            glance.framing,
+            "" if glance.counted is None else glance.counted.form,
+            itemised,
+        )
 
     @property
     def asked_for(self) -> str:
@@ -108,31 +118,37 @@ class Trip(msgspec.Struct):
         return self.glance.model if self.glance else ""
 
     def server_timing(self) -> bytes:
-        """Value of the Server-Timing header: milliseconds per phase, in order."""
-        ends_s, began_s = self.ends_s, self.call.received_s
-        if len(ends_s) == len(PHASES):
-            auth, plan, hold, upstream, settle = ends_s
-            return _TIMINGS[-1] % (
-                (auth - began_s) * 1000,
-                (plan - auth) * 1000,
-                (hold - plan) * 1000,
-                (upstream - hold) * 1000,
-                (settle - upstream) * 1000,
-            )
-        begun_s = (began_s, *ends_s)
-        took_ms = [(end - begin) * 1000 for begin, end in zip(begun_s, ends_s, strict=False)]
-        return _TIMINGS[len(ends_s)] % tuple(took_ms)
+        """Value of the Server-Timing header: milliseconds per phase, in order, as far as they have ended."""
+        auth, plan, hold, settle = self.identified_s, self.planned_s, self.held_s, self.settled_s
+        began, upstream = self.call.received_s, self.first_token_s
+        if upstream is None or not settle:
+            ends_s = [end for end in (auth, plan, hold, upstream) if end]
+            took_ms = [(end - begin) * 1000 for begin, end in zip((began, *ends_s), ends_s, strict=False)]
+            return _TIMINGS[len(took_ms)] % tuple(took_ms)
+        return _TIMINGS[-1] % (
+            (auth - began) * 1000,
+            (plan - auth) * 1000,
+            (hold - plan) * 1000,
+            (upstream - hold) * 1000,
+            (settle - upstream) * 1000,
+        )
 
     def record(self, status: int, error_code: str | None, now_s: float) -> RequestRecord:
         """The record of this request as it ends now."""
         caller, served, call, usage, glance = self.caller, self.served_by, self.call, self.usage, self.glance
-        user_id = key_id = environment = provider = native_model = first_token_us = None
-        if caller is not None:
+        if caller is None:
+            user_id = key_id = environment = None
+        else:
             user_id, key_id, environment = caller.user_id, caller.key_id, caller.environment
-        if served is not None:
+        if served is None:
+            provider = native_model = None
+        else:
             provider, native_model = served.provider.slug, served.offer.native_id
-        if self.first_token_s is not None:
-            first_token_us = round((self.first_token_s - call.received_s) * 1e6)
+        if glance is None:
+            requested, stream, user_tag = "", False, None
+        else:
+            requested, stream, user_tag = glance.model[:200], glance.stream, glance.user
+        received_s, first_token_s = call.received_s, self.first_token_s
         # In the order of a record's members: with their names, a record would take twice as long.
         return RequestRecord(
             self.started_at_us,
@@ -140,13 +156,13 @@ class Trip(msgspec.Struct):
             key_id,
             call.request_id,
             call.endpoint,
-            "" if glance is None else glance.model[:200],
+            requested,
             self.model_id,
             provider,
             native_model,
             self.upstream_id,
             ",".join(self.attempts) or None,
-            glance is not None and glance.stream,
+            stream,
             status,
             error_code,
             self.finish,
@@ -156,10 +172,10 @@ class Trip(msgspec.Struct):
             usage.reasoning_tokens,
             usage.estimated,
             self.cost,
-            round((now_s - call.received_s) * 1e6),
-            first_token_us,
+            round((now_s - received_s) * 1e6),
+            None if first_token_s is None else round((first_token_s - received_s) * 1e6),
             environment,
-            glance.user[:200] if glance is not None and glance.user else None,
+            user_tag[:200] if user_tag else None,
             call.app.origin,
             call.app.title,
         )
