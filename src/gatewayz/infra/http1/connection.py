@@ -94,7 +94,14 @@ class Connection(Wire):
         while self.fields is None:
             if self._error is not None:
                 raise self._error
-            await self._news()
+            waiter = self._waiter = self._loop.create_future()
+            try:
+                await waiter
+            except BaseException:
+                self.drop()
+                raise
+            finally:
+                self._waiter = None
 
     async def more(self) -> None:
         """Returns when there is something to take (with `whole`: much of it), or the end. Raises TransportError.
@@ -259,10 +266,9 @@ class Connection(Wire):
     def on_headers_complete(self) -> None:
         """The head is whole: decides where the body ends."""
         parser = self._parser
-        self._take_room(sum(map(len, chain.from_iterable(self._fields))) + 4 * len(self._fields))
-        fields = [(name.lower(), value) for name, value in self._fields]
-        found = dict(reversed(fields))
-        self._fields = []
+        fields, self._fields = self._fields, []
+        self._take_room(sum(map(len, chain.from_iterable(fields))) + 4 * len(fields))
+        found = {name.lower(): value for name, value in reversed(fields)}  # of a repeated one the first
         status = parser.get_status_code()
         coding, length = found.get(b"transfer-encoding"), found.get(b"content-length")
         if status < 200:

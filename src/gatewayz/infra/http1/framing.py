@@ -1,7 +1,7 @@
 """What the headers of an answer say of its body and of the time after it. Where two readings are possible, neither is taken."""
 
 KEEP_ALIVE_S = 30.0
-Fields = list[tuple[bytes, bytes]]  # by lower-case name
+Fields = list[tuple[bytes, bytes]]
 
 
 class Oddity(Exception):
@@ -9,14 +9,14 @@ class Oddity(Exception):
 
 
 def is_repeated(name: bytes, fields: Fields) -> bool:
-    """Whether a header stands there more than once."""
-    return sum(each == name for each, _ in fields) > 1
+    """Whether a header, named in lower case, stands there more than once."""
+    return sum(each.lower() == name for each, _ in fields) > 1
 
 
 def check_coding(coding: bytes, fields: Fields) -> None:
     """Raises Oddity unless the body of an answer with this Transfer-Encoding ends where its chunks end, and only there."""
     is_plain = coding.strip(b" \t").lower() == b"chunked" and not is_repeated(b"transfer-encoding", fields)
-    if not is_plain or any(name == b"content-length" for name, _ in fields):
+    if not is_plain or any(name.lower() == b"content-length" for name, _ in fields):
         raise Oddity("the length of the answer is said in two ways")
 
 

@@ -26,7 +26,9 @@ class Http1Reply:
         try:
             if connection.complete and connection.decoder is None:
                 data = connection.take()
-                self._end(connection)
+                self._is_read = True
+                self._connection = None
+                connection.finish()
                 return data
             return await self._gather(connection)
         except BaseException:

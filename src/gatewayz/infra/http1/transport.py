@@ -1,7 +1,8 @@
 """The client as a `Transport`: a free connection or a new one, one exchange, and the one retry that keep-alive needs."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from typing import Any
 
 from gatewayz.infra.http1.connection import Connection, Unanswered
 from gatewayz.infra.http1.dial import Admit, Dialer, LookUp
@@ -21,15 +22,15 @@ class Http1Transport:
         self._heads = Heads()
         self._opened: _Opened | None = None
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts) -> Reply:
+    def post(self, url: str, headers: Mapping[str, str], body: bytes, timeouts: Timeouts) -> Coroutine[Any, Any, Reply]:
         """See `Transport.post`. Raises ValueError for an address or a header that cannot be sent."""
         address = self._heads.address(url)
-        return await self._exchange(address, self._heads.write(address.post, headers, body), body, timeouts)
+        return self._exchange(address, self._heads.write(address.post, headers, body), body, timeouts)
 
-    async def get(self, url: str, headers: Mapping[str, str], timeouts: Timeouts) -> Reply:
+    def get(self, url: str, headers: Mapping[str, str], timeouts: Timeouts) -> Coroutine[Any, Any, Reply]:
         """See `Transport.get`. Raises ValueError for an address or a header that cannot be sent."""
         address = self._heads.address(url)
-        return await self._exchange(address, self._heads.write(address.get, headers, None), None, timeouts)
+        return self._exchange(address, self._heads.write(address.get, headers, None), None, timeouts)
 
     async def send(
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeouts: Timeouts
