@@ -60,8 +60,7 @@ def id_headers(dialect: ClientDialect, request_id: str) -> HeaderPairs:
 
 
 def _common(trip: Trip, headers: HeaderPairs, balance: int | None) -> HeaderPairs:
-    call = trip.call
-    headers += id_headers(call.dialect, call.request_id)
+    headers += id_headers(trip.call.dialect, trip.call.request_id)
     headers += trip.limit_headers
     if trip.identified_s:
         headers.append((b"server-timing", trip.server_timing()))

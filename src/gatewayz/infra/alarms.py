@@ -143,8 +143,8 @@ class Deadline(msgspec.Struct, eq=False):
         else:
             self._alarms._fresh.discard(self)
         # Somebody else may have cancelled the task as well; then that is what happened.
-        task = self._task if self._rang else None
-        if task is not None and task.uncancel() <= self._before and kind is asyncio.CancelledError:
+        task = self._task
+        if self._rang and task is not None and task.uncancel() <= self._before and kind is asyncio.CancelledError:
             raise TimeoutError from error
 
     def ring(self) -> None:

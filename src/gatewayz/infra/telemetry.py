@@ -277,14 +277,13 @@ class RequestLog:
         self._encode_lines = msgspec.json.Encoder().encode_lines
 
     def write(self, at_us: int, line: LogLine) -> None:
-        """Notes a request that began at `at_us`, which becomes the line's timestamp; nothing unless `enabled`."""
-        if not self.enabled:
-            return
+        """Notes a request that began at `at_us`, which becomes the line's timestamp. Only while `enabled`."""
         waiting = self._waiting
         waiting.append((at_us, line))
-        if len(waiting) == 1:
+        size = len(waiting)
+        if size == 1:
             asyncio.get_running_loop().call_later(self.FLUSH_S, self.flush)
-        elif len(waiting) >= self.MAX_LINES:
+        elif size >= self.MAX_LINES:
             self.flush()
 
     def flush(self) -> None:
