@@ -125,7 +125,7 @@ class Connection(Wire):
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()
         self._size = 0
-        if self._limit_s != self._idle_s and not self.whole:
+        if not self.complete and self._limit_s != self._idle_s and not self.whole:
             # From the first bytes on pauses are measured by the shorter limit.
             self._limit_s = self._idle_s
             self._renew()
@@ -138,7 +138,8 @@ class Connection(Wire):
 
     def finish(self) -> None:
         """Ends the exchange: the connection is free again if its answer is complete and clean, else dropped."""
-        if self.complete and self._reusable and not self._unsent and self.is_usable and self._has_sent_all():
+        # A socket that was lost or closed is not reusable; one that is lost in this moment leaves the pool by itself.
+        if self.complete and self._reusable and not self._unsent and not self._transport.get_write_buffer_size():
             self._asked = False
             self._parts.clear()
             self.fields = self.decoder = None

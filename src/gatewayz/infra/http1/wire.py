@@ -42,9 +42,6 @@ class Wire(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _has_sent_all(self) -> bool:
-        return not self._transport.get_write_buffer_size()
-
     async def _news(self) -> None:
         """Waits until something has happened. Cancelled, it closes the connection."""
         waiter = self._waiter = self._loop.create_future()
