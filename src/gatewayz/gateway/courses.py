@@ -37,10 +37,8 @@ class Courses:
     async def of(self, trip: Trip, glance: Glance, asked: Asked) -> tuple[Course, ...]:
         """The model that was asked for, and those that may stand in for it, each with its plan; at least one.
 
-        `usual` is the quicker way for those for whom it is.
-
-        A model that nobody can serve is passed over if another one is named. Raises Forbidden if the key may not use one of
-        them, else what is wrong with the first if none is left.
+        A model that nobody can serve is passed over if another one is named. For most requests `usual` is the same, quicker.
+        Raises Forbidden if the key may not use one of them, else what is wrong with the first if none is left.
         """
         if not asked.models:
             found = self._named(trip, glance.model, asked)

@@ -289,8 +289,7 @@ class Gateway:
             body = answer.render(usage, cost)
         stored = self._rooms.replays.stored(trip, answer.content_type, body) if trip.claim is not None else None
         kept = self._rooms.keeping.kept(trip, body) if trip.kept_input is not None else None
-        charged = self._settlement.charge(trip, 200, self._now(), stored, kept=kept)
-        receipt = await charged if charged is not None else None
+        receipt = await self._settlement.charge(trip, 200, self._now(), stored, kept=kept)
         trip.settled_s = self._now()
         low = receipt.balance_total if receipt is not None and receipt.low else None
         if trip.call.explain or trip.call.router_metadata:
@@ -353,9 +352,7 @@ class Gateway:
         whole = copy.whole(tail) if copy is not None else None
         stored = self._rooms.replays.stored(trip, opened.content_type, whole)
         kept = self._rooms.keeping.kept(trip, tail) if trip.kept_input is not None else None
-        charged = self._settlement.charge(trip, 200, self._now(), stored, kept=kept)
-        if charged is not None:
-            await charged
+        await self._settlement.charge(trip, 200, self._now(), stored, kept=kept)
         if trip.explains:
             members = revealed(trip, self._rooms.records())
             tail = in_stream(trip.call.dialect.name, tail, trip.voice(), trip.upstream_id, members)
@@ -371,9 +368,7 @@ class Gateway:
         trip.usage = with_searches(trip.usage, opened.candidate, trip.courses)
         self._rooms.staying.served(trip, trip.usage)
         trip.cost = self._settlement.price(opened.candidate, trip.usage)
-        charged = self._settlement.charge(trip, status, self._now(), code=code)
-        if charged is not None:
-            await charged
+        await self._settlement.charge(trip, status, self._now(), code=code)
         self._rooms.observe(trip, status, code)
 
     async def _refuse(self, trip: Trip, out: Responder, told: GatewayError, failure: Failure | None = None) -> None:

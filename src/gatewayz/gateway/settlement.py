@@ -46,17 +46,16 @@ class Settlement:
         stored: StoredAnswer | None = None,
         code: str | None = None,
         kept: KeptAnswer | None = None,
-    ) -> Coroutine[Any, Any, Receipt] | None:
-        """Charges `trip.cost` for `trip.usage` and keeps the record: to be awaited at once, until the commit.
+    ) -> Coroutine[Any, Any, Receipt | None]:
+        """Charges `trip.cost` for `trip.usage` and keeps the record; awaited, returns after the commit, None for strangers.
 
-        For a stranger there is nothing to charge: his record is kept, and None returned. `code` says why an answer is
-        partial.
+        `code` says why an answer is partial.
         """
         record = trip.record(status, code, now_s)
         price = trip.served_by.offer.price if trip.served_by is not None else None
         if trip.hold is None or price is None:
             self._cashier.release(None, record, trip.claim)
-            return None
+            return _nothing()
         usage = trip.usage
         # In the order of its members: with their names it would take twice as long.
         charge = Charge(
@@ -96,3 +95,7 @@ class Settlement:
                 self._price_texts.clear()
             known = self._price_texts[price.id] = (price, price_json(price))
         return known[1]
+
+
+async def _nothing() -> None:
+    """What a stranger is charged."""

@@ -58,6 +58,22 @@ async def test_while_open_nobody_gets_a_permit(breakers: Breakers, clock: Manual
     assert await breakers.borrow("openai") is None
 
 
+async def test_only_a_closed_breaker_gives_a_permit_at_once(breakers: Breakers, clock: ManualClock) -> None:
+    await fail(breakers, 4)
+    last = breakers.at_once("openai")
+    assert last is not None
+    assert not last.is_probe
+    last.failure()
+    assert breakers.at_once("openai") is None
+    clock.advance(60)
+    assert breakers.state("openai") is BreakerState.HALF_OPEN
+    assert breakers.at_once("openai") is None, "a probe is to be borrowed"
+    probe = await breakers.borrow("openai")
+    assert probe is not None
+    assert probe.is_probe
+    assert breakers.at_once("anthropic") is not None
+
+
 @pytest.mark.ac("AC-2.5.4")
 async def test_after_the_cool_down_it_shows_half_open_without_traffic(breakers: Breakers, clock: ManualClock) -> None:
     await fail(breakers, 5)
