@@ -77,7 +77,8 @@ class Glance(msgspec.Struct):
     abilities without which an offer must not be used. `include_usage`: the client asked for a usage chunk.
     `max_tokens` is what will be sent upstream: lower it (or set it) here to put a ceiling on an answer. `counted` is None
     for chats. `events`: a stream comes as server-sent events, else as the bytes of a file. `has_developer`: one of the
-    messages of a chat is in the role of the developer.
+    messages of a chat is in the role of the developer. `for_gateway` is False where it is known that no member is meant for
+    the gateway itself.
     """
 
     dialect: str
@@ -96,6 +97,7 @@ class Glance(msgspec.Struct):
     counted: Counted | None = None
     events: bool = True
     has_developer: bool = False
+    for_gateway: bool = True
 
     def sets_any(self, names: frozenset[str]) -> bool:
         """Whether the body has one of these members; null counts as absent."""
@@ -103,7 +105,7 @@ class Glance(msgspec.Struct):
 
     def named_in(self, names: frozenset[str]) -> tuple[str, ...]:
         """Those members of the body that have one of these names, in the order of the body."""
-        if names.isdisjoint(self.fields):
+        if not names or names.isdisjoint(self.fields):
             return ()
         return tuple([name for name in self.fields if name in names])
 
@@ -151,6 +153,7 @@ class Target:
     `default_max_tokens` is used by dialects in which a maximum is required. `force_params` are set unless the caller
     set one of `unless` (e.g. switch off reasoning of a model that reasons by default). `provider` is the slug by which
     encrypted reasoning is known to be this provider's own.
+    `changes_parameters` follows from the quirks: a parameter of an OpenAI-like request may be left out, added or changed.
     """
 
     native_id: str
@@ -159,6 +162,13 @@ class Target:
     force_params: Mapping[str, Any] = field(default_factory=dict)
     force_unless: frozenset[str] = frozenset()
     provider: str = ""
+    changes_parameters: bool = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        quirks = self.quirks
+        changes = quirks.drop_params or quirks.add_params or quirks.max_temperature is not None
+        changes = bool(changes) or not (quirks.tool_choice and quirks.stream_options)
+        object.__setattr__(self, "changes_parameters", changes)
 
 
 class AnswerFacts(msgspec.Struct, frozen=True):

@@ -62,15 +62,12 @@ _DOCUMENTS = frozenset({"file", "document", "input_file"})
 READ_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-class MessageGlance:
+class MessageGlance(msgspec.Struct):
     """Collects `needs` and `tokens` of the messages it is shown, and whether a developer speaks among them."""
 
-    __slots__ = ("has_developer", "needs", "tokens")
-
-    def __init__(self) -> None:
-        self.needs: set[Need] = set()
-        self.tokens = 0
-        self.has_developer = False
+    needs: set[Need] = set()
+    tokens: int = 0
+    has_developer: bool = False
 
     def read(self, raw: msgspec.Raw, roles: frozenset[str]) -> None:
         """Reads the `messages` member. Raises InvalidRequest naming the message and field that is wrong."""
@@ -86,17 +83,18 @@ class MessageGlance:
             raise missing("messages", " At least one message must be sent.")
         self.take(messages)
 
-    def take(self, messages: Sequence[Message]) -> None:
-        """Takes messages whose roles are known. Raises InvalidRequest naming the message and field that is wrong."""
+    def take(self, messages: Sequence[Message], *, is_ascii: bool = False) -> None:
+        """Takes messages whose roles are known; `is_ascii`: they are known to hold nothing else.
+
+        Raises InvalidRequest naming the message and field that is wrong.
+        """
         tokens = MESSAGE_TOKENS * len(messages)
         for index, message in enumerate(messages):
-            content = message.content
-            if content:
-                text = bytes(content)
-                if text[0] == _QUOTE:
-                    tokens += string_tokens(text)
-                else:
-                    self.content(content, f"messages[{index}].content")
+            text = bytes(message.content)
+            if text and text[0] == _QUOTE:
+                tokens += (len(text) + 1) // 4 if is_ascii else string_tokens(text)  # of ASCII that is the same
+            elif text:
+                self.content(message.content, f"messages[{index}].content")
             if message.role == "developer":
                 self.has_developer = True
             if message.tool_calls or message.function_call or message.reasoning_content:

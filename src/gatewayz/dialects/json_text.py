@@ -110,7 +110,9 @@ def members(data: bytes | msgspec.Raw, *, may_be_deep: bool = True) -> Fields:
 
     Raises ValueError if `data` is no JSON object; `may_be_deep` as in `load`.
     """
-    data = whole_characters(bytes(data))
+    data = bytes(data)
+    if not data.isascii():
+        data = whole_characters(data)
     if may_be_deep:
         refuse_deep(data)
     try:
@@ -168,18 +170,14 @@ def _too_deep() -> InvalidRequest:
     return InvalidRequest(f"The body nests deeper than {MAX_DEPTH} levels.", code="invalid_json")
 
 
-def _openers(body: bytes, limit: int) -> int:
-    """How many brackets open in `body`, counted no further than just above `limit` of each kind.
-
-    `replace` leaps from one to the next, where `count` looks at every byte and takes longer than the decoder.
-    """
-    no_arrays, no_objects = body.replace(b"[", b"", limit + 1), body.replace(b"{", b"", limit + 1)
-    return 2 * len(body) - len(no_arrays) - len(no_objects)
-
-
 def _deeper_than(body: bytes, limit: int) -> bool:
     """Whether valid JSON nests deeper than `limit`; peels one level of brackets a pass, so no pass is made in vain."""
-    if len(body) <= 2 * limit or _openers(body, limit) <= limit:
+    if len(body) <= 2 * limit:
+        return False
+    # Brackets that open are counted no further than just above the limit. `replace` leaps from one to the next, where
+    # `count` looks at every byte and takes longer than the decoder.
+    rest = len(body.replace(b"[", b"", limit + 1)) + len(body.replace(b"{", b"", limit + 1))
+    if 2 * len(body) - rest <= limit:
         return False
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")

@@ -14,6 +14,7 @@ _NULL = msgspec.Raw(b"null")
 _SEALED = tuple(
     seal.encode() for seal in (signatures.SEALED_BY_GEMINI, signatures.SEALED_BY_OPENAI, signatures.SEALED_BY_BEDROCK)
 )
+_END_OF_SEALS = b"-v1:"  # of each of them, so that one search of a long conversation is enough
 _UNSIGNED = re.compile(rb'"signature"\s*:\s*""')
 
 
@@ -51,7 +52,9 @@ def has_foreign_thinking(glance: Glance) -> bool:
     Anthropic refuses such blocks, so these conversations are written anew instead of forwarded.
     """
     text = bytes(glance.fields["messages"])
-    return any(seal in text for seal in _SEALED) or _UNSIGNED.search(text) is not None
+    if _END_OF_SEALS in text and any(seal in text for seal in _SEALED):
+        return True
+    return b'"signature"' in text and _UNSIGNED.search(text) is not None
 
 
 def dropped(glance: Glance, target: Target) -> tuple[str, ...]:

@@ -120,7 +120,7 @@ def glance(body: bytes, *, with_maximum: bool = True) -> Glance:
     if with_maximum and asked.max_tokens is None:
         raise missing("max_tokens")
     if asked.messages:
-        seen.take(asked.messages)
+        seen.take(asked.messages, is_ascii=body.isascii())
     elif "messages" not in fields:
         raise missing("messages")
     else:

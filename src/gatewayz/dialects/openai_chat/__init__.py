@@ -11,7 +11,6 @@ from gatewayz.dialects.base import (
     Bridge,
     Glance,
     Price,
-    Quirks,
     StreamReader,
     StreamWriter,
     Target,
@@ -39,6 +38,7 @@ class OpenAIChat:
     glance = staticmethod(glance.glance)
     forward_request = staticmethod(forward_request.forward_request)
     glance_answer = staticmethod(answer_forward.glance_answer)
+    forward_answer = staticmethod(answer_forward.forward_answer)
 
     def read_request(self, glance: Glance) -> ChatRequest:
         return request_read.read_request(glance)
@@ -56,19 +56,6 @@ class OpenAIChat:
 
     def write_answer(self, answer: ChatAnswer, voice: Voice, usage: Usage, cost_nano_usd: int) -> bytes:
         return plain.write_answer(answer, voice, usage, cost_nano_usd)
-
-    def forward_answer(
-        self,
-        body: bytes,
-        voice: Voice,
-        usage: Usage,
-        cost_nano_usd: int,
-        quirks: Quirks,
-        provider: str = "",
-        *,
-        usual: bool = False,
-    ) -> bytes:
-        return answer_forward.forward_answer(body, voice, usage, cost_nano_usd, quirks, usual=usual)
 
     def forwarder(self, voice: Voice, target: Target, price: Price) -> Bridge:
         return forward.OpenAIForwarder(voice, target, price)

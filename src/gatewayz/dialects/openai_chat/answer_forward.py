@@ -82,11 +82,19 @@ def content_chars(message: dict[str, Any]) -> int:
 
 
 def forward_answer(
-    body: bytes, voice: Voice, usage: Usage, cost_nano_usd: int, quirks: Quirks, *, usual: bool = False
+    body: bytes,
+    voice: Voice,
+    usage: Usage,
+    cost_nano_usd: int,
+    quirks: Quirks,
+    provider: str = "",
+    *,
+    usual: bool = False,
 ) -> bytes:
     """The provider's answer with the client's model name and `usage.cost`; other members keep their bytes.
 
-    Raises ValueError if these bytes are no JSON object.
+    All providers of this dialect are answered for alike, whatever `provider` is. Raises ValueError if these bytes are no
+    JSON object.
     """
     fields: dict[str, Any] = json_text.members(body, may_be_deep=not usual)  # the glance looked
     for name in quirks.strip_answer_fields:
@@ -115,7 +123,7 @@ def forward_answer(
 
 def _and_cost(usage: msgspec.Raw, cost_nano_usd: int) -> msgspec.Raw:
     """A usage object that holds something, with its cost at the end."""
-    return msgspec.Raw(bytes(usage)[:-1].rstrip() + f',"cost":{usd_text(cost_nano_usd)}}}'.encode())
+    return msgspec.Raw(b'%b,"cost":%b}' % (bytes(usage)[:-1].rstrip(), usd_text(cost_nano_usd).encode()))
 
 
 def _normal_choices(raw: msgspec.Raw) -> Any:

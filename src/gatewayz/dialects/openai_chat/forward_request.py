@@ -10,7 +10,6 @@ from gatewayz.dialects.gateway_fields import GATEWAY_FIELDS
 from gatewayz.dialects.openai_chat.normal import short_call_id
 from gatewayz.dialects.parameters import unsupported
 
-_NOT_AS_SENT = GATEWAY_FIELDS | {"max_tokens", "max_completion_tokens"}
 SHOWN_REASONING = "reasoning_content"  # where clients are shown reasoning, whatever the provider calls it
 _MESSAGES = msgspec.json.Decoder(list[json_text.Fields])
 _NULL = msgspec.Raw(b"null")
@@ -27,27 +26,25 @@ def forward_request(glance: Glance, target: Target) -> bytes:
     """
     quirks = target.quirks
     fields: dict[str, Any] = glance.fields.copy()
-    for name in _NOT_AS_SENT & fields.keys():
-        del fields[name]
-    for name in glance.named_in(quirks.drop_params):
-        if name in fields:
-            refuse_if_meant(name, fields.pop(name))
+    if glance.for_gateway:
+        for name in GATEWAY_FIELDS & fields.keys():
+            del fields[name]
+    fields.pop("max_tokens", None)
+    fields.pop("max_completion_tokens", None)
+    if target.changes_parameters:
+        for name in glance.named_in(quirks.drop_params):
+            if name in fields:
+                refuse_if_meant(name, fields.pop(name))
     fields["model"] = target.native_id
     if glance.max_tokens is not None and quirks.max_tokens_field not in quirks.drop_params:
         fields[quirks.max_tokens_field] = glance.max_tokens
     if glance.stream and quirks.stream_options:
         fields["stream_options"] = _asking_for_usage(fields.get("stream_options"))
-    elif not quirks.stream_options:
-        fields.pop("stream_options", None)
     no_developer = glance.has_developer and not quirks.developer_role
     if no_developer or quirks.short_call_ids or quirks.reasoning_field != SHOWN_REASONING:
         _messages(fields, quirks, no_developer)
-    if quirks.max_temperature is not None:
-        _clamp(fields, quirks.max_temperature)
-    if not quirks.tool_choice:
-        _only_auto(fields)
-    for name, value in quirks.add_params.items():
-        fields.setdefault(name, value)
+    if target.changes_parameters:
+        _parameters(fields, quirks)
     if target.force_params and not glance.sets_any(target.force_unless):
         fields.update(target.force_params)
     return json_text.dump(fields)
@@ -55,6 +52,8 @@ def forward_request(glance: Glance, target: Target) -> bytes:
 
 def dropped(glance: Glance, target: Target) -> tuple[str, ...]:
     """The caller's parameters that will not be forwarded."""
+    if not target.changes_parameters:
+        return ()
     names = glance.named_in(target.quirks.drop_params)
     if not target.quirks.stream_options and "stream_options" in glance.fields and "stream_options" not in names:
         return (*names, "stream_options")
@@ -135,6 +134,18 @@ def _rename_reasoning(message: dict[str, Any], quirks: Quirks) -> bool:
         message.setdefault(quirks.reasoning_field, said[0])
     details = not quirks.reasoning_details and message.pop("reasoning_details", None) is not None
     return bool(found) or details
+
+
+def _parameters(fields: dict[str, Any], quirks: Quirks) -> None:
+    """Adds and changes what the provider wants otherwise; `refuse_if_meant` has judged what is left out."""
+    if not quirks.stream_options:
+        fields.pop("stream_options", None)
+    if quirks.max_temperature is not None:
+        _clamp(fields, quirks.max_temperature)
+    if not quirks.tool_choice:
+        _only_auto(fields)
+    for name, value in quirks.add_params.items():
+        fields.setdefault(name, value)
 
 
 def _clamp(fields: dict[str, Any], ceiling: float) -> None:

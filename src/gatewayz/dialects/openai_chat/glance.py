@@ -6,6 +6,7 @@ import msgspec
 
 from gatewayz.dialects import json_text
 from gatewayz.dialects.base import Glance, Need
+from gatewayz.dialects.gateway_fields import GATEWAY_FIELDS
 from gatewayz.dialects.glance_messages import READ_ERRORS, Message, MessageGlance
 from gatewayz.dialects.parameters import (
     Check,
@@ -108,13 +109,11 @@ class _Asked(msgspec.Struct):
 
 
 _ASKED = msgspec.json.Decoder(_Asked)
-# The members that may need an ability, or are part of the prompt.
-_DEMANDING = frozenset(
-    {
-        *("tools", "functions", "n", "logprobs", "top_logprobs", "response_format"),
-        *("reasoning_effort", "thinking", "reasoning"),
-    }
-)
+# The members that may need an ability, are part of the prompt, or are for the gateway.
+_SPECIAL = GATEWAY_FIELDS | {
+    *("tools", "functions", "n", "logprobs", "top_logprobs", "response_format"),
+    *("reasoning_effort", "thinking", "reasoning"),
+}
 
 
 def glance(body: bytes) -> Glance:
@@ -129,25 +128,30 @@ def glance(body: bytes) -> Glance:
     else:
         if not asked.model.strip():
             raise empty_model()
-        seen.take(asked.messages)
-    needs, tokens = seen.needs, seen.tokens + REQUEST_TOKENS
-    if not _DEMANDING.isdisjoint(fields):
-        tokens += _demands(fields, asked, needs)
-    options = asked.stream_options
+        seen.take(asked.messages, is_ascii=body.isascii())
+    tokens = seen.tokens + REQUEST_TOKENS
+    is_special = not _SPECIAL.isdisjoint(fields)
+    if is_special:
+        tokens += _demands(fields, asked, seen.needs)
+    most, options = asked.max_completion_tokens, asked.stream_options
+    if most is None:
+        most = asked.max_tokens
     return Glance(
         dialect=NAME,
         body=body,
         fields=fields,
         model=asked.model,
         stream=asked.stream or False,
-        max_tokens=_max_tokens(asked),
+        # At or below zero it means the model's default, as its absence does.
+        max_tokens=int(most) if most is not None and most > 0 else None,
         prompt_tokens=tokens,
-        needs=frozenset(needs),
+        needs=frozenset(seen.needs),
         n=asked.n or 1,
         include_usage=options is not None and options.get("include_usage") is True,
         user=asked.user,
         provider=asked.provider,
         has_developer=seen.has_developer,
+        for_gateway=is_special,
     )
 
 
@@ -158,14 +162,6 @@ def _checked(fields: json_text.Fields) -> _Asked:
     if "messages" not in fields:
         raise missing("messages")
     return _Asked(model, [], **values)
-
-
-def _max_tokens(asked: _Asked) -> int | None:
-    """The caller's maximum; None (the model's default) if absent or not above zero."""
-    most = asked.max_completion_tokens
-    if most is None:
-        most = asked.max_tokens
-    return int(most) if most is not None and most > 0 else None
 
 
 def _demands(fields: json_text.Fields, asked: _Asked, needs: set[Need]) -> int:

@@ -43,19 +43,28 @@ class _Choice(msgspec.Struct):
     text: None = None
 
 
+class _ToldUsage(wire.UsualUsage):
+    cost: msgspec.Raw = msgspec.Raw()
+
+
 class _Answer(msgspec.Struct):
+    id: Annotated[str, msgspec.Meta(min_length=1)]
+    choices: tuple[_Choice]
+    usage: _ToldUsage
+    error: None = None
+
+
+class _OddlyMetered(msgspec.Struct):
+    """The same with a usage of any form."""
+
     id: Annotated[str, msgspec.Meta(min_length=1)]
     choices: tuple[_Choice]
     usage: msgspec.Raw
     error: None = None
 
 
-class _ToldUsage(wire.UsualUsage):
-    cost: msgspec.Raw = msgspec.Raw()
-
-
 _ANSWER = msgspec.json.Decoder(_Answer)
-_USAGE = msgspec.json.Decoder(_ToldUsage)
+_ODDLY_METERED = msgspec.json.Decoder(_OddlyMetered)
 _ANY = msgspec.json.Decoder()
 _NOT_SO = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -67,48 +76,52 @@ def usual_facts(body: bytes) -> AnswerFacts | None:
     """
     try:
         answer = _ANSWER.decode(body)
+        usage = wire.as_told(answer.usage)
+    except _NOT_SO:
+        usage = None
+    if usage is None:
+        return _oddly_metered(body)
+    json_text.refuse_deep(body)
+    return _facts(answer.id, answer.choices[0], usage, is_told=not answer.usage.cost)
+
+
+def _oddly_metered(body: bytes) -> AnswerFacts | None:
+    """The same of an answer whose usage needs a closer look."""
+    try:
+        answer = _ODDLY_METERED.decode(body)
     except _NOT_SO:
         return None
     json_text.refuse_deep(body)
-    usage, is_told = _usage(answer.usage)
+    try:
+        members = _ANY.decode(answer.usage)
+    except _NOT_SO:
+        return None
+    usage = wire.usage_of(members)
     if usage is None:
         return None
-    choice = answer.choices[0]
+    return _facts(answer.id, answer.choices[0], usage, is_told=wire.is_told_as_charged(members, usage))
+
+
+def _facts(upstream_id: str, choice: _Choice, usage: Usage, *, is_told: bool) -> AnswerFacts:
+    """The facts; `is_told`: the `usage` member lacks nothing but the cost as charged."""
     message, finish = choice.message, choice.finish_reason
-    chars = len(message.content or "") + len(message.refusal or "")
-    if message.reasoning_content or message.reasoning or message.tool_calls:
+    chars = len(message.content or "")
+    if message.refusal or message.reasoning_content or message.reasoning or message.tool_calls:
         chars += _other_chars(message)
     return AnswerFacts(
         usage,
         wire.FINISH_REASONS[finish],
         choice.native_finish_reason or finish,
-        answer.id,
+        upstream_id,
         not chars,
         chars,
         usual=is_told and message.reasoning is None,
     )
 
 
-def _usage(raw: msgspec.Raw) -> tuple[Usage | None, bool]:
-    """The counts of a `usage` member, None if none can be read; and whether it lacks nothing but the cost as charged."""
-    try:
-        told = _USAGE.decode(raw)
-        usage = wire.as_told(told)
-        if usage is not None:
-            return usage, not told.cost
-    except _NOT_SO:
-        pass
-    try:
-        members = _ANY.decode(raw)
-    except _NOT_SO:
-        return None, False
-    usage = wire.usage_of(members)
-    return usage, wire.is_told_as_charged(members, usage)
-
-
 def _other_chars(message: _Message) -> int:
-    """Characters of reasoning and tool calls."""
-    chars = len(message.reasoning_content or "") + len(message.reasoning or "")
+    """Characters of a refusal, of reasoning and of tool calls."""
+    chars = len(message.refusal or "") + len(message.reasoning_content or "") + len(message.reasoning or "")
     for call in message.tool_calls or ():
         if call.function is not None:
             chars += len(call.function.name or "") + len(call.function.arguments)

@@ -210,10 +210,10 @@ def as_told(usual: UsualUsage) -> Usage | None:
     prompt, completion = usual.prompt_tokens, usual.completion_tokens
     if usual.total_tokens > prompt + completion:
         return None
-    inside = usual.prompt_tokens_details or _NO_PROMPT_DETAILS
-    outside = usual.completion_tokens_details or _NO_COMPLETION_DETAILS
-    if inside == _NO_PROMPT_DETAILS and outside == _NO_COMPLETION_DETAILS:
+    inside, outside = usual.prompt_tokens_details, usual.completion_tokens_details
+    if (inside is None or inside == _NO_PROMPT_DETAILS) and (outside is None or outside == _NO_COMPLETION_DETAILS):
         return Usage(prompt, completion)
+    inside, outside = inside or _NO_PROMPT_DETAILS, outside or _NO_COMPLETION_DETAILS
     cached, written = inside.cached_tokens or 0, inside.cache_write_tokens or inside.cache_creation_tokens or 0
     reasoning, heard, spoken = outside.reasoning_tokens or 0, inside.audio_tokens or 0, outside.audio_tokens or 0
     if cached + written + heard > prompt or reasoning + spoken > completion:
