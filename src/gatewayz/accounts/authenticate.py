@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections import OrderedDict
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 import sqlalchemy as sa
@@ -48,9 +49,12 @@ class Authenticator:
         self._database = database
         self._ring = ring
         self._clock = clock
+        self._now_s = clock.monotonic_s
+        self._now_us = clock.now_us
         self._entries = settings.auth_cache_entries
         self._life_s = settings.auth_cache_s
-        self._known: OrderedDict[str, tuple[Caller, float]] = OrderedDict()
+        # By hash: whose key it is, when that is asked again (monotonic seconds), and until when it is usable.
+        self._known: OrderedDict[str, tuple[Caller, float, float]] = OrderedDict()
         self._hashes_of_key: dict[int, set[str]] = {}
         self._unknown: dict[str, float] = {}
         self._loading: dict[str, asyncio.Task[Caller | None]] = {}
@@ -80,21 +84,33 @@ class Authenticator:
         Raises Unauthenticated (invalid_api_key, api_key_inactive, api_key_expired), Forbidden (account_suspended), and
         Unavailable accounts_unavailable if the key is not in memory and the database cannot be asked.
         """
+        caller = self.at_once(api_key, client_ip)
+        if caller is not None:
+            return caller
+        caller = await self._miss(self._ring.lookup_hash(api_key))
+        if caller is None:
+            raise self._refused("unknown", f"{api_key[:-43]}…{api_key[-4:]}")
+        return self._used(caller, _usable_until_us(caller), client_ip)
+
+    def at_once(self, api_key: str, client_ip: str = "") -> Caller | None:
+        """The same of a key in memory; None, and nothing noted, where the database must be asked.
+
+        Raises as `authenticate`, but for Unavailable.
+        """
         if KEY_PATTERN.fullmatch(api_key) is None:
             raise self._refused("malformed", "")
         key_hash = self._ring.lookup_hash(api_key)
-        remembered = self._known.get(key_hash)
-        if remembered is not None and self._clock.monotonic_s() < remembered[1]:
-            self._known.move_to_end(key_hash)
-            self.hits += 1
-            caller: Caller | None = remembered[0]
-        else:
-            caller = await self._miss(key_hash)
-        if caller is None:
-            raise self._refused("unknown", f"{api_key[:-43]}…{api_key[-4:]}")
-        now_us = self._clock.now_us()
-        expires_at_us = caller.expires_at_us
-        if not (caller.key_active and caller.account_active) or (expires_at_us is not None and expires_at_us <= now_us):
+        known = self._known.get(key_hash)
+        if known is None or self._now_s() >= known[1]:
+            return None
+        self._known.move_to_end(key_hash)
+        self.hits += 1
+        return self._used(known[0], known[2], client_ip)
+
+    def _used(self, caller: Caller, until_us: float, client_ip: str) -> Caller:
+        """The caller, whose key is usable until then, after noting its use. Raises Unauthenticated, Forbidden."""
+        now_us = self._now_us()
+        if now_us >= until_us:
             raise self._unusable(caller, now_us)
         self.uses.note(caller.key_id, caller.user_id, now_us, client_ip)
         return caller
@@ -165,11 +181,11 @@ class Authenticator:
                 self._unknown.clear()
             self._unknown[key_hash] = now_s + _UNKNOWN_S
             return
-        self._known[key_hash] = (caller, now_s + self._life_s)
+        self._known[key_hash] = (caller, now_s + self._life_s, _usable_until_us(caller))
         self._known.move_to_end(key_hash)
         self._hashes_of_key.setdefault(caller.key_id, set()).add(key_hash)
         while len(self._known) > self._entries:
-            oldest, (gone, _) = self._known.popitem(last=False)
+            oldest, (gone, _, _) = self._known.popitem(last=False)
             hashes = self._hashes_of_key[gone.key_id]
             hashes.discard(oldest)
             if not hashes:
@@ -182,7 +198,7 @@ class Authenticator:
 
     def _user_changed(self, subject: str) -> None:
         self._something_changed()
-        for key_id in {caller.key_id for caller, _ in self._known.values() if str(caller.user_id) == subject}:
+        for key_id in {caller.key_id for caller, _, _ in self._known.values() if str(caller.user_id) == subject}:
             self._forget(key_id)
 
     def _forget(self, key_id: int) -> None:
@@ -206,6 +222,13 @@ class Authenticator:
         if reason == "account_suspended":
             return Forbidden("This account is suspended; contact support.", code="account_suspended")
         return Unauthenticated("This API key is not valid.", code="invalid_api_key")
+
+
+def _usable_until_us(caller: Caller) -> float:
+    """Microseconds since the epoch until which the key opens anything; 0 if it does not now, infinity if for good."""
+    if not (caller.key_active and caller.account_active):
+        return 0
+    return inf if caller.expires_at_us is None else caller.expires_at_us
 
 
 def _caller(row: Mapping[Any, Any], key_hash: str, addresses: tuple[str, ...]) -> Caller | None:

@@ -33,9 +33,9 @@ class KeyRing:
         self._keys = tuple(fernet_keys)
         # The two halves of an HMAC (RFC 2104), each with its key taken in: to continue copies of them takes half as long as
         # to copy the HMAC object of the library.
-        key = (hashlib.sha256(pepper).digest() if len(pepper) > _BLOCK_BYTES else pepper).ljust(_BLOCK_BYTES, b"\0")
-        self._inner = hashlib.sha256(key.translate(_INNER_PAD))
-        self._outer = hashlib.sha256(key.translate(_OUTER_PAD))
+        block = (hashlib.sha256(pepper).digest() if len(pepper) > _BLOCK_BYTES else pepper).ljust(_BLOCK_BYTES, b"\0")
+        self._inner = hashlib.sha256(block.translate(_INNER_PAD))
+        self._outer = hashlib.sha256(block.translate(_OUTER_PAD))
 
     @cached_property
     def _fernet(self) -> "MultiFernet":

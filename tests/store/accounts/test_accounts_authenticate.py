@@ -21,6 +21,7 @@ from gatewayz.accounts.audit import SYSTEM
 from gatewayz.core.caller import SCOPES
 from gatewayz.core.errors import Forbidden, GatewayError, Unauthenticated, Unavailable
 from gatewayz.core.ids import KEY_PATTERN, new_key
+from gatewayz.infra.clock import ManualClock
 from gatewayz.infra.crypto import KeyRing, derive_pepper, new_fernet_key
 from gatewayz.infra.db import Database
 from gatewayz.settings import Settings
@@ -204,6 +205,25 @@ def test_the_defaults_are_512_entries_for_5_minutes() -> None:
 
 
 @pytest.mark.ac("AC-1.1.9")
+async def test_a_key_in_memory_is_told_without_waiting_until_something_changes(house: House) -> None:
+    database, authenticator = counted(house)
+    issued = await house.key((await house.user()).id, expires_at_us=house.clock.now_us() + 20_000_000)
+    assert authenticator.at_once(issued.secret) is None
+    caller = await authenticator.authenticate(issued.secret)
+    assert authenticator.at_once(issued.secret, "203.0.113.9") is caller
+    assert (database.reads, authenticator.hits, authenticator.misses) == (1, 1, 1)
+    assert await authenticator.flush_last_used() == 1  # both uses, of one hour
+    house.feed.tell("key", str(issued.key.id))
+    assert authenticator.at_once(issued.secret) is None
+    await authenticator.authenticate(issued.secret)
+    house.clock.advance(20)
+    with pytest.raises(Unauthenticated) as expired:
+        authenticator.at_once(issued.secret)
+    assert expired.value.code == "api_key_expired"
+    with pytest.raises(Unauthenticated):
+        authenticator.at_once("no key")
+
+
 async def test_a_remembered_key_costs_microseconds(house: House) -> None:
     key = (await house.key((await house.user()).id)).secret
     await house.authenticator.authenticate(key)
@@ -374,7 +394,7 @@ def test_new_keys_have_their_form(environment: str) -> None:
 @settings(max_examples=200)
 @given(st.text() | st.from_regex(KEY_PATTERN).map(lambda text: text + "\n"))
 def test_arbitrary_text_is_refused_before_any_query(text: str) -> None:
-    authenticator = Authenticator(None, KeyRing([FERNET_KEY], b"p"), None, Settings())  # type: ignore[arg-type]
+    authenticator = Authenticator(None, KeyRing([FERNET_KEY], b"p"), ManualClock(), Settings())  # type: ignore[arg-type]
     if KEY_PATTERN.fullmatch(text) is None:
         with pytest.raises(Unauthenticated):
             asyncio.run(authenticator.authenticate(text))

@@ -299,6 +299,30 @@ async def test_velocity_mode_halves_the_limits_of_all_layers_and_gives_them_back
     assert (await limiter.admit_ip("203.0.113.7", "me")).mode == "normal"
 
 
+async def test_what_is_admitted_at_once_follows_limit_mode_and_window() -> None:
+    clock = ManualClock()
+    limiter = new_limiter(clock, replace(SETTINGS, velocity_factor=1.0))
+    assert limiter.at_once(1, 60) is None  # of a new window nothing is known
+    assert (await limiter.admit_key(1, 60)).remaining == 59
+    state = limiter.at_once(1, 60)
+    assert state is not None and (state.limit, state.remaining, state.mode) == (60, 58, "normal")
+    assert limiter.at_once(1, 50) is None
+    assert (await limiter.admit_key(1, 50)).header_pairs()[0] == (b"x-ratelimit-limit", b"50")
+    assert limiter.at_once(1, 60) is None  # nothing was counted
+    assert (await limiter.admit_key(1, 60)).remaining == 56
+    for _ in range(100):
+        limiter.velocity.observe(502)
+    state = await limiter.admit_key(1, 60)
+    assert (state.limit, state.remaining, state.mode) == (60, 55, "velocity")
+    clock.advance(60)
+    assert limiter.at_once(1, 60) is None
+    state = await limiter.admit_key(1, 60)
+    assert state.reset_at_s == clock.now_us() // 1_000_000 + 60
+    assert await passes(limiter, 1, 60, 60) == 59
+    assert limiter.at_once(1, 60) is None
+    assert limiter.at_once(1, None) is not None
+
+
 async def test_a_limit_in_force_shrinks_in_the_middle_of_a_minute() -> None:
     limiter = new_limiter(ManualClock())
     assert await passes(limiter, 1, 60, 40) == 40

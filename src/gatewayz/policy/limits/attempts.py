@@ -13,7 +13,7 @@ from pathlib import Path
 from gatewayz.infra.clock import US_PER_S, Clock
 from gatewayz.infra.redis import Arg, LinkState, RedisAway, RedisLink, Script
 from gatewayz.policy.limits.edge import network_of
-from gatewayz.policy.limits.state import LimitState, refusal, whole_seconds
+from gatewayz.policy.limits.state import LimitState, refusal, state_of, whole_seconds
 
 ATTEMPT = Script(Path(__file__).with_name("attempts.lua").read_text("utf-8"))
 MAX_LOGS = 50_000
@@ -134,7 +134,7 @@ def _state(name: str, limit: int, log: _Log, now_us: int, *, refused: bool = Fal
     frees_us = (times[surplus] if times else now_us) + log.window_us
     remaining = max(0, limit - len(times))
     retry_after_s = whole_seconds(frees_us - now_us) if refused else 0
-    return LimitState(limit, remaining, -(-frees_us // US_PER_S), name, "normal", retry_after_s)
+    return state_of(limit, remaining, -(-frees_us // US_PER_S), name, "normal", retry_after_s)
 
 
 def _span(window_s: float) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from gatewayz.infra.clock import US_PER_S, Clock
 from gatewayz.infra.redis import Arg, LinkState, RedisAway, RedisLink, Script
-from gatewayz.policy.limits.state import LimitState, Mode, refusal, whole_seconds
+from gatewayz.policy.limits.state import LimitState, Mode, refusal, state_of, terms_of, whole_seconds
 
 TAKE = Script(Path(__file__).with_name("take.lua").read_text("utf-8"))
 MAX_SUBJECTS = 200_000
@@ -19,6 +19,7 @@ MAX_SUBJECTS = 200_000
 # become a flood of trips. Slices given back by idle processes appear at about this pace.
 ASK_AGAIN_US = 500_000
 _REPORTS_PER_TRIP = 200
+_NOT_YET = terms_of(-1, 0, "", "normal")
 
 
 class Budget:
@@ -26,7 +27,7 @@ class Budget:
 
     `used` requests were admitted here, `left` may be admitted without asking, `others` is what all other processes held
     when last heard, `total` the shared counter then (alone: the limit). `forgotten` is what this process had recorded
-    in Redis before this object was made.
+    in Redis before this object was made. `terms` are those of `limit`, once a request was admitted by it.
     """
 
     __slots__ = (
@@ -39,6 +40,7 @@ class Budget:
         "limit",
         "others",
         "subject",
+        "terms",
         "total",
         "used",
         "used_before",
@@ -59,6 +61,7 @@ class Budget:
         self.fresh = True
         self.ask_again_us = 0
         self.used_before = 0
+        self.terms = _NOT_YET
 
 
 class _Trip:
@@ -99,6 +102,7 @@ class Budgets:
         self._what = what
         self._slice_of = slice_of
         self._clock = clock
+        self._now_us = clock.now_us
         self._link = link
         self._process = process
         self._max_subjects = max_subjects
@@ -120,16 +124,19 @@ class Budgets:
 
     def at_once(self, subject: int | str, limit: int, mode: Mode) -> LimitState | None:
         """The same without asking Redis; None, and nothing counted, where it must be asked or refuses."""
-        window = self._clock.now_us() // self._window_us
+        window = self._now_us() // self._window_us
         if window != self._window:
             self._turn(window)
         budget = self._budgets.get(subject)
-        if budget is None or budget.left <= 0 or budget.limit != limit or budget.epoch != self._epoch:
+        if budget is None or budget.left <= 0 or budget.epoch != self._epoch:
+            return None
+        terms = budget.terms
+        if terms.limit != limit or terms.mode != mode:
             return None
         budget.left = left = budget.left - 1
         budget.used += 1
         remaining = limit - budget.total + left
-        return LimitState(limit, remaining if remaining > 0 else 0, self._reset_at_s, self._reason, mode)
+        return LimitState(terms, remaining if remaining > 0 else 0)
 
     async def peek(self, subject: int | str, limit: int, mode: Mode) -> LimitState:
         """Where the subject stands, over all processes, without counting anything."""
@@ -138,7 +145,7 @@ class Budgets:
             await self._ask(budget, 0)
         remaining = max(0, limit - budget.total + budget.left)
         wait_s = 0 if remaining else whole_seconds(self._ends_us() - self._clock.now_us())
-        return LimitState(limit, remaining, self._reset_at_s, self._reason, mode, wait_s)
+        return state_of(limit, remaining, self._reset_at_s, self._reason, mode, wait_s)
 
     def give_back_idle(self) -> None:
         """Returns the slices that were not touched since the last call, so that other processes can use them."""
@@ -173,11 +180,12 @@ class Budgets:
         while True:
             budget = self._current(subject, limit)
             if budget.left > 0:
+                budget.terms = terms_of(limit, self._reset_at_s, self._reason, mode)
                 return
             now_us = self._clock.now_us()
             if budget.alone or now_us < budget.ask_again_us:
                 wait_s = whole_seconds(self._ends_us() - now_us)
-                state = LimitState(limit, 0, self._reset_at_s, self._reason, mode, wait_s)
+                state = state_of(limit, 0, self._reset_at_s, self._reason, mode, wait_s)
                 raise refusal(state, self._what(limit))
             await self._ask(budget, 1)
 
@@ -194,6 +202,7 @@ class Budgets:
         if budget.limit != limit or budget.epoch != self._epoch:
             budget.limit, budget.epoch = limit, self._epoch
             budget.ask_again_us = 0
+            budget.terms = _NOT_YET
             if self._link.state == "up":
                 # What is in hand was given under other circumstances: the next call claims only what was used.
                 budget.alone, budget.left, budget.total = False, 0, limit

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping
 from functools import lru_cache
 
 from gatewayz.core.errors import RateLimited
-from gatewayz.policy.limits.state import LimitState, Mode, refusal, whole_seconds
+from gatewayz.policy.limits.state import LimitState, Mode, refusal, state_of, whole_seconds
 
 WINDOW_US = 60_000_000
 MAX_PER_GENERATION = 100_000
@@ -45,8 +45,8 @@ class EdgeCounters:
         by_fingerprint.requests += 1
         if shared and fingerprint_left < ip_left:
             reset_at_s = -(-(by_fingerprint.started_us + WINDOW_US) // 1_000_000)
-            return LimitState(fingerprint_limit, fingerprint_left - 1, reset_at_s, "fingerprint", mode)
-        return LimitState(ip_limit, ip_left - 1, -(-(by_ip.started_us + WINDOW_US) // 1_000_000), "ip", mode)
+            return state_of(fingerprint_limit, fingerprint_left - 1, reset_at_s, "fingerprint", mode)
+        return state_of(ip_limit, ip_left - 1, -(-(by_ip.started_us + WINDOW_US) // 1_000_000), "ip", mode)
 
     def __len__(self) -> int:
         return len(self._ips) + len(self._fingerprints)
@@ -130,5 +130,5 @@ def _refused(
         what = f"{fingerprint_limit} requests per minute from clients that look alike, without a valid API key"
         candidates.append((shared.started_us + WINDOW_US, fingerprint_limit, "fingerprint", what))
     ends_us, limit, reason, what = max(candidates)
-    state = LimitState(limit, 0, -(-ends_us // 1_000_000), reason, mode, whole_seconds(ends_us - now_us))
+    state = state_of(limit, 0, -(-ends_us // 1_000_000), reason, mode, whole_seconds(ends_us - now_us))
     return refusal(state, what)

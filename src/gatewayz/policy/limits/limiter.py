@@ -59,35 +59,34 @@ class Limiter:
 
     async def admit_ip(self, ip: str, fingerprint: Hashable) -> LimitState:
         """Counts a request that carries no valid key. Raises RateLimited (layer 1)."""
-        velocity = self.velocity
-        ip_limit, fingerprint_limit = self._settings.ip_limit_per_min, self._settings.fingerprint_limit_per_min
-        if velocity.active:
-            velocity.refresh()
-            if velocity.active:
-                ip_limit, fingerprint_limit = velocity.reduced(ip_limit), velocity.reduced(fingerprint_limit)
+        ip_limit = self._reduced(self._settings.ip_limit_per_min)
+        fingerprint_limit = self._reduced(self._settings.fingerprint_limit_per_min)
+        mode, now_us = self.velocity.mode, self._clock.now_us()
         try:
-            return self._edge.admit(ip, fingerprint, ip_limit, fingerprint_limit, self._clock.now_us(), velocity.mode)
+            return self._edge.admit(ip, fingerprint, ip_limit, fingerprint_limit, now_us, mode)
         except RateLimited:
             self.refused["ip"] += 1
             raise
 
     async def admit_key(self, key_id: int, rpm: int | None) -> LimitState:
         """Counts a request of a key that may make `rpm` per minute (None or 0: no limit). Raises RateLimited."""
+        state = self.at_once(key_id, rpm)
+        if state is not None:
+            return state
+        try:
+            return await self._keys.admit(key_id, self._reduced(rpm or 0), self.velocity.mode)
+        except RateLimited:
+            self.refused["key"] += 1
+            raise
+
+    def at_once(self, key_id: int, rpm: int | None) -> LimitState | None:
+        """The same without waiting; None, and nothing counted, where other processes must be asked or it is refused."""
         if not rpm:
             return UNLIMITED
         velocity = self.velocity
         if velocity.active:
-            velocity.refresh()
-            if velocity.active:
-                rpm = velocity.reduced(rpm)
-        state = self._keys.at_once(key_id, rpm, velocity.mode)
-        if state is not None:
-            return state
-        try:
-            return await self._keys.admit(key_id, rpm, velocity.mode)
-        except RateLimited:
-            self.refused["key"] += 1
-            raise
+            rpm = self._reduced(rpm)
+        return self._keys.at_once(key_id, rpm, velocity.mode)
 
     async def peek_key(self, key_id: int, rpm: int | None) -> LimitState:
         """Where a key stands over all processes, without counting anything."""
@@ -105,10 +104,7 @@ class Limiter:
         limit = self._anonymous_limit
         if not limit:
             raise Unauthenticated("This gateway answers requests with an API key only.", code="missing_api_key")
-        if self.velocity.active:
-            self.velocity.refresh()
-            if self.velocity.active:
-                limit = self.velocity.reduced(limit)
+        limit = self._reduced(limit)
         source = network_of(ip).encode()
         subject = hashlib.blake2b(source, key=self._salt, digest_size=16).hexdigest()
         try:
@@ -124,6 +120,15 @@ class Limiter:
         except RateLimited:
             self.refused["named"] += 1
             raise
+
+    def _reduced(self, limit: int) -> int:
+        """What a limit is now."""
+        velocity = self.velocity
+        if velocity.active:
+            velocity.refresh()
+            if velocity.active:
+                return velocity.reduced(limit)
+        return limit
 
     async def tick(self) -> None:
         """What happens once a second beside the requests: idle slices go back, processes hear of each other."""

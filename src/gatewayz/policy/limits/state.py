@@ -1,5 +1,6 @@
 """What a limit says: the state that every limited answer carries in its headers, and the refusal."""
 
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -9,49 +10,65 @@ from gatewayz.core.errors import RateLimited
 Mode = Literal["normal", "velocity"]
 HeaderPairs = list[tuple[bytes, bytes]]
 
-# What the headers of all requests under one limit have in common, by that limit and the end of its window.
-_Common = tuple[tuple[bytes, bytes], tuple[bytes, bytes], tuple[bytes, bytes], tuple[bytes, bytes]]
-_COMMON: dict[tuple[int, int, str, Mode], _Common] = {}
-_MAX_COMMON = 1024
+_Pairs = tuple[tuple[bytes, bytes], tuple[bytes, bytes], tuple[bytes, bytes], tuple[bytes, bytes]]
 
 
-# A struct rather than a frozen dataclass: one is made per request, and this costs a tenth.
-class LimitState(msgspec.Struct, frozen=True, gc=False):
-    """Where the caller stands with the limit that is nearest to refusing.
+# Structs rather than frozen dataclasses: a state is made per request, and this costs a tenth.
+class Terms(msgspec.Struct, frozen=True, gc=False):
+    """A limit in one window: `limit` requests, which return at the epoch second `reset_at_s`.
 
-    `limit` requests per window (0: unlimited, no headers), `remaining` of them, `reset_at_s` the epoch second at which
-    they return, `reason` the limit's name, `mode` whether limits are reduced, `retry_after_s` whole seconds after which
-    a refused request passes (0: was not refused).
+    `reason` is the limit's name, `mode` whether limits are reduced, `pairs` what the headers of all requests under it have in
+    common. Make one with `terms_of`.
     """
 
     limit: int
-    remaining: int
     reset_at_s: int
     reason: str
     mode: Mode
+    pairs: _Pairs
+
+
+class LimitState(msgspec.Struct, frozen=True, gc=False):
+    """Where the caller stands with the limit that is nearest to refusing.
+
+    `terms` are the limit's (limit 0: unlimited, no headers), `remaining` requests of it are left, `retry_after_s` whole
+    seconds after which a refused request passes (0: was not refused).
+    """
+
+    terms: Terms
+    remaining: int
     retry_after_s: int = 0
+
+    @property
+    def limit(self) -> int:
+        """Requests per window; 0: unlimited."""
+        return self.terms.limit
+
+    @property
+    def reset_at_s(self) -> int:
+        """The epoch second at which they return."""
+        return self.terms.reset_at_s
+
+    @property
+    def reason(self) -> str:
+        """The limit's name."""
+        return self.terms.reason
+
+    @property
+    def mode(self) -> Mode:
+        """Whether limits are reduced."""
+        return self.terms.mode
 
     def header_pairs(self) -> HeaderPairs:
         """The `x-ratelimit-*` headers (and `retry-after` of a refusal) as ASGI wants them."""
-        if not self.limit:
+        terms = self.terms
+        if not terms.limit:
             return []
-        common = _COMMON.get((self.limit, self.reset_at_s, self.reason, self.mode)) or self._common()
-        limit, reset, reason, mode = common
+        limit, reset, reason, mode = terms.pairs
         pairs = [limit, (b"x-ratelimit-remaining", b"%d" % self.remaining), reset, reason, mode]
         if self.retry_after_s:
             pairs.append((b"retry-after", b"%d" % self.retry_after_s))
         return pairs
-
-    def _common(self) -> _Common:
-        if len(_COMMON) >= _MAX_COMMON:
-            _COMMON.clear()
-        common = _COMMON[(self.limit, self.reset_at_s, self.reason, self.mode)] = (
-            (b"x-ratelimit-limit", b"%d" % self.limit),
-            (b"x-ratelimit-reset", b"%d" % self.reset_at_s),
-            (b"x-ratelimit-reason", self.reason.encode()),
-            (b"x-ratelimit-mode", self.mode.encode()),
-        )
-        return common
 
     def headers(self) -> dict[str, str]:
         """The same headers as a mapping with their usual spelling."""
@@ -69,7 +86,26 @@ class LimitState(msgspec.Struct, frozen=True, gc=False):
         return headers
 
 
-UNLIMITED = LimitState(0, 0, 0, "unlimited", "normal")
+@lru_cache(maxsize=1024)
+def terms_of(limit: int, reset_at_s: int, reason: str, mode: Mode) -> Terms:
+    """The terms of a limit in the window that ends at `reset_at_s`."""
+    pairs = (
+        (b"x-ratelimit-limit", b"%d" % limit),
+        (b"x-ratelimit-reset", b"%d" % reset_at_s),
+        (b"x-ratelimit-reason", reason.encode()),
+        (b"x-ratelimit-mode", mode.encode()),
+    )
+    return Terms(limit, reset_at_s, reason, mode, pairs)
+
+
+def state_of(
+    limit: int, remaining: int, reset_at_s: int, reason: str, mode: Mode, retry_after_s: int = 0
+) -> LimitState:
+    """Where a caller stands with a limit; see `LimitState`."""
+    return LimitState(terms_of(limit, reset_at_s, reason, mode), remaining, retry_after_s)
+
+
+UNLIMITED = state_of(0, 0, 0, "unlimited", "normal")
 
 
 def whole_seconds(duration_us: int) -> int:

@@ -49,8 +49,8 @@ class VelocityMeter:
         self._cooldown_s = cooldown_s
         self._min_requests = min_requests
         self._second = 0
-        self._own: dict[int, list[int]] = {}
-        self._current: list[int] | None = None  # that of this second, once there is one
+        self._current = [0, 0]  # requests and failures of this process in this second
+        self._own: dict[int, list[int]] = {0: self._current}
         self._others: dict[int, tuple[int, int]] = {}
 
     @property
@@ -63,8 +63,6 @@ class VelocityMeter:
         if second != self._second:
             self.advance(second)
         count = self._current
-        if count is None:
-            count = self._current = self._own.setdefault(self._second, [0, 0])
         count[0] += 1
         self.requests += 1
         if failed:
@@ -87,7 +85,7 @@ class VelocityMeter:
 
     def own_counts(self) -> list[tuple[int, int, int]]:
         """This process's (second, requests, failures) inside the window."""
-        return [(second, count[0], count[1]) for second, count in self._own.items()]
+        return [(second, count[0], count[1]) for second, count in self._own.items() if count[0]]
 
     def hear(self, others: Iterable[tuple[int, int, int]], last_above_s: int, second: int) -> None:
         """Replaces what is known of all other processes: their counts, and when one of them was last above."""
@@ -102,7 +100,6 @@ class VelocityMeter:
     def _step_through(self, second: int) -> None:
         while self._second < second:
             self._second += 1
-            self._current = None
             gone = self._second - self._window_s
             own, other = self._own.pop(gone, None), self._others.pop(gone, None)
             for count in (own, other):
@@ -110,6 +107,7 @@ class VelocityMeter:
                     self.requests -= count[0]
                     self.failures -= count[1]
             self._judge()
+        self._current = self._own.setdefault(self._second, [0, 0])
 
     def _judge(self) -> None:
         if self.requests >= self._min_requests and self.failures > self._threshold * self.requests:
@@ -117,7 +115,8 @@ class VelocityMeter:
             self.last_above_s = self._second
 
     def _forget(self, second: int) -> None:
-        self._own, self._others, self._current = {}, {}, None
+        self._current = [0, 0]
+        self._own, self._others = {second: self._current}, {}
         self.requests = self.failures = 0
         self._second = second
         self.last_above_s = min(self.last_above_s, second)
