@@ -18,7 +18,7 @@ from gatewayz.accounts import store
 from gatewayz.accounts.key_use import KeyUse
 from gatewayz.core.caller import Caller
 from gatewayz.core.errors import Forbidden, Unauthenticated, Unavailable
-from gatewayz.core.ids import KEY_PATTERN
+from gatewayz.core.ids import KEY_PATTERN, LONGEST_KEY
 from gatewayz.infra.changes import ChangeFeed
 from gatewayz.infra.clock import Clock
 from gatewayz.infra.crypto import KeyRing
@@ -87,18 +87,20 @@ class Authenticator:
         caller = self.at_once(api_key, client_ip)
         if caller is not None:
             return caller
+        if KEY_PATTERN.fullmatch(api_key) is None:
+            raise self._refused("malformed", "")
         caller = await self._miss(self._ring.lookup_hash(api_key))
         if caller is None:
             raise self._refused("unknown", f"{api_key[:-43]}…{api_key[-4:]}")
         return self._used(caller, _usable_until_us(caller), client_ip)
 
     def at_once(self, api_key: str, client_ip: str = "") -> Caller | None:
-        """The same of a key in memory; None, and nothing noted, where the database must be asked.
+        """The same of a key in memory; None, and nothing noted or refused, for any other text.
 
-        Raises as `authenticate`, but for Unavailable.
+        Raises as `authenticate` of a key that there is.
         """
-        if KEY_PATTERN.fullmatch(api_key) is None:
-            raise self._refused("malformed", "")
+        if len(api_key) > LONGEST_KEY:
+            return None
         key_hash = self._ring.lookup_hash(api_key)
         known = self._known.get(key_hash)
         if known is None or self._now_s() >= known[1]:

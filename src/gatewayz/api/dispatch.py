@@ -4,8 +4,8 @@ Inference goes straight to the pipeline; everything else to the FastAPI applicat
 strangers. Plain ASGI on purpose: a middleware stack would cost more than the whole pipeline.
 """
 
-import time
 from collections.abc import Callable, Iterable
+from time import monotonic
 from typing import Any, Protocol
 
 import structlog
@@ -14,7 +14,7 @@ from gatewayz.accounts.authenticate import Authenticator
 from gatewayz.api.errors import dialect_for, wrong_method
 from gatewayz.api.inference.on_path import is_googles, keys_in_query, route_on_path
 from gatewayz.api.inference.responder import AsgiResponder, Receive, Scope, Send, limited, refuse_long_body
-from gatewayz.api.inference.routes import ROUTES, Inference, Visit, bad_request_id, goog_keys
+from gatewayz.api.inference.routes import NAMING, ROUTES, TELLING, Inference, Visit, bad_request_id, goog_keys
 from gatewayz.core.errors import Forbidden, GatewayError, Unauthenticated, Unavailable
 from gatewayz.core.ids import REQUEST_ID_PATTERN, new_request_id, new_trace_id
 from gatewayz.gateway.ports import HeaderPairs
@@ -59,16 +59,16 @@ class Dispatcher:
         """Serves one ASGI connection (http only; lifespan is the process's own business)."""
         if scope["type"] != "http":
             raise RuntimeError(f"not served: {scope['type']}")
-        visit = self._visit(scope, time.monotonic())
+        visit = self._visit(scope, monotonic())
         path: str = scope["path"]
         route = ROUTES.get(path)
         if route is None and ":" in path:
             route = route_on_path(path, scope["query_string"])
         method: str = scope["method"]
-        if method == "OPTIONS" and b"origin" in visit.headers:
-            status, endpoint = await self._preflight(visit, receive, send), "preflight"
-        elif route is not None and method == "POST":
+        if route is not None and method == "POST":
             status, endpoint = await self._inference.serve(route, visit, scope, receive, send), route.endpoint
+        elif method == "OPTIONS" and b"origin" in visit.headers:
+            status, endpoint = await self._preflight(visit, receive, send), "preflight"
         elif route is not None:
             error = wrong_method(method, path, "POST")
             status, endpoint = await self._refuse(error, visit, scope, receive, send), route.endpoint
@@ -76,7 +76,7 @@ class Dispatcher:
             status, endpoint = await self._page(visit, scope, receive, send)
         counted, timed = self._held.get((endpoint, method, status)) or self._hold(endpoint, method, status)
         counted.value += 1
-        timed(time.monotonic() - visit.received_s)
+        timed(monotonic() - visit.received_s)
 
     def _hold(self, endpoint: str, method: str, status: int) -> tuple[Count, Observe]:
         """Where requests of this kind are counted and timed."""
@@ -92,10 +92,10 @@ class Dispatcher:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         client = scope.get("client")
         address = client_address(client[0] if client else None, scope["headers"], self._proxies)
-        if _TELLING.isdisjoint(headers):
+        if (usual := TELLING.isdisjoint(headers)) or NAMING.isdisjoint(headers):
             trace_id = new_trace_id()
             extra: HeaderPairs = [(b"x-trace-id", trace_id.encode())]
-            return Visit(new_request_id(), None, trace_id, address, extra, headers, received_s)
+            return Visit(new_request_id(), None, trace_id, address, extra, headers, received_s, usual)
         said = headers.get
         own_id = said(b"x-request-id") or said(b"idempotency-key")
         claimed = own_id.decode("latin-1").strip() or None if own_id else None
@@ -208,8 +208,6 @@ class Dispatcher:
         ]
 
 
-# What decides the ids of a request, and the headers of its answer.
-_TELLING = frozenset({b"x-request-id", b"idempotency-key", b"traceparent", b"origin"})
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 

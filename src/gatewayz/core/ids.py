@@ -8,6 +8,7 @@ from time import time_ns
 
 KEY_ENVIRONMENTS = ("live", "test", "staging", "dev")
 KEY_PATTERN = re.compile(r"^gw_(?:live|test|staging|dev)_[A-Za-z0-9_-]{43}$")
+LONGEST_KEY = max(len(f"gw_{environment}_") for environment in KEY_ENVIRONMENTS) + 43
 # What a client may hand in as X-Request-ID: printable, no spaces, short enough for an index.
 REQUEST_ID_PATTERN = re.compile(r"^[A-Za-z0-9._:+/=@~-]{1,128}$")
 

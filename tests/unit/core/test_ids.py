@@ -5,7 +5,15 @@ import uuid
 
 import pytest
 
-from gatewayz.core.ids import KEY_PATTERN, REQUEST_ID_PATTERN, new_batch_id, new_key, new_request_id, new_trace_id
+from gatewayz.core.ids import (
+    KEY_PATTERN,
+    LONGEST_KEY,
+    REQUEST_ID_PATTERN,
+    new_batch_id,
+    new_key,
+    new_request_id,
+    new_trace_id,
+)
 
 
 def test_request_ids_are_uuids_of_version_7_and_begin_with_the_time() -> None:
@@ -28,7 +36,8 @@ def test_trace_and_batch_ids_have_their_length() -> None:
 @pytest.mark.ac("AC-1.1.7")
 @pytest.mark.parametrize("environment", ["live", "test", "staging", "dev"])
 def test_keys_have_the_documented_form(environment: str) -> None:
-    assert KEY_PATTERN.fullmatch(new_key(environment))
+    key = new_key(environment)
+    assert KEY_PATTERN.fullmatch(key) and len(key) <= LONGEST_KEY
 
 
 def test_other_environments_are_refused() -> None:

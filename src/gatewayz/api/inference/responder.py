@@ -12,7 +12,8 @@ from gatewayz.gateway.ports import HeaderPairs
 from gatewayz.infra.alarms import Alarms
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 _AS_IT_IS = (b"", b"identity")
@@ -22,10 +23,10 @@ class ClientLeft(Exception):
     """The client closed the connection before its request was complete."""
 
 
-async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit_bytes: int) -> bytes:
-    """The whole body. Raises TooLarge, UnsupportedFormat (compressed bodies), InvalidRequest, ClientLeft.
+def refuse_body(headers: Mapping[bytes, bytes], limit_bytes: int) -> None:
+    """Raises TooLarge, UnsupportedFormat (compressed bodies) or InvalidRequest for a body that the headers give away.
 
-    `headers` are those of the request, names in lower case.
+    They are those of the request, names in lower case.
     """
     length = headers.get(b"content-length")
     if length is not None:
@@ -35,24 +36,28 @@ async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit_byte
             raise _too_large(limit_bytes)
     if b"content-encoding" in headers and headers[b"content-encoding"].lower() not in _AS_IT_IS:
         raise UnsupportedFormat("Compressed bodies are not accepted; send the JSON as it is.")
-    message = await receive()
+
+
+def part_of_body(message: Message, limit_bytes: int) -> bytes:
+    """What a message brings of the body, usually all of it. Raises TooLarge if that alone is too much, ClientLeft."""
     if message["type"] != "http.request":
         raise ClientLeft
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        if len(body) > limit_bytes:
-            raise _too_large(limit_bytes)
-        return body
-    parts = [body]
-    size = len(body)
-    while message.get("more_body", False):
+    part: bytes = message.get("body", b"")
+    if len(part) > limit_bytes:
+        raise _too_large(limit_bytes)
+    return part
+
+
+async def with_the_rest(first: bytes, receive: Receive, limit_bytes: int) -> bytes:
+    """The whole of a body that comes in several messages. Raises TooLarge, ClientLeft."""
+    parts, size, more = [first], len(first), True
+    while more:
         message = await receive()
-        if message["type"] != "http.request":
-            raise ClientLeft
-        parts.append(message.get("body", b""))
+        parts.append(part_of_body(message, limit_bytes))
         size += len(parts[-1])
         if size > limit_bytes:
             raise _too_large(limit_bytes)
+        more = message.get("more_body", False)
     return b"".join(parts)
 
 

@@ -8,7 +8,16 @@ from urllib.parse import parse_qsl
 import msgspec
 from msgspec import structs
 
-from gatewayz.api.inference.responder import AsgiResponder, ClientLeft, Receive, Scope, Send, read_body
+from gatewayz.api.inference.responder import (
+    AsgiResponder,
+    ClientLeft,
+    Receive,
+    Scope,
+    Send,
+    part_of_body,
+    refuse_body,
+    with_the_rest,
+)
 from gatewayz.core.errors import GatewayError, InvalidRequest
 from gatewayz.core.ids import REQUEST_ID_PATTERN
 from gatewayz.dialects import CLIENT_DIALECTS, OPENROUTER_DIALECTS, json_text
@@ -111,12 +120,16 @@ _FORM_BYTES = 1_000_000
 _MESSAGES_COUNTER = AnthropicCounter()
 _BETA = b"anthropic-beta"
 _NONE: Mapping[str, str] = {}
+# What decides the ids of a request, and the headers of its answer.
+NAMING = frozenset({b"x-request-id", b"idempotency-key", b"traceparent", b"origin"})
+# Every header that an inference request is asked for, but for those of its body and those with keys.
+TELLING = NAMING | _SELDOM | {b"x-gatewayz-dry-run", _BETA}
 
 
 class Visit(msgspec.Struct, frozen=True):
     """What the dispatcher knows of a request before its body: ids, where it comes from, and when (monotonic).
 
-    `headers` holds the last of each name, in lower case.
+    `headers` holds the last of each name, in lower case. `usual`: none of them is in `TELLING`.
     """
 
     request_id: str
@@ -126,6 +139,7 @@ class Visit(msgspec.Struct, frozen=True):
     extra: HeaderPairs
     headers: Mapping[bytes, bytes]
     received_s: float
+    usual: bool = False
 
 
 class Inference:
@@ -145,10 +159,17 @@ class Inference:
             if visit.claimed_id is not None and not REQUEST_ID_PATTERN.fullmatch(visit.claimed_id):
                 raise bad_request_id()
             # A stranger's files are not taken in: whoever sends some needs a key.
-            is_stranger = route.files and not await self._gateway.knows(_all_credentials(scope))
-            limit_bytes = self._limit_of_files(route) if route.files else self._body_limit_bytes
-            body = b"" if is_stranger else await read_body(visit.headers, receive, limit_bytes)
-            dry = route.estimates or _is_dry(visit.headers, scope["query_string"])
+            if route.files and not await self._gateway.knows(_all_credentials(scope)):
+                body = b""
+            else:
+                limit_bytes = self._limit_of_files(route) if route.files else self._body_limit_bytes
+                refuse_body(visit.headers, limit_bytes)
+                message = await receive()
+                body = part_of_body(message, limit_bytes)
+                if message.get("more_body"):
+                    body = await with_the_rest(body, receive, limit_bytes)
+            query: bytes = scope["query_string"]
+            dry = route.estimates or (bool(query or not visit.usual) and _is_dry(visit.headers, query))
             if route.estimates:
                 route = estimated(route, scope, body, visit.headers)
         except GatewayError as error:
@@ -226,7 +247,7 @@ def detected(body: bytes, headers: Mapping[bytes, bytes]) -> str:
 
 def _is_dry(headers: Mapping[bytes, bytes], query: bytes) -> bool:
     """Whether the request is only to be planned, by header or by query."""
-    if b"x-gatewayz-dry-run" in headers and headers[b"x-gatewayz-dry-run"].lower() in _YES:
+    if headers.get(b"x-gatewayz-dry-run", b"").lower() in _YES:
         return True
     return b"dry_run=" in query and dict(parse_qsl(query)).get(b"dry_run", b"").lower() in _YES
 
@@ -239,6 +260,10 @@ def _call(route: Route, visit: Visit, scope: Scope, body: bytes, dry: bool) -> C
     else:
         dialect, streams_as, address = more.dialect, more.streams_as, more.address
         credentials = tuple(dict.fromkeys((*credentials, *goog_keys(scope["headers"]), *more.query_keys)))
+    if visit.usual or _BETA not in headers:
+        passed_on = _NONE
+    else:
+        passed_on = {"anthropic-beta": headers[_BETA].decode("latin-1")}
     call = Call(
         dialect,
         route.endpoint,
@@ -249,13 +274,13 @@ def _call(route: Route, visit: Visit, scope: Scope, body: bytes, dry: bool) -> C
         visit.client_ip,
         headers,
         visit.received_s,
-        {"anthropic-beta": headers[_BETA].decode("latin-1")} if _BETA in headers else _NONE,
+        passed_on,
         streams_as,
         address,
         route.openrouter,
         dry,
     )
-    return call if _SELDOM.isdisjoint(headers) else structs.replace(call, **_seldom(headers.get))
+    return call if visit.usual or _SELDOM.isdisjoint(headers) else structs.replace(call, **_seldom(headers.get))
 
 
 def _seldom(said: Callable[[bytes], bytes | None]) -> dict[str, Any]:
