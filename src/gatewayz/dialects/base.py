@@ -22,6 +22,7 @@ from gatewayz.core.stream import StreamError, StreamEvent
 from gatewayz.core.usage import NOTHING, Usage
 
 EXCERPT_BYTES = 200
+SHOWN_REASONING = "reasoning_content"  # where clients of OpenAI's are shown reasoning, whatever the provider calls it
 
 Need = Literal["tools", "vision", "audio", "documents", "json_object", "json_schema", "logprobs", "n", "reasoning"]
 _NULL = msgspec.Raw(b"null")
@@ -131,7 +132,7 @@ class Quirks:
     max_tokens_field: str = "max_tokens"
     stream_options: bool = True
     developer_role: bool = False
-    reasoning_field: str = "reasoning_content"
+    reasoning_field: str = SHOWN_REASONING
     reasoning_details: bool = False
     cache_control: bool = False
     short_call_ids: bool = False
@@ -153,7 +154,10 @@ class Target:
     `default_max_tokens` is used by dialects in which a maximum is required. `force_params` are set unless the caller
     set one of `unless` (e.g. switch off reasoning of a model that reasons by default). `provider` is the slug by which
     encrypted reasoning is known to be this provider's own.
-    `changes_parameters` follows from the quirks: a parameter of an OpenAI-like request may be left out, added or changed.
+
+    The last three follow from the quirks, for OpenAI-like requests: `maximum_as` is the name under which a maximum is sent
+    ("" = not at all), `changes_parameters` whether another parameter may be left out, added or changed, `changes_messages`
+    whether one of the messages may.
     """
 
     native_id: str
@@ -162,13 +166,17 @@ class Target:
     force_params: Mapping[str, Any] = field(default_factory=dict)
     force_unless: frozenset[str] = frozenset()
     provider: str = ""
+    maximum_as: str = field(init=False, compare=False)
     changes_parameters: bool = field(init=False, compare=False)
+    changes_messages: bool = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
-        quirks = self.quirks
+        quirks, keep = self.quirks, object.__setattr__
+        name = quirks.max_tokens_field
+        keep(self, "maximum_as", "" if name in quirks.drop_params else name)
         changes = quirks.drop_params or quirks.add_params or quirks.max_temperature is not None
-        changes = bool(changes) or not (quirks.tool_choice and quirks.stream_options)
-        object.__setattr__(self, "changes_parameters", changes)
+        keep(self, "changes_parameters", bool(changes) or not (quirks.tool_choice and quirks.stream_options))
+        keep(self, "changes_messages", quirks.short_call_ids or quirks.reasoning_field != SHOWN_REASONING)
 
 
 class AnswerFacts(msgspec.Struct, frozen=True):

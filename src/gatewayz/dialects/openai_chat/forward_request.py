@@ -5,12 +5,11 @@ from typing import Any
 import msgspec
 
 from gatewayz.dialects import json_text
-from gatewayz.dialects.base import Glance, Quirks, Target
+from gatewayz.dialects.base import SHOWN_REASONING, Glance, Quirks, Target
 from gatewayz.dialects.gateway_fields import GATEWAY_FIELDS
 from gatewayz.dialects.openai_chat.normal import short_call_id
 from gatewayz.dialects.parameters import unsupported
 
-SHOWN_REASONING = "reasoning_content"  # where clients are shown reasoning, whatever the provider calls it
 _MESSAGES = msgspec.json.Decoder(list[json_text.Fields])
 _NULL = msgspec.Raw(b"null")
 _USAGE = msgspec.Raw(b'{"include_usage":true}')
@@ -36,13 +35,12 @@ def forward_request(glance: Glance, target: Target) -> bytes:
             if name in fields:
                 refuse_if_meant(name, fields.pop(name))
     fields["model"] = target.native_id
-    if glance.max_tokens is not None and quirks.max_tokens_field not in quirks.drop_params:
-        fields[quirks.max_tokens_field] = glance.max_tokens
+    if glance.max_tokens is not None and target.maximum_as:
+        fields[target.maximum_as] = glance.max_tokens
     if glance.stream and quirks.stream_options:
         fields["stream_options"] = _asking_for_usage(fields.get("stream_options"))
-    no_developer = glance.has_developer and not quirks.developer_role
-    if no_developer or quirks.short_call_ids or quirks.reasoning_field != SHOWN_REASONING:
-        _messages(fields, quirks, no_developer)
+    if target.changes_messages or glance.has_developer:
+        _messages(fields, quirks, glance.has_developer and not quirks.developer_role)
     if target.changes_parameters:
         _parameters(fields, quirks)
     if target.force_params and not glance.sets_any(target.force_unless):
@@ -89,6 +87,8 @@ def _asking_for_usage(raw: msgspec.Raw | None) -> Any:
 
 def _messages(fields: dict[str, Any], quirks: Quirks, no_developer: bool) -> None:
     """Rebuilds the messages only if a quirk concerns one of them; other members keep their bytes even then."""
+    if not no_developer and not quirks.short_call_ids and quirks.reasoning_field == SHOWN_REASONING:
+        return
     text = bytes(fields["messages"])
     short_ids = quirks.short_call_ids and b"tool_call" in text
     other_reasoning = quirks.reasoning_field != SHOWN_REASONING and b'"reasoning' in text

@@ -74,36 +74,19 @@ def usual_facts(body: bytes) -> AnswerFacts | None:
 
     Raises ValueError if it nests too deeply.
     """
+    answer: _Answer | _OddlyMetered
     try:
         answer = _ANSWER.decode(body)
-        usage = wire.as_told(answer.usage)
+        usage, is_told = wire.as_told(answer.usage), not answer.usage.cost
     except _NOT_SO:
         usage = None
     if usage is None:
-        return _oddly_metered(body)
+        found = _oddly_metered(body)
+        if found is None:
+            return None
+        answer, usage, is_told = found
     json_text.refuse_deep(body)
-    return _facts(answer.id, answer.choices[0], usage, is_told=not answer.usage.cost)
-
-
-def _oddly_metered(body: bytes) -> AnswerFacts | None:
-    """The same of an answer whose usage needs a closer look."""
-    try:
-        answer = _ODDLY_METERED.decode(body)
-    except _NOT_SO:
-        return None
-    json_text.refuse_deep(body)
-    try:
-        members = _ANY.decode(answer.usage)
-    except _NOT_SO:
-        return None
-    usage = wire.usage_of(members)
-    if usage is None:
-        return None
-    return _facts(answer.id, answer.choices[0], usage, is_told=wire.is_told_as_charged(members, usage))
-
-
-def _facts(upstream_id: str, choice: _Choice, usage: Usage, *, is_told: bool) -> AnswerFacts:
-    """The facts; `is_told`: the `usage` member lacks nothing but the cost as charged."""
+    choice = answer.choices[0]
     message, finish = choice.message, choice.finish_reason
     chars = len(message.content or "")
     if message.refusal or message.reasoning_content or message.reasoning or message.tool_calls:
@@ -112,11 +95,25 @@ def _facts(upstream_id: str, choice: _Choice, usage: Usage, *, is_told: bool) ->
         usage,
         wire.FINISH_REASONS[finish],
         choice.native_finish_reason or finish,
-        upstream_id,
+        answer.id,
         not chars,
         chars,
         usual=is_told and message.reasoning is None,
     )
+
+
+def _oddly_metered(body: bytes) -> tuple[_OddlyMetered, Usage, bool] | None:
+    """An answer of the usual form but for its usage, its counts, and whether they lack nothing but the cost as charged.
+
+    None if the form or the counts cannot be read.
+    """
+    try:
+        answer = _ODDLY_METERED.decode(body)
+        members = _ANY.decode(answer.usage)
+    except _NOT_SO:
+        return None
+    usage = wire.usage_of(members)
+    return (answer, usage, wire.is_told_as_charged(members, usage)) if usage is not None else None
 
 
 def _other_chars(message: _Message) -> int:
