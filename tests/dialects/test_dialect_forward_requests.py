@@ -1,6 +1,7 @@
 """Requests forwarded in their own dialect: what is changed on the way, to the byte, and nothing else."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from dialect_samples import ANTHROPIC, OPENAI, TARGET
 
 from gatewayz.core.errors import InvalidRequest
 from gatewayz.dialects.base import Quirks, Target
+from gatewayz.dialects.gateway_fields import GATEWAY_FIELDS
 
 USER = [{"role": "user", "content": "Hi"}]
 BODY = {"model": "org/model", "messages": USER}
@@ -38,6 +40,39 @@ def test_only_the_model_changes_and_every_other_value_keeps_its_bytes() -> None:
 
 def test_the_gateways_own_member_stays_here() -> None:
     assert forwarded({"provider": "groq", "n": 2}) == {**BODY, "model": "native-model", "n": 2}
+
+
+@pytest.mark.parametrize("name", sorted(GATEWAY_FIELDS))
+def test_each_member_for_the_gateway_is_seen_alone_and_stays_here(name: str) -> None:
+    body = json.dumps({**BODY, name: "fallback" if name == "provider" else None}).encode()
+    seen = OPENAI.glance(body)
+    assert seen.for_gateway
+    assert json.loads(OPENAI.forward_request(seen, TARGET)) == {**BODY, "model": "native-model"}
+    assert not OPENAI.glance(json.dumps(BODY).encode()).for_gateway
+
+
+@pytest.mark.parametrize(
+    ("quirks", "follows"),
+    [
+        ({}, ("max_tokens", False, False)),
+        ({"max_tokens_field": "max_completion_tokens"}, ("max_completion_tokens", False, False)),
+        ({"drop_params": frozenset({"max_tokens"})}, ("", True, False)),
+        ({"add_params": {"x": 1}}, ("max_tokens", True, False)),
+        ({"max_temperature": 0.0}, ("max_tokens", True, False)),
+        ({"tool_choice": False}, ("max_tokens", True, False)),
+        ({"stream_options": False}, ("max_tokens", True, False)),
+        ({"short_call_ids": True}, ("max_tokens", False, True)),
+        ({"reasoning_field": ""}, ("max_tokens", False, True)),
+        ({"developer_role": True, "cache_control": True}, ("max_tokens", False, False)),
+    ],
+)
+def test_what_a_provider_changes_follows_from_its_quirks(
+    quirks: dict[str, Any], follows: tuple[str, bool, bool]
+) -> None:
+    target = quirky(**quirks)
+    assert (target.maximum_as, target.changes_parameters, target.changes_messages) == follows
+    again = replace(target, quirks=Quirks())
+    assert (again.maximum_as, again.changes_parameters, again.changes_messages) == ("max_tokens", False, False)
 
 
 def test_usage_is_asked_for_in_streams() -> None:
