@@ -37,7 +37,8 @@ class Doorkeeper:
                     "Two different API keys were sent. Send one, as Authorization: Bearer or as x-api-key.",
                     code="multiple_api_keys",
                 )
-            caller = await self._authenticator.authenticate(keys[0], call.client_ip)
+            key, ip = keys[0], call.client_ip
+            caller = self._authenticator.at_once(key, ip) or await self._authenticator.authenticate(key, ip)
         except (Unauthenticated, Forbidden):
             await self._admit_stranger(trip)
             raise
@@ -51,7 +52,8 @@ class Doorkeeper:
         rpm = self._plan_rpm[caller.tier]
         if caller.rpm_limit:
             rpm = key_rpm(caller.tier, caller.rpm_limit, self._settings)
-        trip.limit_headers = (await self._limiter.admit_key(caller.key_id, rpm)).header_pairs()
+        state = self._limiter.at_once(caller.key_id, rpm) or await self._limiter.admit_key(caller.key_id, rpm)
+        trip.limit_headers = state.header_pairs()
         return caller
 
     async def _admit_stranger(self, trip: Trip) -> None:
