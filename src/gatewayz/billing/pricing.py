@@ -29,13 +29,11 @@ class _Rates:
     audio_output: int
     image_input: int
     image_output: int
-    dearest_output: int  # of the tokens that a chat may write
 
 
 def cost(price: PriceSnapshot, usage: Usage) -> int:
     """Nano-USD of an answer with this usage at this price, request fee included. Never negative."""
-    rates = _rates(price, usage.prompt_tokens)
-    prompt, completion, micro = usage.prompt_tokens, usage.completion_tokens, 0
+    prompt, completion = usage.prompt_tokens, usage.completion_tokens
     special_in = (
         usage.cached_tokens
         + usage.cache_write_5m_tokens
@@ -43,27 +41,31 @@ def cost(price: PriceSnapshot, usage: Usage) -> int:
         + usage.audio_input_tokens
         + usage.image_input_tokens
     )
-    if special_in:
-        prompt = max(0, prompt - special_in)
-        micro += (
-            usage.cached_tokens * rates.cache_read
-            + usage.cache_write_5m_tokens * rates.cache_write_5m
-            + usage.cache_write_1h_tokens * rates.cache_write_1h
-            + usage.audio_input_tokens * rates.audio_input
-            + usage.image_input_tokens * rates.image_input
-        )
     special_out = usage.reasoning_tokens + usage.audio_output_tokens + usage.image_output_tokens
-    if special_out:
-        completion = max(0, completion - special_out)
-        micro += (
-            usage.reasoning_tokens * rates.reasoning
-            + usage.audio_output_tokens * rates.audio_output
-            + usage.image_output_tokens * rates.image_output
-        )
-    micro += prompt * rates.prompt + completion * rates.completion
+    if special_in or special_out or price.tiers:
+        plain_in, plain_out = max(0, prompt - special_in), max(0, completion - special_out)
+        micro = _by_kind(_rates(price, prompt), usage, plain_in, plain_out)
+    else:
+        micro = prompt * price.prompt + completion * price.completion
     if price.units:
         micro += _pieces(price, usage)
     return divide_half_even(micro, TOKENS_PER_PRICE_UNIT) + price.request_nano_usd
+
+
+def _by_kind(rates: _Rates, usage: Usage, plain_in: int, plain_out: int) -> int:
+    """Nano-USD x 10^6 of all tokens, each kind at its own price; the plain ones are those of no other kind."""
+    return (
+        plain_in * rates.prompt
+        + usage.cached_tokens * rates.cache_read
+        + usage.cache_write_5m_tokens * rates.cache_write_5m
+        + usage.cache_write_1h_tokens * rates.cache_write_1h
+        + usage.audio_input_tokens * rates.audio_input
+        + usage.image_input_tokens * rates.image_input
+        + plain_out * rates.completion
+        + usage.reasoning_tokens * rates.reasoning
+        + usage.audio_output_tokens * rates.audio_output
+        + usage.image_output_tokens * rates.image_output
+    )
 
 
 def _pieces(price: PriceSnapshot, usage: Usage) -> int:
@@ -86,8 +88,14 @@ def ceiling(price: PriceSnapshot, prompt_tokens: int, max_output_tokens: int, ch
     the client asked for it, so the charge may exceed the hold by that difference. Input is therefore taken at the plain
     price, as the answer without caching would cost.
     """
-    rates = _rates(price, prompt_tokens)
-    micro = prompt_tokens * rates.prompt + max_output_tokens * choices * rates.dearest_output
+    tier = price.tier_for(prompt_tokens) if price.tiers else None
+    if tier is not None:
+        prompt, output = tier.prompt, tier.completion
+    else:
+        prompt, output, reasoning = price.prompt, price.completion, price.reasoning
+        if reasoning is not None and reasoning > output:
+            output = reasoning
+    micro = prompt_tokens * prompt + max_output_tokens * choices * output
     return divide_half_even(micro, TOKENS_PER_PRICE_UNIT) + price.request_nano_usd
 
 
@@ -184,7 +192,6 @@ def _rates_in(price: PriceSnapshot, tier: PriceTier | None) -> _Rates:
             audio_output=_or(price.audio_output, price.completion),
             image_input=_or(price.image_input, price.prompt),
             image_output=_or(price.image_output, price.completion),
-            dearest_output=max(price.completion, _or(price.reasoning, price.completion)),
         )
     write_5m = _or(tier.cache_write_5m, tier.prompt)
     return _Rates(
@@ -198,7 +205,6 @@ def _rates_in(price: PriceSnapshot, tier: PriceTier | None) -> _Rates:
         audio_output=max(tier.completion, _or(price.audio_output, tier.completion)),
         image_input=max(tier.prompt, _or(price.image_input, tier.prompt)),
         image_output=max(tier.completion, _or(price.image_output, tier.completion)),
-        dearest_output=tier.completion,
     )
 
 

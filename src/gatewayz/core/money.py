@@ -5,6 +5,7 @@ the integer `p * 10**9` (`nano_per_mtok`), so that every published price is exac
 """
 
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation, localcontext
+from functools import lru_cache
 
 NANO_PER_USD = 1_000_000_000
 NANO_PER_CREDIT = 10_000_000
@@ -42,6 +43,7 @@ def usd(nano_usd: int) -> Decimal:
         return Decimal(nano_usd) / NANO_PER_USD
 
 
+@lru_cache(maxsize=256)  # a request writes its cost several times
 def usd_text(nano_usd: int) -> str:
     """USD as a plain decimal string without exponent or trailing zeros, e.g. `0.0042`, `-1`, `0`."""
     if nano_usd < 0:
