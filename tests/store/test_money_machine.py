@@ -10,7 +10,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -26,7 +26,7 @@ from gatewayz.billing import grants
 from gatewayz.billing.books import Books
 from gatewayz.billing.cashier import Cashier, Hold
 from gatewayz.billing.journal import Journal
-from gatewayz.billing.ops import Charge, Operation, Result
+from gatewayz.billing.ops import Charge, Operation, Receipt, Result
 from gatewayz.billing.store import AlreadyPosted, Store, StoreAway
 from gatewayz.billing.store_postgres import PostgresStore
 from gatewayz.billing.store_sqlite import SqliteStore
@@ -91,7 +91,7 @@ class Process:
     journal: Journal
     writer: Writer
     cashier: Cashier
-    settling: list["asyncio.Task[Any]"] = field(default_factory=list)
+    settling: list["asyncio.Future[Any]"] = field(default_factory=list)
 
     async def die(self) -> None:
         """What SIGKILL leaves: rows, and a journal whose lock is free."""
@@ -135,6 +135,12 @@ class Money(RuleBasedStateMachine):
 
     def run(self, act: Coroutine[Any, Any, Any]) -> Any:
         return self.runner.run(act)
+
+    def settle(self, act: Callable[..., Awaitable[Receipt]], *details: Any) -> Receipt:
+        async def settled() -> Receipt:
+            return await act(*details)
+
+        return self.runner.run(settled())
 
     @initialize()
     def begin(self) -> None:
@@ -195,7 +201,7 @@ class Money(RuleBasedStateMachine):
         process = self.processes[one.process]
         process.wire.faults = [fault] if fault else []
         amount = self._amount(one, share)
-        receipt = self.run(process.cashier.capture(one.hold, one.ledger_id, self._charge(amount), self._record(one)))
+        receipt = self.settle(process.cashier.capture, one.hold, one.ledger_id, self._charge(amount), self._record(one))
         assert receipt.amount == amount
         self.acknowledged[one.ledger_id] = amount
         self.run(process.writer.drain(5))
@@ -248,7 +254,7 @@ class Money(RuleBasedStateMachine):
             return
         process = self.processes[one.process]
         process.wire.faults = [fault] if fault else []
-        self.run(process.cashier.void(one.hold, one.ledger_id, "provider_error", self._record(one)))
+        self.settle(process.cashier.void, one.hold, one.ledger_id, "provider_error", self._record(one))
         self.run(process.writer.drain(5))
 
     @rule(data=st.data())
@@ -270,7 +276,7 @@ class Money(RuleBasedStateMachine):
         self.run(self._adopt(process))
         again = data.draw(st.sampled_from(paid))
         with pytest.raises(AlreadyPosted):
-            self.run(process.cashier.capture(one.hold, again, self._charge(1), self._record(one)))
+            self.settle(process.cashier.capture, one.hold, again, self._charge(1), self._record(one))
 
     @rule(slot=st.sampled_from("ab"))
     def die_idle(self, slot: str) -> None:

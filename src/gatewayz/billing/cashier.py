@@ -99,6 +99,7 @@ class Cashier:
         self._clock = clock
         self._process_id = process_id
         self._lease_nano = nano_from_usd(settings.lease_usd)
+        self._refilled_below = self._lease_nano // 2
         self._slices: dict[int, Slice] = {}
         self._hold_life_us = round((settings.hold_expiry_s or settings.request_deadline_s + 900) * US_PER_S)
 
@@ -132,7 +133,7 @@ class Cashier:
                 return ready
         return await self._direct(caller, ledger_id, amount)
 
-    async def capture(
+    def capture(
         self,
         hold: Hold,
         ledger_id: str,
@@ -143,22 +144,21 @@ class Cashier:
         *,
         partial: bool = False,
         kept: KeptAnswer | None = None,
-    ) -> Receipt:
-        """Charges the actual and releases the rest; returns after the commit. Never lost: waits while the database is away."""
+    ) -> "asyncio.Future[Receipt]":
+        """Charges the actual and releases the rest; done after the commit. Never lost: waits while the database is away.
+
+        Raises RuntimeError for a hold that has been settled. Whoever stops waiting only gives up the future.
+        """
         _close(hold)
         op = Capture(ledger_id, hold.ref, charge, record, claim, answer, partial, kept)
-        # Whoever stops waiting only gives up the future; the writer posts what was submitted.
-        receipt: Receipt = await self._writer.submit(op, self._settled)
-        return receipt
+        return self._writer.submit(op, self._settled)
 
-    async def void(
+    def void(
         self, hold: Hold, ledger_id: str, reason: str, record: RequestRecord, claim: Claim | None = None
-    ) -> Receipt:
-        """Gives everything back with a hold row and a refund row; returns after the commit."""
+    ) -> "asyncio.Future[Receipt]":
+        """Gives everything back with a hold row and a refund row; done after the commit. Raises as `capture` does."""
         _close(hold)
-        op = Void(ledger_id, hold.ref, reason, record, claim)
-        receipt: Receipt = await self._writer.submit(op, self._settled)
-        return receipt
+        return self._writer.submit(Void(ledger_id, hold.ref, reason, record, claim), self._settled)
 
     def release(
         self, hold: Hold | None, record: RequestRecord | None, claim: Claim | None = None
@@ -195,19 +195,21 @@ class Cashier:
 
     def _from_slice(self, caller: Caller, amount: int) -> Hold | None:
         part = self._slices.get(caller.user_id)
+        if part is None:
+            return None
         now_s = self._clock.monotonic_s()
-        if part is None or part.free < amount or now_s >= part.valid_until_s:
+        held = part.held + amount
+        free = part.total - held
+        if free < 0 or now_s >= part.valid_until_s:
             return None
         if self._clock.now_us() >= part.expires_at_us:
             # The wall clock was set forward: whoever sweeps by it may have freed this slice already.
             return None
-        part.held += amount
+        part.held = held
         part.used_at_s = now_s
-        if part.free < self._lease_nano // 2 and not part.growing and now_s >= part.poor_until_s:
-            self._grow(part, want=self._lease_nano - part.free)
-        return Hold(
-            HoldRef(caller.user_id, caller.key_id, amount, lease_id=part.lease_id), part.balance_total, part.low
-        )
+        if free < self._refilled_below and not part.growing and now_s >= part.poor_until_s:
+            self._grow(part, want=self._lease_nano - free)
+        return Hold(HoldRef(caller.user_id, caller.key_id, amount, None, part.lease_id), part.balance_total, part.low)
 
     async def _from_new_slice(self, caller: Caller, amount: int) -> Hold | None:
         now_s = self._clock.monotonic_s()
@@ -303,11 +305,9 @@ class Cashier:
         return result
 
     def _settled(self, op: Capture | Void, receipt: Receipt) -> None:
-        if op.hold.lease_id is None:
-            return
-        part = self._unhold(op.hold)
-        if part is not None:
-            part.total -= min(receipt.amount, part.total)
+        ref = op.hold
+        if ref.lease_id is not None and (part := self._unhold(ref)):
+            part.total = max(0, part.total - receipt.amount)
             part.balance_total, part.low = receipt.balance_total, receipt.low
 
     def _unhold(self, ref: HoldRef) -> Slice | None:

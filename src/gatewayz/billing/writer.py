@@ -36,10 +36,8 @@ class MoneyUnavailable(Exception):
     """The ledger cannot be written now, so nothing may be promised."""
 
 
-class _Entry(msgspec.Struct):
-    op: Operation
-    future: "asyncio.Future[Any]"
-    hook: Hook | None
+# An operation, the future of its result, and what is called before that.
+_Entry = tuple[Operation, "asyncio.Future[Any]", Hook | None]
 
 
 class _Batch(msgspec.Struct):
@@ -82,13 +80,14 @@ class Writer:
 
         The future fails with MoneyUnavailable for operations that ask for money while the database is away.
         """
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
         if self._away and not isinstance(op, _PATIENT):
             future.set_exception(MoneyUnavailable())
             return future
-        self._waiting.append(_Entry(op, future, hook))
+        self._waiting.append((op, future, hook))
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(self._drain(), name="ledger-writer")
+            self._task = loop.create_task(self._drain(), name="ledger-writer")
         return future
 
     async def adopt_orphans(self) -> int:
@@ -150,13 +149,15 @@ class Writer:
             self._task = None
 
     def _next_batch(self) -> _Batch:
-        entries, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
+        entries, self._waiting = self._waiting, []
+        if len(entries) > MAX_BATCH:
+            entries, self._waiting = entries[:MAX_BATCH], entries[MAX_BATCH:]
         return _Batch(entries)
 
     async def _tried(self, batch: _Batch) -> bool:
         """True if the batch is settled one way or another, False if the database is away."""
         try:
-            results = await self._store.apply(batch.batch_id, [entry.op for entry in batch.entries])
+            results = await self._store.apply(batch.batch_id, [op for op, _, _ in batch.entries])
         except StoreAway as error:
             self._gone_away(error)
             if error.results is not None:
@@ -191,19 +192,20 @@ class Writer:
         """A batch that cannot be posted as a whole holds a bad operation: only that one fails."""
         while batch.entries:
             entry = batch.entries[0]
+            op = entry[0]
             try:
-                results = await self._store.apply(new_batch_id(), [entry.op])
+                results = await self._store.apply(new_batch_id(), [op])
             except StoreAway as error:
                 self._gone_away(error)
                 batch.batch_id, batch.saved, batch.conflicts = new_batch_id(), None, 0
                 return False
             except (AlreadyPosted, BadOperation, LookupError) as error:
                 self.failures += 1
-                log.error("ledger_operation_refused", operation=type(entry.op).__name__, error=str(error))
+                log.error("ledger_operation_refused", operation=type(op).__name__, error=str(error))
                 _fail(entry, error)
             except Exception as error:  # whatever is wrong with one operation, the others are posted
                 self.failures += 1
-                log.exception("ledger_operation_failed", operation=type(entry.op).__name__)
+                log.exception("ledger_operation_failed", operation=type(op).__name__)
                 _fail(entry, error)
             else:
                 self._finish([entry], results)
@@ -212,25 +214,25 @@ class Writer:
 
     async def _put_aside(self, batch: _Batch) -> None:
         """Fails what asked for money, keeps the rest on disk, lets its answers go, and queues it for later."""
-        kept = [place for place, entry in enumerate(batch.entries) if isinstance(entry.op, _PATIENT)]
+        kept = [place for place, (op, _, _) in enumerate(batch.entries) if isinstance(op, _PATIENT)]
         for entry in batch.entries:
-            if not isinstance(entry.op, _PATIENT):
+            if not isinstance(entry[0], _PATIENT):
                 _fail(entry, MoneyUnavailable())
         if batch.saved is not None:
             batch.saved = [batch.saved[place] for place in kept]
         batch.entries = [batch.entries[place] for place in kept]
         self._backlog.append(batch)
-        durable = [entry for entry in batch.entries if not isinstance(entry.op, ReturnLease)]
+        durable = [(op, future) for op, future, _ in batch.entries if not isinstance(op, ReturnLease)]
         if self._journal is None or not durable:
             return
         try:
-            await self._journal.keep(batch.batch_id, [entry.op for entry in durable])
+            await self._journal.keep(batch.batch_id, [op for op, _ in durable])
         except OSError as error:
             log.critical("journal_not_writable", error=str(error), settlements=len(durable))
             return
-        for entry in durable:
-            if not entry.future.done():
-                entry.future.set_result(_provisional(entry.op))
+        for op, future in durable:
+            if not future.done():
+                future.set_result(_provisional(op))
 
     async def _post_kept(self, batch_id: str, ops: list[Operation]) -> None:
         """Posts a batch of a dead process, unless it is in the ledger already."""
@@ -257,11 +259,11 @@ class Writer:
         self._away = False
         self.batches += 1
         self.posted += len(entries)
-        for entry, result in zip(entries, results, strict=True):
-            if entry.hook is not None:
-                entry.hook(entry.op, result)
-            if not entry.future.done():
-                entry.future.set_result(result)
+        for (op, future, hook), result in zip(entries, results, strict=True):
+            if hook is not None:
+                hook(op, result)
+            if not future.done():
+                future.set_result(result)
 
 
 def _provisional(op: Operation) -> Receipt | None:
@@ -272,7 +274,8 @@ def _provisional(op: Operation) -> Receipt | None:
 
 
 def _fail(entry: _Entry, error: Exception) -> None:
-    if not entry.future.done():
-        entry.future.set_exception(error)
+    _, future, _ = entry
+    if not future.done():
+        future.set_exception(error)
         # A background caller may never look at its future; the failure is logged and counted here.
-        entry.future.exception()
+        future.exception()
