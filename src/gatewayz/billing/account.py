@@ -82,20 +82,35 @@ def day_spent(balance: Balance, now_us: int) -> int:
     return balance.day_spent if balance.day == now_us // US_PER_DAY else 0
 
 
+def available(balance: Balance, now_us: int, trial_daily: int) -> int:
+    """What the account may spend now beside what is promised: see `Standing.available`."""
+    if balance.daily_cap is not None:
+        return standing(balance, now_us, trial_daily).available
+    return _funds(balance, now_us, trial_daily) - balance.reserved
+
+
 def standing(balance: Balance, now_us: int, trial_daily: int) -> Standing:
-    """What the account may spend now."""
-    trial = trial_left(balance, now_us, trial_daily)
-    # Purchased credit may be negative after an over-generation; then it takes from the rest.
-    funds = trial + allowance_left(balance, now_us) + balance.purchased
+    """What the account may spend now, and why not more."""
+    spendable = _funds(balance, now_us, trial_daily)
     blocked: str | None = None
-    if balance.trial > trial:
+    if balance.trial > trial_left(balance, now_us, trial_daily):
         blocked = "trial_daily_limit" if now_us < balance.trial_ends_at_us else "trial_expired"
-    spendable = funds
     if balance.daily_cap is not None:
         rest = balance.daily_cap - day_spent(balance, now_us)
-        if rest < funds:
+        if rest < spendable:
             spendable, blocked = rest, "daily_usage_cap"
     return Standing(spendable, spendable - balance.reserved, blocked)
+
+
+def _funds(balance: Balance, now_us: int, trial_daily: int) -> int:
+    """What the buckets hold that may be spent now."""
+    # Purchased credit may be negative after an over-generation; then it takes from the rest.
+    funds = balance.purchased
+    if balance.trial:
+        funds += trial_left(balance, now_us, trial_daily)
+    if balance.allowance:
+        funds += allowance_left(balance, now_us)
+    return funds
 
 
 def deduct(balance: Balance, amount: int, now_us: int, trial_daily: int) -> Split:
@@ -103,18 +118,21 @@ def deduct(balance: Balance, amount: int, now_us: int, trial_daily: int) -> Spli
 
     What no bucket covers is taken from purchased credit, which may become negative.
     """
-    from_trial = min(amount, trial_left(balance, now_us, trial_daily))
-    rest = amount - from_trial
-    from_allowance = min(rest, allowance_left(balance, now_us))
-    rest -= from_allowance
     today = now_us // US_PER_DAY
     if balance.day != today:
         balance.day, balance.day_spent = today, 0
     if balance.trial_day != today:
         balance.trial_day, balance.trial_day_spent = today, 0
-    balance.trial -= from_trial
-    balance.trial_day_spent += from_trial
-    balance.allowance -= from_allowance
+    from_trial, from_allowance, rest = 0, 0, amount
+    if balance.trial:
+        from_trial = min(rest, trial_left(balance, now_us, trial_daily))
+        rest -= from_trial
+        balance.trial -= from_trial
+        balance.trial_day_spent += from_trial
+    if balance.allowance:
+        from_allowance = min(rest, allowance_left(balance, now_us))
+        rest -= from_allowance
+        balance.allowance -= from_allowance
     balance.purchased -= rest
     balance.day_spent += amount
     return Split(-from_trial, -from_allowance, -rest)
@@ -127,10 +145,7 @@ def would_deduct(balance: Balance, amount: int, now_us: int, trial_daily: int) -
 
 def is_low(balance: Balance, available: int, low_nano_usd: int) -> bool:
     """True if what is available is below the warning threshold: 20 % of the last top-up or the configured sum, the lower."""
-    threshold = low_nano_usd
-    if balance.last_topup > 0:
-        threshold = min(threshold, balance.last_topup // 5)
-    return available < threshold
+    return available < low_nano_usd and (balance.last_topup <= 0 or available < balance.last_topup // 5)
 
 
 def payment_details(available: int, required: int, balance_total: int) -> dict[str, float]:

@@ -4,11 +4,12 @@ A store loads the rows (locked), calls `post`, and writes what changed, all in o
 here once, for both databases, and a test can run millions of interleavings without any database.
 """
 
+from collections.abc import Sequence
 from typing import assert_never
 
 import msgspec
 
-from gatewayz.billing.account import Balance, Split, deduct, is_low, standing, would_deduct
+from gatewayz.billing.account import Balance, Split, available, deduct, is_low, standing, would_deduct
 from gatewayz.billing.ops import (
     Begin,
     Begun,
@@ -122,8 +123,9 @@ class KeyUse(msgspec.Struct, gc=False):
 class Books(msgspec.Struct):
     """The loaded rows and what the batch does to them. `now_us` is the time of the whole batch.
 
-    Only balances that change are loaded, so all of them are written. Key uses are summed, one to a key: a statement with
-    several rows of one key would update it only once on PostgreSQL.
+    Only balances that change are loaded, so all of them are written. `holds` and `leases` are those that stand, so what has
+    ended is in them no more. Of `spent_leases` only the amount has changed, unless they are touched as well. Key uses are
+    summed, one to a key: a statement with several rows of one key would update it only once on PostgreSQL.
     """
 
     now_us: int
@@ -137,6 +139,7 @@ class Books(msgspec.Struct):
 
     new_holds: dict[str, HoldRow] = {}
     gone_holds: set[str] = msgspec.field(default_factory=set)
+    spent_leases: set[str] = msgspec.field(default_factory=set)
     touched_leases: set[str] = msgspec.field(default_factory=set)
     gone_leases: set[str] = msgspec.field(default_factory=set)
     new_claims: set[tuple[int, str]] = msgspec.field(default_factory=set)
@@ -155,27 +158,24 @@ class Books(msgspec.Struct):
 
 
 class Reads(msgspec.Struct, frozen=True, gc=False):
-    """Which rows a batch needs."""
+    """Which rows a batch needs. A store that locks them does so in one order, whatever that of the batch."""
 
-    user_ids: tuple[int, ...]
-    hold_ids: tuple[str, ...]
-    lease_ids: tuple[str, ...]
-    key_ids: tuple[int, ...]
-    claims: tuple[tuple[int, str], ...]
+    user_ids: set[int] = msgspec.field(default_factory=set)
+    hold_ids: set[str] = msgspec.field(default_factory=set)
+    lease_ids: set[str] = msgspec.field(default_factory=set)
+    key_ids: set[int] = msgspec.field(default_factory=set)
+    claims: set[tuple[int, str]] = msgspec.field(default_factory=set)
 
 
-def reads(batch: list[Operation]) -> Reads:
-    """The rows to load and lock before `post`; ids sorted, so that concurrent batches lock in one order."""
-    users: set[int] = set()
-    hold_ids: set[str] = set()
-    lease_ids: set[str] = set()
-    key_ids: set[int] = set()
-    claims: set[tuple[int, str]] = set()
+def reads(batch: Sequence[Operation]) -> Reads:
+    """The rows to load and lock before `post`."""
+    wanted = Reads()
+    users, hold_ids, lease_ids = wanted.user_ids, wanted.hold_ids, wanted.lease_ids
     for op in batch:
         match op:
             case Capture() | Void() | Release():
                 if op.claim:
-                    claims.add((op.claim.user_id, op.claim.request_id))
+                    wanted.claims.add((op.claim.user_id, op.claim.request_id))
                 if hold := op.hold:
                     users.add(hold.user_id)
                     if hold.hold_id:
@@ -188,9 +188,9 @@ def reads(batch: list[Operation]) -> Reads:
             case PlaceHold():
                 users.add(op.user_id)
                 if op.caps:
-                    key_ids.add(op.key_id)
+                    wanted.key_ids.add(op.key_id)
             case Begin():
-                claims.add((op.user_id, op.request_id))
+                wanted.claims.add((op.user_id, op.request_id))
             case Expire():
                 users.add(op.user_id)
                 if op.hold_id:
@@ -199,69 +199,65 @@ def reads(batch: list[Operation]) -> Reads:
                     lease_ids.add(op.lease_id)
             case _:
                 assert_never(op)
-    return Reads(
-        user_ids=tuple(sorted(users)),
-        hold_ids=tuple(sorted(hold_ids)),
-        lease_ids=tuple(sorted(lease_ids)),
-        key_ids=tuple(sorted(key_ids)),
-        claims=tuple(sorted(claims)),
-    )
+    return wanted
 
 
-def post(books: Books, batch: list[Operation]) -> list[Result]:
+def post(books: Books, batch: Sequence[Operation]) -> list[Result]:
     """Posts the batch in order and returns one result per operation; `books` then holds every change to be written."""
-    return [_post_one(books, op) for op in batch]
-
-
-def _post_one(books: Books, op: Operation) -> Result:
-    match op:
-        case Capture():
-            return _capture(books, op)
-        case TakeLease():
-            return _take_lease(books, op)
-        case PlaceHold():
-            return _place_hold(books, op)
-        case Void():
-            return _void(books, op)
-        case Release():
-            _release(books, op)
-            return None
-        case ReturnLease():
-            return _return_lease(books, op)
-        case Begin():
-            return _begin(books, op)
-        case Expire():
-            _expire(books, op)
-            return None
-        case _:
-            assert_never(op)
+    results: list[Result] = []
+    for op in batch:
+        match op:
+            case Capture():
+                results.append(_capture(books, op))
+            case TakeLease():
+                results.append(_take_lease(books, op))
+            case PlaceHold():
+                results.append(_place_hold(books, op))
+            case Void():
+                results.append(_void(books, op))
+            case Release():
+                _release(books, op)
+                results.append(None)
+            case ReturnLease():
+                results.append(_return_lease(books, op))
+            case Begin():
+                results.append(_begin(books, op))
+            case Expire():
+                _expire(books, op)
+                results.append(None)
+            case _:
+                assert_never(op)
+    return results
 
 
 def _capture(books: Books, op: Capture) -> Receipt:
-    hold, charge = op.hold, op.charge
-    amount = charge.amount
-    balance = books.balance(hold.user_id)
+    hold, charge, now_us = op.hold, op.charge, books.now_us
+    user_id, key_id, amount = hold.user_id, hold.key_id, charge.amount
+    balance = books.balance(user_id)
     metered = _end_promise(books, balance, hold, captured=amount)
-    split = deduct(balance, amount, books.now_us, books.trial_daily)
+    split = deduct(balance, amount, now_us, books.trial_daily)
+    total = balance.total
+    prompt_tokens, completion_tokens = charge.prompt_tokens, charge.completion_tokens
     books.ledger.append(
         LedgerRow(
-            op.ledger_id, hold.user_id, hold.key_id, "api_usage", "revenue", -amount, split.trial, split.allowance,
-            split.purchased, balance.total, charge.model, charge.provider, charge.prompt_tokens,
-            charge.completion_tokens, charge.usage_json, charge.price_json, None, books.now_us,
+            op.ledger_id, user_id, key_id, "api_usage", "revenue", -amount, split.trial, split.allowance, split.purchased,
+            total, charge.model, charge.provider, prompt_tokens, completion_tokens, charge.usage_json, charge.price_json,
+            None, now_us,
         )
     )  # fmt: skip
-    tokens = charge.prompt_tokens + charge.completion_tokens
-    _use_key(books, KeyUse(hold.key_id, hold.user_id, 1, tokens, amount))
+    _use_key(books, key_id, user_id, prompt_tokens + completion_tokens, amount)
     if metered:
         _free_key(books, metered)
     books.records.append(op.record)
     if op.kept is not None:
         books.kept.append(op.kept)
-    if op.claim and op.partial:
-        _fail_claim(books, op.claim)
-    elif op.claim:
-        _finish_claim(books, op.claim, op.answer)
-    return _receipt(books, balance, amount)
+    if op.claim:
+        if op.partial:
+            _fail_claim(books, op.claim)
+        else:
+            _finish_claim(books, op.claim, op.answer)
+    left = available(balance, now_us, books.trial_daily)
+    return Receipt(amount, total, left, is_low(balance, left, books.low_nano_usd))
 
 
 def _void(books: Books, op: Void) -> Receipt:
@@ -277,7 +273,8 @@ def _void(books: Books, op: Void) -> Receipt:
     books.records.append(op.record)
     if op.claim:
         _fail_claim(books, op.claim)
-    return _receipt(books, balance, 0)
+    left = available(balance, books.now_us, books.trial_daily)
+    return Receipt(0, before, left, is_low(balance, left, books.low_nano_usd))
 
 
 def _release(books: Books, op: Release) -> None:
@@ -296,8 +293,6 @@ def _take_lease(books: Books, op: TakeLease) -> Granted | Refused:
     now = standing(balance, books.now_us, books.trial_daily)
     amount = max(0, min(op.want, now.available // op.share))
     lease = books.leases.get(op.lease_id)
-    if op.lease_id in books.gone_leases:
-        lease = None
     if amount < op.least:
         amount = 0
     if not amount and lease is None:
@@ -315,7 +310,7 @@ def _take_lease(books: Books, op: TakeLease) -> Granted | Refused:
 def _return_lease(books: Books, op: ReturnLease) -> Granted:
     balance = books.balance(op.user_id)
     lease = books.leases.get(op.lease_id)
-    if lease is None or op.lease_id in books.gone_leases:
+    if lease is None:
         return _grant(books, balance, 0)
     keep = min(op.keep, lease.amount)
     balance.reserved -= lease.amount - keep
@@ -340,7 +335,7 @@ def _place_hold(books: Books, op: PlaceHold) -> Granted | Refused:
         op.hold_id, op.user_id, op.key_id, op.amount, op.caps is not None, books.now_us, op.expires_at_us
     )
     if op.caps:
-        _use_key(books, KeyUse(op.key_id, op.user_id, held=op.amount, held_requests=1))
+        _promise_key(books, op.key_id, op.user_id, op.amount, 1)
     return _grant(books, balance, 0)
 
 
@@ -357,12 +352,12 @@ def _key_cap_reached(books: Books, op: PlaceHold, caps: KeyCaps) -> str | None:
 
 def _expire(books: Books, op: Expire) -> None:
     balance = books.balance(op.user_id)
-    hold = books.holds.get(op.hold_id) if op.hold_id and op.hold_id not in books.gone_holds else None
+    hold = books.holds.get(op.hold_id) if op.hold_id else None
     if hold is not None and hold.expires_at_us <= books.now_us:
         _drop_hold(books, hold, balance)
         if hold.key_metered:
             _free_key(books, hold)
-    lease = books.leases.get(op.lease_id) if op.lease_id and op.lease_id not in books.gone_leases else None
+    lease = books.leases.get(op.lease_id) if op.lease_id else None
     if lease is not None and lease.expires_at_us <= books.now_us:
         balance.reserved -= lease.amount
         _drop_lease(books, lease.lease_id)
@@ -416,53 +411,66 @@ def _end_promise(books: Books, balance: Balance, hold: HoldRef, *, captured: int
     """
     if hold.hold_id:
         row = books.holds.get(hold.hold_id)
-        if row is None or hold.hold_id in books.gone_holds:
+        if row is None:
             return None
         _drop_hold(books, row, balance)
         return row if row.key_metered else None
-    if hold.lease_id and captured:
-        lease = books.leases.get(hold.lease_id)
-        if lease is not None and hold.lease_id not in books.gone_leases:
+    lease_id = hold.lease_id
+    if lease_id and captured:
+        lease = books.leases.get(lease_id)
+        if lease is not None:
             used = min(captured, lease.amount)
             lease.amount -= used
             balance.reserved -= used
-            books.touched_leases.add(hold.lease_id)
+            books.spent_leases.add(lease_id)
     return None
 
 
-def _use_key(books: Books, use: KeyUse) -> None:
-    total = books.key_uses.setdefault(use.key_id, use)
-    if total is not use:
-        _add(total, use)
-    row = books.keys.get(use.key_id)
-    if row is None:
-        return
-    today = books.now_us // US_PER_DAY
-    if row.day != today:
-        row.day, row.day_spent = today, 0
-    row.day_spent += use.spent
-    _add(row, use)
+def _use_key(books: Books, key_id: int, user_id: int, tokens: int, spent: int) -> None:
+    """A request of the key that was charged."""
+    use = books.key_uses.get(key_id)
+    if use is None:
+        books.key_uses[key_id] = KeyUse(key_id, user_id, 1, tokens, spent)
+    else:
+        use.requests += 1
+        use.tokens += tokens
+        use.spent += spent
+    if row := books.keys.get(key_id):
+        today = books.now_us // US_PER_DAY
+        if row.day != today:
+            row.day, row.day_spent = today, 0
+        row.requests += 1
+        row.tokens += tokens
+        row.spent += spent
+        row.day_spent += spent
 
 
-def _add(total: KeyUse | KeyRow, use: KeyUse) -> None:
-    total.requests += use.requests
-    total.tokens += use.tokens
-    total.spent += use.spent
-    total.held += use.held
-    total.held_requests += use.held_requests
+def _promise_key(books: Books, key_id: int, user_id: int, held: int, requests: int) -> None:
+    """A promise to a request of the key; both negative where it ends."""
+    use = books.key_uses.get(key_id)
+    if use is None:
+        use = books.key_uses[key_id] = KeyUse(key_id, user_id)
+    use.held += held
+    use.held_requests += requests
+    if row := books.keys.get(key_id):
+        row.held += held
+        row.held_requests += requests
 
 
 def _free_key(books: Books, hold: HoldRow) -> None:
-    _use_key(books, KeyUse(hold.key_id, hold.user_id, held=-hold.amount, held_requests=-1))
+    _promise_key(books, hold.key_id, hold.user_id, -hold.amount, -1)
 
 
 def _drop_hold(books: Books, row: HoldRow, balance: Balance) -> None:
     balance.reserved -= row.amount
+    del books.holds[row.hold_id]
     books.gone_holds.add(row.hold_id)
     books.new_holds.pop(row.hold_id, None)
 
 
 def _drop_lease(books: Books, lease_id: str) -> None:
+    del books.leases[lease_id]
+    books.spent_leases.discard(lease_id)
     books.touched_leases.discard(lease_id)
     books.gone_leases.add(lease_id)
 
@@ -477,16 +485,9 @@ def _write_void(books: Books, op: Void, kind: str, split: Split, balance_after: 
 
 
 def _grant(books: Books, balance: Balance, lease_total: int) -> Granted:
-    now = standing(balance, books.now_us, books.trial_daily)
-    low = is_low(balance, now.available, books.low_nano_usd)
-    return Granted(lease_total, now.available, balance.total, low)
+    left = available(balance, books.now_us, books.trial_daily)
+    return Granted(lease_total, left, balance.total, is_low(balance, left, books.low_nano_usd))
 
 
-def _refusal(balance: Balance, available: int, blocked_by: str | None) -> Refused:
-    return Refused(available, balance.reserved, balance.total, blocked_by)
-
-
-def _receipt(books: Books, balance: Balance, amount: int) -> Receipt:
-    now = standing(balance, books.now_us, books.trial_daily)
-    low = is_low(balance, now.available, books.low_nano_usd)
-    return Receipt(amount, balance.total, now.available, low)
+def _refusal(balance: Balance, left: int, blocked_by: str | None) -> Refused:
+    return Refused(left, balance.reserved, balance.total, blocked_by)

@@ -27,6 +27,7 @@ from gatewayz.billing.store import (
     INSERT_RECORD,
     LEASE_COLUMNS,
     LEDGER_COLUMNS,
+    SPEND_LEASE,
     UPDATE_BALANCE,
     UPSERT_LEASE,
     for_postgres,
@@ -77,7 +78,7 @@ UNION ALL {_padded(LEASE_COLUMNS, _LEASE, "id", "l")}
 
 async def read(connection: Any, books: Books, wanted: Reads) -> None:
     """Locks the balances, holds and leases of a batch and loads them."""
-    for row in await connection.fetch(READ, wanted.user_ids, wanted.hold_ids, wanted.lease_ids):
+    for row in await connection.fetch(READ, list(wanted.user_ids), list(wanted.hold_ids), list(wanted.lease_ids)):
         values = tuple(row)
         kind, key = values[0], values[1]
         if kind == _BALANCE:
@@ -115,6 +116,7 @@ _TOGETHER: dict[str, list[str]] = {
     UPDATE_BALANCE: _types(balances, [_BALANCE_WRITTEN[-1], *_BALANCE_WRITTEN[:-1]]),
     INSERT_HOLD: _types(holds, HOLD_COLUMNS.split(",")),
     DELETE_HOLD: _types(holds, ["id"]),
+    SPEND_LEASE: _types(leases, ["id", "amount_nano_usd"]),
     UPSERT_LEASE: _types(leases, LEASE_COLUMNS.split(",")),
     DELETE_LEASE: _types(leases, ["id"]),
     ADD_KEY_USE: _types(

@@ -5,7 +5,8 @@ for the placeholders (`$1` / `?1`), which are written here as `?1` and rewritten
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
+from operator import attrgetter
 from typing import Any, Protocol
 
 from msgspec.structs import astuple
@@ -16,7 +17,7 @@ from gatewayz.billing.ops import Operation, Result
 from gatewayz.operations.kept import KEPT_COLUMNS
 from gatewayz.operations.kept import row as kept_row
 from gatewayz.operations.records import RECORD_COLUMNS
-from gatewayz.operations.records import row as record_row
+from gatewayz.operations.records import rows as record_rows
 
 BALANCE_COLUMNS = (
     "user_id, trial_nano_usd, trial_ends_at_us, trial_day, trial_day_spent_nano_usd, allowance_nano_usd,"
@@ -49,6 +50,7 @@ UPSERT_LEASE = f"""
 INSERT INTO leases ({LEASE_COLUMNS}) VALUES ({_values(4)})
 ON CONFLICT (id) DO UPDATE SET amount_nano_usd = excluded.amount_nano_usd, expires_at_us = excluded.expires_at_us
 """  # noqa: S608
+SPEND_LEASE = "UPDATE leases SET amount_nano_usd = ?2 WHERE id = ?1"
 DELETE_LEASE = "DELETE FROM leases WHERE id = ?1"
 ADD_KEY_USE = """
 INSERT INTO key_usage (key_id, user_id, requests, tokens, spent_nano_usd, held_nano_usd, held_requests, day,
@@ -101,14 +103,14 @@ class StoreAway(Exception):
 class Store(Protocol):
     """Applies batches to one database; one batch at a time."""
 
-    async def apply(self, batch_id: str, batch: Sequence[Operation]) -> list[Result]:
-        """One transaction; the batch id is written with it.
+    def apply(self, batch_id: str, batch: Sequence[Operation]) -> Awaitable[list[Result]]:
+        """One transaction; the batch id is written with it. `batch` is not changed meanwhile.
 
         Raises AlreadyPosted, BadOperation or LookupError (nothing was written), StoreAway (nothing is known).
         """
         ...
 
-    async def is_committed(self, batch_id: str) -> bool:
+    def is_committed(self, batch_id: str) -> Awaitable[bool]:
         """Whether that batch was committed. Raises StoreAway."""
         ...
 
@@ -147,42 +149,35 @@ def read_claim(row: Sequence[Any]) -> ClaimRow:
 
 
 # The rows of `books` have their columns in the order of the tuples above; of a balance, only some are written.
-def _balance(row: Balance) -> tuple[Any, ...]:
-    return (
-        row.user_id,
-        row.trial,
-        row.trial_day,
-        row.trial_day_spent,
-        row.allowance,
-        row.purchased,
-        row.reserved,
-        row.day,
-        row.day_spent,
-    )
+_balance = attrgetter(
+    "user_id", "trial", "trial_day", "trial_day_spent", "allowance", "purchased", "reserved", "day", "day_spent"
+)
 
 
 def writes(books: Books) -> Iterator[tuple[str, list[tuple[Any, ...]]]]:
     """Statements with their rows, in the order in which they must run; statements without rows are left out."""
     if books.balances:
-        yield UPDATE_BALANCE, [_balance(books.balances[user_id]) for user_id in sorted(books.balances)]
+        yield UPDATE_BALANCE, list(map(_balance, books.balances.values()))
     if books.new_holds:
-        yield INSERT_HOLD, [astuple(row) for row in books.new_holds.values()]
+        yield INSERT_HOLD, list(map(astuple, books.new_holds.values()))
     if books.gone_holds:
         yield DELETE_HOLD, [(hold_id,) for hold_id in sorted(books.gone_holds)]
+    if spent := books.spent_leases - books.touched_leases:
+        yield SPEND_LEASE, [(lease_id, books.leases[lease_id].amount) for lease_id in spent]
     if books.touched_leases:
         yield UPSERT_LEASE, [astuple(books.leases[lease_id]) for lease_id in sorted(books.touched_leases)]
     if books.gone_leases:
         yield DELETE_LEASE, [(lease_id,) for lease_id in sorted(books.gone_leases)]
     if books.key_uses:
         today = books.now_us // US_PER_DAY
-        yield ADD_KEY_USE, [(*astuple(books.key_uses[key_id]), today) for key_id in sorted(books.key_uses)]
+        yield ADD_KEY_USE, [(*astuple(use), today) for use in books.key_uses.values()]
     if books.new_claims:
         yield INSERT_CLAIM, [astuple(books.claims[key]) for key in sorted(books.new_claims)]
     if changed := books.touched_claims - books.new_claims:
         yield UPDATE_CLAIM, [astuple(books.claims[key]) for key in sorted(changed)]
     if books.ledger:
-        yield INSERT_LEDGER, [astuple(row) for row in books.ledger]
+        yield INSERT_LEDGER, list(map(astuple, books.ledger))
     if books.records:
-        yield INSERT_RECORD, [record_row(record) for record in books.records]
+        yield INSERT_RECORD, record_rows(books.records)
     if books.kept:
         yield INSERT_KEPT, [kept_row(kept) for kept in books.kept]

@@ -75,9 +75,8 @@ class PostgresStore:
                 await connection.execute("BEGIN")
                 try:
                     books = self._new_books()
-                    operations = list(batch)
-                    await _load(connection, books, operations)
-                    results = post(books, operations)
+                    await _load(connection, books, batch)
+                    results = post(books, batch)
                     await postgres_batch.write(connection, books, batch_id)
                     await connection.execute("COMMIT")
                 except (*_REFUSED, LookupError):
@@ -110,15 +109,15 @@ class PostgresStore:
             connection.terminate()
 
 
-async def _load(connection: Any, books: Books, batch: list[Operation]) -> None:
+async def _load(connection: Any, books: Books, batch: Sequence[Operation]) -> None:
     wanted = reads(batch)
     if wanted.user_ids:
         await postgres_batch.read(connection, books, wanted)
     if wanted.key_ids:
         query = f"SELECT {KEY_COLUMNS} FROM key_usage WHERE key_id = ANY($1::bigint[])"  # noqa: S608
-        for row in await connection.fetch(query, wanted.key_ids):
+        for row in await connection.fetch(query, list(wanted.key_ids)):
             books.keys[row[0]] = read_key(tuple(row))
-    for user_id, request_id in wanted.claims:
+    for user_id, request_id in sorted(wanted.claims):
         query = f"SELECT {CLAIM_COLUMNS} FROM idempotency WHERE user_id = $1 AND request_id = $2 FOR UPDATE"  # noqa: S608
         found = await connection.fetchrow(query, user_id, request_id)
         if found:

@@ -2,10 +2,11 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import lru_cache
+from itertools import chain
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -18,9 +19,11 @@ from gatewayz.billing.store import (
     FIND_BATCH,
     HOLD_COLUMNS,
     INSERT_BATCH,
+    INSERT_LEDGER,
     INSERT_RECORD,
     KEY_COLUMNS,
     LEASE_COLUMNS,
+    LEDGER_COLUMNS,
     UNSTORABLE,
     AlreadyPosted,
     BadOperation,
@@ -32,18 +35,18 @@ from gatewayz.billing.store import (
     read_lease,
     writes,
 )
+from gatewayz.billing.tables import credit_transactions
 from gatewayz.infra.db import open_sqlite
 from gatewayz.operations.records import RECORD_COLUMNS
 from gatewayz.operations.tables import activity_log
 
 _UNIQUE = frozenset({"SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"})
-# The driver looks for an adapter each time that it binds one of these; most records have nearly a dozen.
-_LITERALS = {None: "NULL", False: "0", True: "1"}
-_OFTEN_LITERAL = tuple(
-    place
-    for place, name in enumerate(RECORD_COLUMNS)
-    if activity_log.c[name].nullable or isinstance(activity_log.c[name].type, sa.Boolean)
-)
+# What stands in the text of a statement where all of its rows have it: it need not be bound for each of them, and for
+# None and truths, of which most records have nearly a dozen, the driver would look for an adapter each time.
+_Often = tuple[tuple[int, ...], Callable[[tuple[Any, ...]], tuple[Any, ...]]]
+_LITERALS = {None: "NULL", False: "0", True: "1", "api_usage": "'api_usage'", "revenue": "'revenue'"}
+# Rows that one statement inserts, in turn: each run of a statement gives the interpreter away and waits for it again.
+_AT_ONCE = (16, 4, 1)
 
 
 class SqliteStore:
@@ -55,34 +58,36 @@ class SqliteStore:
         self._new_books = new_books
         self._thread = OwnThread("ledger")
         self._connection: sqlite3.Connection | None = None
+        self._cursor: sqlite3.Cursor | None = None
 
-    async def apply(self, batch_id: str, batch: Sequence[Operation]) -> list[Result]:
+    def apply(self, batch_id: str, batch: Sequence[Operation]) -> "asyncio.Future[list[Result]]":
         """See `Store.apply`."""
-        return await self._thread.run(self._apply, batch_id, list(batch))
+        return self._thread.run(self._apply, batch_id, batch)
 
-    async def is_committed(self, batch_id: str) -> bool:
+    def is_committed(self, batch_id: str) -> "asyncio.Future[bool]":
         """See `Store.is_committed`."""
-        return await self._thread.run(self._is_committed, batch_id)
+        return self._thread.run(self._is_committed, batch_id)
 
     async def close(self) -> None:
         """Waits for the running batch and closes the connection. May be called twice."""
         await asyncio.to_thread(self._thread.stop)
         self._drop()
 
-    def _apply(self, batch_id: str, batch: list[Operation]) -> list[Result]:
+    def _apply(self, batch_id: str, batch: Sequence[Operation]) -> list[Result]:
         results: list[Result] | None = None
         try:
-            connection = self._open()
-            connection.execute("BEGIN IMMEDIATE")
+            cursor = self._cursor or self._open()
+            cursor.execute("BEGIN IMMEDIATE")
             books = self._new_books()
-            connection.execute(INSERT_BATCH, (batch_id, books.now_us))
-            _load(connection, books, batch)
+            cursor.execute(INSERT_BATCH, (batch_id, books.now_us))
+            _load(cursor, books, batch)
             results = post(books, batch)
             for statement, rows in writes(books):
-                if statement is INSERT_RECORD and len(rows) > 1:
-                    statement, rows = _records(rows)
-                connection.executemany(statement, rows)
-            connection.execute("COMMIT")
+                if len(rows) > 1 and statement in _OFTEN_LITERAL:
+                    _insert(cursor, statement, rows)
+                else:
+                    cursor.executemany(statement, rows)
+            cursor.execute("COMMIT")
         except sqlite3.IntegrityError as error:
             self._roll_back()
             if error.sqlite_errorname in _UNIQUE:
@@ -102,15 +107,16 @@ class SqliteStore:
 
     def _is_committed(self, batch_id: str) -> bool:
         try:
-            return self._open().execute(FIND_BATCH, (batch_id,)).fetchone() is not None
+            cursor = self._cursor or self._open()
+            return cursor.execute(FIND_BATCH, (batch_id,)).fetchone() is not None
         except sqlite3.Error as error:
             self._drop()
             raise StoreAway(str(error)) from error
 
-    def _open(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._connection = open_sqlite(self._path)
-        return self._connection
+    def _open(self) -> sqlite3.Cursor:
+        self._connection = open_sqlite(self._path)
+        self._cursor = self._connection.cursor()
+        return self._cursor
 
     def _roll_back(self) -> None:
         if self._connection is not None and self._connection.in_transaction:
@@ -119,32 +125,33 @@ class SqliteStore:
     def _drop(self) -> None:
         if self._connection is not None:
             self._connection.close()
-            self._connection = None
+            self._connection = self._cursor = None
 
 
-def _load(connection: sqlite3.Connection, books: Books, batch: list[Operation]) -> None:
+def _load(cursor: sqlite3.Cursor, books: Books, batch: Sequence[Operation]) -> None:
     wanted = reads(batch)
-    for row in _select(connection, BALANCE_COLUMNS, "balances", "user_id", wanted.user_ids):
-        books.balances[row[0]] = read_balance(row)
-    for row in _select(connection, HOLD_COLUMNS, "holds", "id", wanted.hold_ids):
-        books.holds[row[0]] = read_hold(row)
-    for row in _select(connection, LEASE_COLUMNS, "leases", "id", wanted.lease_ids):
-        books.leases[row[0]] = read_lease(row)
-    for row in _select(connection, KEY_COLUMNS, "key_usage", "key_id", wanted.key_ids):
-        books.keys[row[0]] = read_key(row)
-    for user_id, request_id in wanted.claims:
-        found = connection.execute(
-            f"SELECT {CLAIM_COLUMNS} FROM idempotency WHERE user_id = ?1 AND request_id = ?2",  # noqa: S608
-            (user_id, request_id),
-        ).fetchone()
-        if found:
-            books.claims[(user_id, request_id)] = read_claim(found)
+    if users := wanted.user_ids:
+        found = _select(cursor, BALANCE_COLUMNS, "balances", "user_id", users)
+        books.balances = {row[0]: read_balance(row) for row in found}
+    if holds := wanted.hold_ids:
+        books.holds = {row[0]: read_hold(row) for row in _select(cursor, HOLD_COLUMNS, "holds", "id", holds)}
+    if leases := wanted.lease_ids:
+        books.leases = {row[0]: read_lease(row) for row in _select(cursor, LEASE_COLUMNS, "leases", "id", leases)}
+    if keys := wanted.key_ids:
+        books.keys = {row[0]: read_key(row) for row in _select(cursor, KEY_COLUMNS, "key_usage", "key_id", keys)}
+    for claim in wanted.claims:
+        cursor.execute(_FIND_CLAIM, claim)
+        if row := cursor.fetchone():
+            books.claims[claim] = read_claim(row)
+
+
+_FIND_CLAIM = f"SELECT {CLAIM_COLUMNS} FROM idempotency WHERE user_id = ?1 AND request_id = ?2"  # noqa: S608
 
 
 def _select(
-    connection: sqlite3.Connection, columns: str, table: str, key: str, ids: Sequence[Any]
+    cursor: sqlite3.Cursor, columns: str, table: str, key: str, ids: Collection[Any]
 ) -> Iterable[tuple[Any, ...]]:
-    return connection.execute(_selection(columns, table, key, len(ids)), ids) if ids else ()
+    return cursor.execute(_selection(columns, table, key, len(ids)), tuple(ids))
 
 
 # As many parameters as a batch has operations, at most 512; SQLite takes 32,766.
@@ -153,21 +160,54 @@ def _selection(columns: str, table: str, key: str, count: int) -> str:
     return f"SELECT {columns} FROM {table} WHERE {key} IN ({', '.join('?' * count)})"  # noqa: S608
 
 
-def _records(rows: list[tuple[Any, ...]]) -> tuple[str, list[tuple[Any, ...]]]:
-    """The statement for these records, and what it binds: nulls and truths that all of them share stand in its text."""
-    columns = list(zip(*rows, strict=True))
+class _Insertion(NamedTuple):
+    """How rows that have some values in common are inserted: what is bound of a row, and a statement for so many rows."""
+
+    bound: Callable[[tuple[Any, ...]], tuple[Any, ...]]
+    statements: tuple[tuple[int, str], ...]
+
+
+def _insert(cursor: sqlite3.Cursor, statement: str, rows: list[tuple[Any, ...]]) -> None:
+    """Runs an insert of one row for many, in their order, with few statements."""
+    often, often_of = _OFTEN_LITERAL[statement]
     shared = tuple(
-        (place, _LITERALS[first])
-        for place in _OFTEN_LITERAL
-        if (first := columns[place][0]) in _LITERALS and columns[place].count(first) == len(rows)
+        (place, _LITERALS[column[0]])
+        for place, column in zip(often, zip(*map(often_of, rows), strict=True), strict=True)
+        if column[0] in _LITERALS and column.count(column[0]) == len(rows)
     )
-    statement, bound = _insert_records(shared)
-    return statement, list(map(bound, rows))
+    bound, statements = _insertion(statement, shared)
+    bound_rows, at = list(map(bound, rows)), 0
+    for size, many in statements:
+        while len(rows) - at >= size:
+            cursor.execute(many, list(chain.from_iterable(bound_rows[at : at + size])))
+            at += size
 
 
-@lru_cache(maxsize=256)
-def _insert_records(shared: tuple[tuple[int, str], ...]) -> tuple[str, Callable[[tuple[Any, ...]], tuple[Any, ...]]]:
-    literals = dict(shared)
-    values = ", ".join(literals.get(place, "?") for place in range(len(RECORD_COLUMNS)))
-    bound = [place for place in range(len(RECORD_COLUMNS)) if place not in literals]
-    return f"INSERT INTO activity_log ({', '.join(RECORD_COLUMNS)}) VALUES ({values})", itemgetter(*bound)  # noqa: S608
+@lru_cache(maxsize=128)
+def _insertion(statement: str, shared: tuple[tuple[int, str], ...]) -> _Insertion:
+    before, values = statement.rstrip(")").split("VALUES (")
+    # A statement that may have to undo some of its rows copies each page before it changes it: this one undoes all.
+    before = before.replace("INSERT", "INSERT OR ROLLBACK")
+    literals, width = dict(shared), len(values.split(","))
+    one = f"({', '.join(literals.get(place, '?') for place in range(width))})"
+    bound = itemgetter(*(place for place in range(width) if place not in literals))
+    return _Insertion(bound, tuple((size, f"{before}VALUES {', '.join([one] * size)}") for size in _AT_ONCE))
+
+
+def _literals_of(table: sa.Table, columns: Sequence[str], *names: str) -> _Often:
+    """The places of columns that rows often have in common: those that may be null or are truths, and these."""
+    places = tuple(
+        place
+        for place, name in enumerate(columns)
+        if name in names or table.c[name].nullable or isinstance(table.c[name].type, sa.Boolean)
+    )
+    return places, itemgetter(*places)
+
+
+# The tables of which every charge inserts a row.
+_OFTEN_LITERAL: dict[str, _Often] = {
+    INSERT_LEDGER: _literals_of(
+        credit_transactions, LEDGER_COLUMNS.split(", "), "type", "contra", "trial_nano_usd", "allowance_nano_usd"
+    ),
+    INSERT_RECORD: _literals_of(activity_log, RECORD_COLUMNS),
+}

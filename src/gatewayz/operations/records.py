@@ -1,5 +1,7 @@
 """The record of one request: written once, in the transaction of its settlement."""
 
+from collections.abc import Sequence
+from itertools import chain
 from operator import itemgetter
 
 import msgspec
@@ -53,13 +55,22 @@ _texts_of = itemgetter(
 )
 
 
+def rows(records: Sequence[RequestRecord]) -> list[tuple[object, ...]]:
+    """Values of records in the order of `RECORD_COLUMNS`, fit for every database."""
+    found = list(map(astuple, records))
+    return found if _are_plain(found) else list(map(row, records))
+
+
 def row(record: RequestRecord) -> tuple[object, ...]:
-    """Values of a record in the order of `RECORD_COLUMNS`, fit for every database."""
+    """The same of one record."""
     values = astuple(record)
-    texts = "".join(filter(None, _texts_of(values)))
-    if texts.isascii() and "\0" not in texts:
-        return values
-    return tuple(_storable(value) for value in values)
+    return values if _are_plain((values,)) else tuple(map(_storable, values))
+
+
+def _are_plain(rows: Sequence[tuple[object, ...]]) -> bool:
+    """Whether every text in them is one that every database stores as it is; most are, and are looked at together."""
+    texts = "".join(filter(None, chain.from_iterable(map(_texts_of, rows))))
+    return texts.isascii() and "\0" not in texts
 
 
 def _storable(value: object) -> object:

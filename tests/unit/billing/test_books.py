@@ -60,6 +60,8 @@ class Rows:
             self.holds.pop(hold_id, None)
         for lease_id in books.touched_leases:
             self.leases[lease_id] = books.leases[lease_id]
+        for lease_id in books.spent_leases:
+            self.leases[lease_id].amount = books.leases[lease_id].amount
         for lease_id in books.gone_leases:
             self.leases.pop(lease_id, None)
         for key in books.new_claims | books.touched_claims:
