@@ -5,6 +5,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gatewayz.accounts.tables import api_keys
 from gatewayz.infra.clock import US_PER_S
 from gatewayz.operations.tables import activity_log
 
@@ -54,14 +55,16 @@ async def find(
 
 
 async def spent_since(connection: AsyncConnection, key_id: int, starts_us: tuple[int, ...]) -> tuple[int, ...]:
-    """Nano-USD that a key has spent since each of these times."""
+    """Nano-USD that a key has spent since each of these times; nothing for a key that does not exist any more."""
     table = activity_log.c
     sums = [
         sa.func.coalesce(sa.func.sum(sa.case((table.created_at_us >= start, table.cost_nano_usd), else_=0)), 0)
         for start in starts_us
     ]
+    # Records are found by account and time.
+    owner = sa.select(api_keys.c.user_id).where(api_keys.c.id == key_id).scalar_subquery()
     query = sa.select(*[each.cast(sa.BigInteger) for each in sums]).where(
-        table.api_key_id == key_id, table.created_at_us >= min(starts_us)
+        table.user_id == owner, table.created_at_us >= min(starts_us), table.api_key_id == key_id
     )
     return tuple(int(value) for value in (await connection.execute(query)).one())
 
