@@ -4,15 +4,12 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import lru_cache
-from itertools import chain
-from operator import itemgetter
-from typing import Any, NamedTuple
-
-import sqlalchemy as sa
+from typing import Any
 
 from gatewayz.billing.books import Books, post, reads
 from gatewayz.billing.ops import Operation, Result
 from gatewayz.billing.own_thread import OwnThread
+from gatewayz.billing.sqlite_rows import Inserts
 from gatewayz.billing.store import (
     BALANCE_COLUMNS,
     CLAIM_COLUMNS,
@@ -40,13 +37,9 @@ from gatewayz.infra.db import open_sqlite
 from gatewayz.operations.records import RECORD_COLUMNS
 from gatewayz.operations.tables import activity_log
 
+# Charges of accounts without trial and allowance have these in common.
+_OF_A_CHARGE = ("type", "contra", "trial_nano_usd", "allowance_nano_usd")
 _UNIQUE = frozenset({"SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"})
-# What stands in the text of a statement where all of its rows have it: it need not be bound for each of them, and for
-# None and truths, of which most records have nearly a dozen, the driver would look for an adapter each time.
-_Often = tuple[tuple[int, ...], Callable[[tuple[Any, ...]], tuple[Any, ...]]]
-_LITERALS = {None: "NULL", False: "0", True: "1", "api_usage": "'api_usage'", "revenue": "'revenue'"}
-# Rows that one statement inserts, in turn: each run of a statement gives the interpreter away and waits for it again.
-_AT_ONCE = (16, 4, 1)
 
 
 class SqliteStore:
@@ -59,6 +52,11 @@ class SqliteStore:
         self._thread = OwnThread("ledger")
         self._connection: sqlite3.Connection | None = None
         self._cursor: sqlite3.Cursor | None = None
+        # The tables that get a row with every charge.
+        self._inserts = {
+            INSERT_LEDGER: Inserts(credit_transactions, LEDGER_COLUMNS.split(", "), _OF_A_CHARGE),
+            INSERT_RECORD: Inserts(activity_log, RECORD_COLUMNS),
+        }
 
     def apply(self, batch_id: str, batch: Sequence[Operation]) -> "asyncio.Future[list[Result]]":
         """See `Store.apply`."""
@@ -83,8 +81,8 @@ class SqliteStore:
             _load(cursor, books, batch)
             results = post(books, batch)
             for statement, rows in writes(books):
-                if len(rows) > 1 and statement in _OFTEN_LITERAL:
-                    _insert(cursor, statement, rows)
+                if len(rows) > 1 and (inserts := self._inserts.get(statement)):
+                    inserts.run(cursor, rows)
                 else:
                     cursor.executemany(statement, rows)
             cursor.execute("COMMIT")
@@ -158,56 +156,3 @@ def _select(
 @lru_cache(maxsize=512)
 def _selection(columns: str, table: str, key: str, count: int) -> str:
     return f"SELECT {columns} FROM {table} WHERE {key} IN ({', '.join('?' * count)})"  # noqa: S608
-
-
-class _Insertion(NamedTuple):
-    """How rows that have some values in common are inserted: what is bound of a row, and a statement for so many rows."""
-
-    bound: Callable[[tuple[Any, ...]], tuple[Any, ...]]
-    statements: tuple[tuple[int, str], ...]
-
-
-def _insert(cursor: sqlite3.Cursor, statement: str, rows: list[tuple[Any, ...]]) -> None:
-    """Runs an insert of one row for many, in their order, with few statements."""
-    often, often_of = _OFTEN_LITERAL[statement]
-    shared = tuple(
-        (place, _LITERALS[column[0]])
-        for place, column in zip(often, zip(*map(often_of, rows), strict=True), strict=True)
-        if column[0] in _LITERALS and column.count(column[0]) == len(rows)
-    )
-    bound, statements = _insertion(statement, shared)
-    bound_rows, at = list(map(bound, rows)), 0
-    for size, many in statements:
-        while len(rows) - at >= size:
-            cursor.execute(many, list(chain.from_iterable(bound_rows[at : at + size])))
-            at += size
-
-
-@lru_cache(maxsize=128)
-def _insertion(statement: str, shared: tuple[tuple[int, str], ...]) -> _Insertion:
-    before, values = statement.rstrip(")").split("VALUES (")
-    # A statement that may have to undo some of its rows copies each page before it changes it: this one undoes all.
-    before = before.replace("INSERT", "INSERT OR ROLLBACK")
-    literals, width = dict(shared), len(values.split(","))
-    one = f"({', '.join(literals.get(place, '?') for place in range(width))})"
-    bound = itemgetter(*(place for place in range(width) if place not in literals))
-    return _Insertion(bound, tuple((size, f"{before}VALUES {', '.join([one] * size)}") for size in _AT_ONCE))
-
-
-def _literals_of(table: sa.Table, columns: Sequence[str], *names: str) -> _Often:
-    """The places of columns that rows often have in common: those that may be null or are truths, and these."""
-    places = tuple(
-        place
-        for place, name in enumerate(columns)
-        if name in names or table.c[name].nullable or isinstance(table.c[name].type, sa.Boolean)
-    )
-    return places, itemgetter(*places)
-
-
-# The tables of which every charge inserts a row.
-_OFTEN_LITERAL: dict[str, _Often] = {
-    INSERT_LEDGER: _literals_of(
-        credit_transactions, LEDGER_COLUMNS.split(", "), "type", "contra", "trial_nano_usd", "allowance_nano_usd"
-    ),
-    INSERT_RECORD: _literals_of(activity_log, RECORD_COLUMNS),
-}
