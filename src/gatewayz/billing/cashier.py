@@ -166,8 +166,7 @@ class Cashier:
         """Gives everything back without a ledger row and keeps the record. Need not be awaited."""
         if hold is not None:
             _close(hold)
-            if hold.ref.lease_id:
-                self._unhold(hold.ref)
+            self._unhold(hold.ref)
         ref = hold.ref if hold is not None and hold.ref.hold_id else None
         return self._writer.submit(Release(ref, record, claim))
 
@@ -305,12 +304,12 @@ class Cashier:
         return result
 
     def _settled(self, op: Capture | Void, receipt: Receipt) -> None:
-        ref = op.hold
-        if ref.lease_id is not None and (part := self._unhold(ref)):
+        if part := self._unhold(op.hold):
             part.total = max(0, part.total - receipt.amount)
             part.balance_total, part.low = receipt.balance_total, receipt.low
 
     def _unhold(self, ref: HoldRef) -> Slice | None:
+        """The slice that the promise was made from, without it; None if it was made elsewhere."""
         part = self._slices.get(ref.user_id)
         if part is None or part.lease_id != ref.lease_id:
             return None

@@ -14,7 +14,8 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from gatewayz.billing.books import Books, Reads
+from gatewayz.billing.account import Balance
+from gatewayz.billing.books import Books, LeaseRow, Reads
 from gatewayz.billing.store import (
     ADD_KEY_USE,
     BALANCE_COLUMNS,
@@ -31,9 +32,7 @@ from gatewayz.billing.store import (
     UPDATE_BALANCE,
     UPSERT_LEASE,
     for_postgres,
-    read_balance,
     read_hold,
-    read_lease,
     writes,
 )
 from gatewayz.billing.tables import balances, credit_transactions, holds, key_usage, leases, ledger_batches
@@ -82,9 +81,9 @@ async def read(connection: Any, books: Books, wanted: Reads) -> None:
         values = tuple(row)
         kind, key = values[0], values[1]
         if kind == _BALANCE:
-            books.balances[values[2]] = read_balance(values[2:])
+            books.balances[values[2]] = Balance(*values[2:])
         elif kind == _LEASE:
-            books.leases[key] = read_lease(values[1:5])
+            books.leases[key] = LeaseRow(*values[1:5])
         else:
             books.holds[key] = read_hold(values[1:8])
 

@@ -11,14 +11,14 @@ from typing import Any, Protocol
 
 from msgspec.structs import astuple
 
-from gatewayz.billing.account import Balance
-from gatewayz.billing.books import US_PER_DAY, Books, ClaimRow, HoldRow, KeyRow, LeaseRow
+from gatewayz.billing.books import US_PER_DAY, Books, ClaimRow, HoldRow
 from gatewayz.billing.ops import Operation, Result
 from gatewayz.operations.kept import KEPT_COLUMNS
 from gatewayz.operations.kept import row as kept_row
 from gatewayz.operations.records import RECORD_COLUMNS
 from gatewayz.operations.records import rows as record_rows
 
+# In the order of `Balance`, `HoldRow`, `LeaseRow`, `KeyRow`, `ClaimRow` and `LedgerRow`.
 BALANCE_COLUMNS = (
     "user_id, trial_nano_usd, trial_ends_at_us, trial_day, trial_day_spent_nano_usd, allowance_nano_usd,"
     " allowance_ends_at_us, purchased_nano_usd, reserved_nano_usd, day, day_spent_nano_usd, daily_cap_nano_usd,"
@@ -122,24 +122,9 @@ def for_postgres(statement: str) -> str:
     return re.sub(r"\?(\d+)", r"$\1", statement)
 
 
-def read_balance(row: Sequence[Any]) -> Balance:
-    """A row of BALANCE_COLUMNS."""
-    return Balance(*row)
-
-
 def read_hold(row: Sequence[Any]) -> HoldRow:
     """A row of HOLD_COLUMNS."""
     return HoldRow(row[0], row[1], row[2], row[3], bool(row[4]), row[5], row[6])
-
-
-def read_lease(row: Sequence[Any]) -> LeaseRow:
-    """A row of LEASE_COLUMNS."""
-    return LeaseRow(*row)
-
-
-def read_key(row: Sequence[Any]) -> KeyRow:
-    """A row of KEY_COLUMNS."""
-    return KeyRow(*row)
 
 
 def read_claim(row: Sequence[Any]) -> ClaimRow:

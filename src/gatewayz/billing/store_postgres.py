@@ -7,7 +7,7 @@ from typing import Any
 import asyncpg
 
 from gatewayz.billing import postgres_batch
-from gatewayz.billing.books import Books, post, reads
+from gatewayz.billing.books import Books, KeyRow, post, reads
 from gatewayz.billing.ops import Operation, Result
 from gatewayz.billing.store import (
     CLAIM_COLUMNS,
@@ -19,7 +19,6 @@ from gatewayz.billing.store import (
     StoreAway,
     for_postgres,
     read_claim,
-    read_key,
 )
 
 # A database that hangs is as good as away: all answers of this process wait for the batch under way.
@@ -116,7 +115,7 @@ async def _load(connection: Any, books: Books, batch: Sequence[Operation]) -> No
     if wanted.key_ids:
         query = f"SELECT {KEY_COLUMNS} FROM key_usage WHERE key_id = ANY($1::bigint[])"  # noqa: S608
         for row in await connection.fetch(query, list(wanted.key_ids)):
-            books.keys[row[0]] = read_key(tuple(row))
+            books.keys[row[0]] = KeyRow(*row)
     for user_id, request_id in sorted(wanted.claims):
         query = f"SELECT {CLAIM_COLUMNS} FROM idempotency WHERE user_id = $1 AND request_id = $2 FOR UPDATE"  # noqa: S608
         found = await connection.fetchrow(query, user_id, request_id)

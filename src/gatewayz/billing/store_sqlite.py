@@ -2,11 +2,11 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
 
-from gatewayz.billing.books import Books, post, reads
+from gatewayz.billing.account import Balance
+from gatewayz.billing.books import Books, KeyRow, LeaseRow, post, reads
 from gatewayz.billing.ops import Operation, Result
 from gatewayz.billing.own_thread import OwnThread
 from gatewayz.billing.sqlite_rows import Inserts
@@ -25,11 +25,8 @@ from gatewayz.billing.store import (
     AlreadyPosted,
     BadOperation,
     StoreAway,
-    read_balance,
     read_claim,
     read_hold,
-    read_key,
-    read_lease,
     writes,
 )
 from gatewayz.billing.tables import credit_transactions
@@ -129,30 +126,27 @@ class SqliteStore:
 def _load(cursor: sqlite3.Cursor, books: Books, batch: Sequence[Operation]) -> None:
     wanted = reads(batch)
     if users := wanted.user_ids:
-        found = _select(cursor, BALANCE_COLUMNS, "balances", "user_id", users)
-        books.balances = {row[0]: read_balance(row) for row in found}
+        books.balances = {row[0]: Balance(*row) for row in cursor.execute(_in(_BALANCES, len(users)), tuple(users))}
     if holds := wanted.hold_ids:
-        books.holds = {row[0]: read_hold(row) for row in _select(cursor, HOLD_COLUMNS, "holds", "id", holds)}
+        books.holds = {row[0]: read_hold(row) for row in cursor.execute(_in(_HOLDS, len(holds)), tuple(holds))}
     if leases := wanted.lease_ids:
-        books.leases = {row[0]: read_lease(row) for row in _select(cursor, LEASE_COLUMNS, "leases", "id", leases)}
+        books.leases = {row[0]: LeaseRow(*row) for row in cursor.execute(_in(_LEASES, len(leases)), tuple(leases))}
     if keys := wanted.key_ids:
-        books.keys = {row[0]: read_key(row) for row in _select(cursor, KEY_COLUMNS, "key_usage", "key_id", keys)}
+        books.keys = {row[0]: KeyRow(*row) for row in cursor.execute(_in(_KEYS, len(keys)), tuple(keys))}
     for claim in wanted.claims:
         cursor.execute(_FIND_CLAIM, claim)
         if row := cursor.fetchone():
             books.claims[claim] = read_claim(row)
 
 
+_BALANCES = f"SELECT {BALANCE_COLUMNS} FROM balances WHERE user_id"  # noqa: S608
+_HOLDS = f"SELECT {HOLD_COLUMNS} FROM holds WHERE id"  # noqa: S608
+_LEASES = f"SELECT {LEASE_COLUMNS} FROM leases WHERE id"  # noqa: S608
+_KEYS = f"SELECT {KEY_COLUMNS} FROM key_usage WHERE key_id"  # noqa: S608
 _FIND_CLAIM = f"SELECT {CLAIM_COLUMNS} FROM idempotency WHERE user_id = ?1 AND request_id = ?2"  # noqa: S608
-
-
-def _select(
-    cursor: sqlite3.Cursor, columns: str, table: str, key: str, ids: Collection[Any]
-) -> Iterable[tuple[Any, ...]]:
-    return cursor.execute(_selection(columns, table, key, len(ids)), tuple(ids))
 
 
 # As many parameters as a batch has operations, at most 512; SQLite takes 32,766.
 @lru_cache(maxsize=512)
-def _selection(columns: str, table: str, key: str, count: int) -> str:
-    return f"SELECT {columns} FROM {table} WHERE {key} IN ({', '.join('?' * count)})"  # noqa: S608
+def _in(selection: str, count: int) -> str:
+    return f"{selection} IN ({', '.join('?' * count)})"
