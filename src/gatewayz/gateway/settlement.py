@@ -11,7 +11,7 @@
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable
 from typing import Any
 
 from gatewayz.billing.cashier import Cashier
@@ -46,7 +46,7 @@ class Settlement:
         stored: StoredAnswer | None = None,
         code: str | None = None,
         kept: KeptAnswer | None = None,
-    ) -> Coroutine[Any, Any, Receipt | None]:
+    ) -> Awaitable[Receipt | None]:
         """Charges `trip.cost` for `trip.usage` and keeps the record; awaited, returns after the commit, None for strangers.
 
         `code` says why an answer is partial.
