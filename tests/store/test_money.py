@@ -16,7 +16,7 @@ from gatewayz.billing.cashier import Cashier, Hold
 from gatewayz.billing.journal import Journal, encode
 from gatewayz.billing.ops import Charge, Claim, Operation, Receipt, Release, Result, StoredAnswer
 from gatewayz.billing.recall import TOPIC, Recall
-from gatewayz.billing.store import AlreadyPosted, BadOperation, Store, StoreAway
+from gatewayz.billing.store import AlreadyPosted, BadOperation, More, Store, StoreAway, no_more
 from gatewayz.billing.store_postgres import PostgresStore
 from gatewayz.billing.store_sqlite import SqliteStore
 from gatewayz.billing.sweep import Sweeper
@@ -257,11 +257,11 @@ class Flaky:
         self.real = real
         self.lose: list[str] = []
 
-    async def apply(self, batch_id: str, batch: Sequence[Operation]) -> list[Result]:
+    async def apply(self, batch_id: str, batch: Sequence[Operation], more: More = no_more) -> list[Result]:
         how = self.lose.pop(0) if self.lose else ""
         if how == "before":
             raise StoreAway("cut")
-        results = await self.real.apply(batch_id, batch)
+        results = await self.real.apply(batch_id, batch, more)
         if how == "after":
             raise StoreAway("cut", results)
         return results

@@ -27,7 +27,7 @@ from gatewayz.billing.books import Books
 from gatewayz.billing.cashier import Cashier, Hold
 from gatewayz.billing.journal import Journal
 from gatewayz.billing.ops import Charge, Operation, Receipt, Result
-from gatewayz.billing.store import AlreadyPosted, Store, StoreAway
+from gatewayz.billing.store import AlreadyPosted, More, Store, StoreAway, no_more
 from gatewayz.billing.store_postgres import PostgresStore
 from gatewayz.billing.store_sqlite import SqliteStore
 from gatewayz.billing.sweep import Sweeper
@@ -58,13 +58,13 @@ class Wire:
         self.faults: list[str] = []
         self.hung = asyncio.Event()
 
-    async def apply(self, batch_id: str, batch: Sequence[Operation]) -> list[Result]:
+    async def apply(self, batch_id: str, batch: Sequence[Operation], more: More = no_more) -> list[Result]:
         fault = self.faults.pop(0) if self.faults else ""
         if fault == "hang before":
             await self._hang()
         if fault == "cut before":
             raise StoreAway("cut")
-        results = await self.real.apply(batch_id, batch)
+        results = await self.real.apply(batch_id, batch, more)
         if fault == "hang after":
             await self._hang()
         if fault == "cut after":

@@ -1,4 +1,4 @@
-"""A batch that waited for a balance must see what the one before it did to the promises under that balance."""
+"""Batches on PostgreSQL: what one does under a balance is seen by the one that waited for it, and one begins the next."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,10 +8,10 @@ import pytest
 import sqlalchemy as sa
 from msgspec.structs import replace
 
-from gatewayz.billing import postgres_batch
+from gatewayz.billing import postgres_batch, store_postgres
 from gatewayz.billing.books import Books
 from gatewayz.billing.ops import Capture, Charge, HoldRef, PlaceHold, ReturnLease, TakeLease
-from gatewayz.billing.store import INSERT_BATCH, INSERT_RECORD, UPDATE_BALANCE, BadOperation
+from gatewayz.billing.store import INSERT_BATCH, INSERT_RECORD, UPDATE_BALANCE, AlreadyPosted, BadOperation, StoreAway
 from gatewayz.billing.store_postgres import PostgresStore
 from gatewayz.billing.tables import balances, credit_transactions, leases
 from gatewayz.infra.db import Database
@@ -160,3 +160,87 @@ def test_one_statement_writes_all_tables_with_a_parameter_for_each() -> None:
     statement = postgres_batch.write_statement((INSERT_BATCH, UPDATE_BALANCE, INSERT_RECORD))
     assert [f"${number}::jsonb" in statement for number in range(1, 5)] == [True, True, True, False]
     assert "?" not in statement
+
+
+async def said(database: Database) -> list[tuple[str, str]]:
+    """State and last statement of the stores' connections (those of the pool end their statements with a semicolon)."""
+    connection = await asyncpg.connect(database.postgres_dsn)
+    try:
+        found = await connection.fetch(
+            "SELECT state, query FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND query IN ('COMMIT', 'COMMIT AND CHAIN', 'ROLLBACK')"
+        )
+        return [(row["state"], row["query"]) for row in found]
+    finally:
+        await connection.close()
+
+
+def more() -> bool:
+    return True
+
+
+@on_postgres
+async def test_a_batch_that_is_followed_is_committed_and_begins_the_next(
+    stores: tuple[PostgresStore, PostgresStore], database: Database
+) -> None:
+    for number in range(4):
+        one = capture(HoldRef(USER, 70, 1), 1)
+        await stores[0].apply(f"b{number}", [replace(one, ledger_id=f"7:{number}")], more)
+        assert len(await rows(database, credit_transactions)) == number + 1
+        assert await said(database) == [("idle in transaction", "COMMIT AND CHAIN")]
+        assert await stores[0].is_committed(f"b{number}")
+    # What others did meanwhile is seen, and their locks are waited for.
+    taken = TakeLease(LEASE, USER, 5_000, 0, 1, LATER)
+    await stores[1].apply("other", [taken])
+    lowered = ("UPDATE leases SET amount_nano_usd = 60", "UPDATE balances SET reserved_nano_usd = 60")
+    await apply_behind(database, stores[0], lowered, capture(HoldRef(USER, 70, 100, lease_id=LEASE)))
+    assert (await rows(database, balances))[0].reserved_nano_usd == 0
+    assert {state for state, _ in await said(database)} == {"idle"}
+
+
+@on_postgres
+async def test_a_chain_ends_now_and_then(
+    stores: tuple[PostgresStore, PostgresStore], database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_postgres, "LONGEST_CHAIN_S", 0.0)
+    await stores[0].apply("b", [capture(HoldRef(USER, 70, 1), 1)], more)
+    assert await said(database) == [("idle", "COMMIT")]
+
+
+@on_postgres
+async def test_a_refused_batch_in_a_chain_leaves_nothing(
+    stores: tuple[PostgresStore, PostgresStore], database: Database
+) -> None:
+    good = capture(HoldRef(USER, 70, 1), 1)
+    await stores[0].apply("good", [good], more)
+    with pytest.raises(AlreadyPosted):
+        await stores[0].apply("again", [good], more)
+    with pytest.raises(BadOperation):
+        await stores[0].apply(
+            "bad", [replace(good, ledger_id="7:bad", charge=replace(good.charge, model="a\0b"))], more
+        )
+    assert await said(database) == [("idle", "ROLLBACK")]
+    await stores[0].apply("next", [replace(good, ledger_id="7:next")])
+    assert len(await rows(database, credit_transactions)) == 2
+
+
+@on_postgres
+async def test_a_connection_lost_in_a_chain_loses_no_batch(
+    stores: tuple[PostgresStore, PostgresStore], database: Database
+) -> None:
+    good = capture(HoldRef(USER, 70, 1), 1)
+    await stores[0].apply("first", [good], more)
+    connection = await asyncpg.connect(database.postgres_dsn)
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND query = 'COMMIT AND CHAIN'"
+    )
+    await connection.close()
+    following = [replace(good, ledger_id="7:second")]
+    try:
+        await stores[0].apply("second", following, more)
+    except StoreAway:  # or it was known already that the connection is gone
+        assert not await stores[0].is_committed("second")
+        await stores[0].apply("second", following)
+    assert await stores[0].is_committed("first")
+    assert len(await rows(database, credit_transactions)) == 2

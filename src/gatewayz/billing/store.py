@@ -5,7 +5,7 @@ for the placeholders (`$1` / `?1`), which are written here as `?1` and rewritten
 """
 
 import re
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -100,12 +100,21 @@ class StoreAway(Exception):
         self.results = results
 
 
+More = Callable[[], bool]
+
+
+def no_more() -> bool:
+    """Nothing follows this batch."""
+    return False
+
+
 class Store(Protocol):
     """Applies batches to one database; one batch at a time."""
 
-    def apply(self, batch_id: str, batch: Sequence[Operation]) -> Awaitable[list[Result]]:
+    def apply(self, batch_id: str, batch: Sequence[Operation], more: More = no_more) -> Awaitable[list[Result]]:
         """One transaction; the batch id is written with it. `batch` is not changed meanwhile.
 
+        `more` is asked just before the commit: whether the caller has another batch that will follow at once.
         Raises AlreadyPosted, BadOperation or LookupError (nothing was written), StoreAway (nothing is known).
         """
         ...

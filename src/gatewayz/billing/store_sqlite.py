@@ -24,7 +24,9 @@ from gatewayz.billing.store import (
     UNSTORABLE,
     AlreadyPosted,
     BadOperation,
+    More,
     StoreAway,
+    no_more,
     read_claim,
     read_hold,
     writes,
@@ -55,7 +57,7 @@ class SqliteStore:
             INSERT_RECORD: Inserts(activity_log, RECORD_COLUMNS),
         }
 
-    def apply(self, batch_id: str, batch: Sequence[Operation]) -> "asyncio.Future[list[Result]]":
+    def apply(self, batch_id: str, batch: Sequence[Operation], more: More = no_more) -> "asyncio.Future[list[Result]]":
         """See `Store.apply`."""
         return self._thread.run(self._apply, batch_id, batch)
 

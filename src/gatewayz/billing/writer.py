@@ -148,6 +148,9 @@ class Writer:
         finally:
             self._task = None
 
+    def _has_more(self) -> bool:
+        return bool(self._waiting)
+
     def _next_batch(self) -> _Batch:
         entries, self._waiting = self._waiting, []
         if len(entries) > MAX_BATCH:
@@ -157,7 +160,7 @@ class Writer:
     async def _tried(self, batch: _Batch) -> bool:
         """True if the batch is settled one way or another, False if the database is away."""
         try:
-            results = await self._store.apply(batch.batch_id, [op for op, _, _ in batch.entries])
+            results = await self._store.apply(batch.batch_id, [op for op, _, _ in batch.entries], self._has_more)
         except StoreAway as error:
             self._gone_away(error)
             if error.results is not None:

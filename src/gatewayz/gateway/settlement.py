@@ -12,7 +12,6 @@
 
 import asyncio
 from collections.abc import Awaitable
-from typing import Any
 
 from gatewayz.billing.cashier import Cashier
 from gatewayz.billing.ops import Charge, Receipt, StoredAnswer

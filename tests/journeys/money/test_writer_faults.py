@@ -11,7 +11,7 @@ from gatewayz.billing import grants
 from gatewayz.billing.books import Books
 from gatewayz.billing.journal import Journal
 from gatewayz.billing.ops import Capture, Charge, HoldRef, Operation, Receipt, Result
-from gatewayz.billing.store import Store
+from gatewayz.billing.store import More, Store, no_more
 from gatewayz.billing.store_postgres import PostgresStore
 from gatewayz.billing.store_sqlite import SqliteStore
 from gatewayz.billing.tables import balances, credit_transactions
@@ -86,11 +86,11 @@ class Surprising:
         self.real = real
         self.faults = faults
 
-    async def apply(self, batch_id: str, batch: Sequence[Operation]) -> list[Result]:
+    async def apply(self, batch_id: str, batch: Sequence[Operation], more: More = no_more) -> list[Result]:
         if self.faults:
             self.faults -= 1
             raise ZeroDivisionError("nobody foresaw this")
-        return await self.real.apply(batch_id, batch)
+        return await self.real.apply(batch_id, batch, more)
 
     async def is_committed(self, batch_id: str) -> bool:
         return await self.real.is_committed(batch_id)
