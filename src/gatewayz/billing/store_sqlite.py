@@ -8,7 +8,6 @@ from functools import lru_cache
 from gatewayz.billing.account import Balance
 from gatewayz.billing.books import Books, KeyRow, LeaseRow, post, reads
 from gatewayz.billing.ops import Operation, Result
-from gatewayz.billing.own_thread import OwnThread
 from gatewayz.billing.sqlite_rows import Inserts
 from gatewayz.billing.store import (
     BALANCE_COLUMNS,
@@ -33,6 +32,7 @@ from gatewayz.billing.store import (
 )
 from gatewayz.billing.tables import credit_transactions
 from gatewayz.infra.db import open_sqlite
+from gatewayz.infra.own_thread import OwnThread
 from gatewayz.operations.records import RECORD_COLUMNS
 from gatewayz.operations.tables import activity_log
 

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gatewayz.infra.clock import US_PER_S, Clock
 from gatewayz.infra.db import Database
+from gatewayz.infra.glances import GlanceFailed
 from gatewayz.infra.tables import changes
 
 log = structlog.get_logger(__name__)
@@ -22,7 +23,11 @@ POLL_INTERVAL_S = 0.25
 _OVERLAP_US = 15 * US_PER_S
 _RETENTION_US = 3600 * US_PER_S
 
-_NEWER = sa.select(changes).where(changes.c.id > sa.bindparam("floor")).order_by(changes.c.id)
+_NEWER = (
+    sa.select(changes.c.id, changes.c.created_at_us, changes.c.topic, changes.c.subject)
+    .where(changes.c.id > sa.bindparam("floor"))
+    .order_by(changes.c.id)
+)
 
 Listener = Callable[[str], None]
 
@@ -38,6 +43,7 @@ class ChangeFeed:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._newer = database.glance(_NEWER)
         self._listeners: dict[str, list[Listener]] = {}
         self._seen: dict[int, int] = {}
         self._floor = 0
@@ -59,14 +65,15 @@ class ChangeFeed:
         self._raise_floor()
 
     async def poll(self) -> int:
-        """Reads and tells new changes; returns how many. Raises database errors to the loop that calls it."""
-        rows = await self._database.glance(_NEWER, {"floor": self._floor})
-        fresh = [row for row in rows if row.id not in self._seen]
-        for row in fresh:
-            self._seen[row.id] = row.created_at_us
-            self.tell(row.topic, row.subject)
+        """Reads and tells new changes; returns how many. Raises GlanceFailed."""
+        fresh = 0
+        for change_id, created_at_us, topic, subject in await self._newer.ask(self._floor):
+            if change_id not in self._seen:
+                self._seen[change_id] = created_at_us
+                self.tell(topic, subject)
+                fresh += 1
         self._raise_floor()
-        return len(fresh)
+        return fresh
 
     async def purge(self) -> None:
         """Deletes changes that every living process has long heard."""
@@ -80,7 +87,7 @@ class ChangeFeed:
             await asyncio.sleep(POLL_INTERVAL_S)
             try:
                 await self.poll()
-            except (sa.exc.SQLAlchemyError, OSError) as error:
+            except GlanceFailed as error:
                 log.warning("change_feed_unreachable", error=type(error).__name__)
 
     def _raise_floor(self) -> None:

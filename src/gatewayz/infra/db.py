@@ -5,9 +5,8 @@ alike. SQLite writers start with BEGIN IMMEDIATE, since a deferred transaction t
 "database is locked" when another writer was faster.
 """
 
-import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
+
+from gatewayz.infra.glances import PostgresGlance, SqliteGlance
 
 metadata = sa.MetaData(
     naming_convention={
@@ -46,8 +47,7 @@ class Database:
             self._writer = self._reader = create_async_engine(
                 self.url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, pool_timeout=10
             )
-        self._glancing = asyncio.Lock()
-        self._kept: AsyncConnection | None = None
+        self._glances: list[SqliteGlance | PostgresGlance] = []
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
@@ -61,29 +61,12 @@ class Database:
         async with self._reader.connect() as connection:
             yield connection
 
-    async def glance(self, query: sa.Select[Any], values: Mapping[str, Any]) -> Sequence[sa.Row[Any]]:
-        """The rows of a query that is made again and again.
-
-        On PostgreSQL a connection is kept for it, which takes one round trip where one from the pool takes four; after a
-        failure it is made anew the next time.
-        """
-        if self.is_sqlite:
-            # A connection that is kept would see what it saw at first.
-            async with self.read() as connection:
-                return await _rows(connection, query, values)
-        async with self._glancing:
-            if self._kept is None:
-                self._kept = await self._reader.execution_options(isolation_level="AUTOCOMMIT").connect()
-            try:
-                return await _rows(self._kept, query, values)
-            except BaseException:
-                await self._leave_kept()
-                raise
-
-    async def _leave_kept(self) -> None:
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            await kept.close()
+    def glance(self, query: sa.Select[Any]) -> SqliteGlance | PostgresGlance:
+        """The means to ask a query again and again; its values are taken in the order of the text. Closed with the database."""
+        text = str(query.compile(dialect=self._reader.dialect))
+        glance = SqliteGlance(self.sqlite_path, text) if self.is_sqlite else PostgresGlance(self.postgres_dsn, text)
+        self._glances.append(glance)
+        return glance
 
     @property
     def sqlite_path(self) -> str:
@@ -97,7 +80,10 @@ class Database:
         """DSN without a driver suffix, as asyncpg takes it. Raises ValueError on SQLite."""
         if self.is_sqlite:
             raise ValueError("not a PostgreSQL database")
-        return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        query = dict(self.url.query)
+        if "ssl" in query:
+            query["sslmode"] = query.pop("ssl")  # as it is called in a DSN
+        return self.url.set(drivername="postgresql", query=query).render_as_string(hide_password=False)
 
     def pool_figures(self) -> dict[str, int]:
         """Size and use of the write pool, for health pages."""
@@ -111,16 +97,11 @@ class Database:
 
     async def close(self) -> None:
         """Closes all connections. May be called twice."""
-        async with self._glancing:
-            await self._leave_kept()
+        for glance in self._glances:
+            await glance.close()
         await self._writer.dispose()
         if self._reader is not self._writer:
             await self._reader.dispose()
-
-
-async def _rows(connection: AsyncConnection, query: sa.Select[Any], values: Mapping[str, Any]) -> Sequence[sa.Row[Any]]:
-    result: sa.CursorResult[Any] = await connection.execute(query, values)
-    return result.all()
 
 
 def normal_url(url: str) -> URL:
@@ -135,6 +116,10 @@ def normal_url(url: str) -> URL:
         return parsed.set(drivername="sqlite+aiosqlite")
     if backend in ("postgresql", "postgres"):
         query = dict(parsed.query)
+        if query.pop("channel_binding", "prefer") == "require":
+            raise ValueError(
+                "DATABASE_URL: this driver cannot bind channels; leave out channel_binding=require (sslmode still encrypts)"
+            )
         sslmode = query.pop("sslmode", None)
         if sslmode:
             query["ssl"] = sslmode

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gatewayz.billing.own_thread import OwnThread
+from gatewayz.infra.own_thread import OwnThread
 
 
 @pytest.fixture
