@@ -100,3 +100,19 @@ async def test_a_record_that_was_committed_late_is_counted(database: Database, c
     assert figures is not None and figures.requests == 3
     async with database.read() as connection:
         assert await connection.scalar(sa.select(sa.func.count()).select_from(traffic_hours)) == 2
+
+
+async def test_processes_share_the_adding_up(database: Database, clock: ManualClock) -> None:
+    one, other = Traffic(database, clock), Traffic(database, clock)
+    await note(database, clock.now_us())
+    assert await one.tick()
+    await note(database, clock.now_us())
+    clock.advance(SHORTEST_PAUSE_S / 2)
+    assert await other.tick()
+    figures = other.current.of("hour", "acme/m", "p")
+    assert figures is not None and figures.requests == 1  # as the first has just added up
+    clock.advance(SHORTEST_PAUSE_S)
+    assert await other.tick() and await one.tick()
+    for traffic in (one, other):
+        figures = traffic.current.of("hour", "acme/m", "p")
+        assert figures is not None and figures.requests == 2

@@ -29,6 +29,7 @@ _KEPT_HOURS = 31 * 24
 _HOURS_AT_ONCE = 48
 _LEASE = "traffic"
 _MARK = "traffic_until"
+_ADDED_AT = "traffic_added_at"
 # The sums cost time that grows with traffic: at most a twentieth of the time goes into them.
 SHORTEST_PAUSE_S = 5.0
 _SHARE = 20.0
@@ -85,16 +86,20 @@ class Traffic:
         if self._clock.monotonic_s() < self._next_s:
             return False
         started_s = time.monotonic()
+        now_us = self._clock.now_us()
         async with self._database.read() as connection:
             newest = await connection.scalar(sa.select(sa.func.max(activity_log.c.id)))
-        state = (newest, self._clock.now_us() // HOUR_US)
+            added = await connection.scalar(sa.select(meta.c.value).where(meta.c.name == _ADDED_AT))
+        state = (newest, now_us // HOUR_US)
         if state != self._seen:
-            try:
-                async with lease(self._database, self._clock, _LEASE):
-                    if await self._add_up():
-                        self._seen = state
-            except Held:
-                pass  # another process does it; this one looks again
+            # What another process has just added up is read; whoever looks first after a pause adds up for all.
+            if added is None or not 0 <= now_us - int(added) < SHORTEST_PAUSE_S * US_PER_S:
+                try:
+                    async with lease(self._database, self._clock, _LEASE):
+                        if await self._add_up():
+                            self._seen = state
+                except Held:
+                    pass  # another process does it; this one looks again
             await self._read()
         self._next_s = self._clock.monotonic_s() + max(SHORTEST_PAUSE_S, _SHARE * (time.monotonic() - started_s))
         return True
@@ -112,7 +117,8 @@ class Traffic:
                 await add_up_hour(connection, hour_us)
         async with self._database.begin() as connection:
             # The hour before the last is added up once more: its last records may have been committed late.
-            await _remember(connection, str(max(first, last - HOUR_US)))
+            await _remember(connection, _MARK, max(first, last - HOUR_US))
+            await _remember(connection, _ADDED_AT, self._clock.now_us())
             await connection.execute(
                 sa.delete(traffic_hours).where(traffic_hours.c.hour_us < now_hour - _KEPT_HOURS * HOUR_US)
             )
@@ -203,7 +209,7 @@ def _sum(value: Any) -> Any:
     return sa.func.coalesce(sa.func.sum(value), 0).cast(sa.BigInteger)
 
 
-async def _remember(connection: AsyncConnection, mark: str) -> None:
+async def _remember(connection: AsyncConnection, name: str, number: int) -> None:
     dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
-    insert = dialect.insert(meta).values(name=_MARK, value=mark)
-    await connection.execute(insert.on_conflict_do_update(index_elements=["name"], set_={"value": mark}))
+    insert = dialect.insert(meta).values(name=name, value=str(number))
+    await connection.execute(insert.on_conflict_do_update(index_elements=["name"], set_={"value": str(number)}))
