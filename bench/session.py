@@ -6,6 +6,7 @@ import os
 import platform
 import resource
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -191,7 +192,11 @@ class Session:
         wrong = []
         for target in self.rows.values():
             if target.audit is not None:
-                wrong += [f"{target.name}: {each}" for each in target.audit(target.served, target.abandoned)]
+                try:
+                    found = target.audit(target.served, target.abandoned)
+                except subprocess.TimeoutExpired:
+                    found = ["the process did not end when it was told to"]
+                wrong += [f"{target.name}: {each}" for each in found]
         return wrong
 
 

@@ -48,6 +48,7 @@ from gatewayz.infra.guard import Guard, GuardedTransport
 from gatewayz.infra.http1 import Http1Transport
 from gatewayz.infra.http_client import Timeouts, Transport
 from gatewayz.infra.redis import RedisLink
+from gatewayz.infra.tasks import end as end_tasks
 from gatewayz.infra.telemetry import Metrics, RequestLog
 from gatewayz.operations.traffic import Traffic
 from gatewayz.policy.limits import Limiter
@@ -135,10 +136,8 @@ class House:
 
     async def stop(self) -> None:
         """Ends the loops, returns leases, writes what waits, closes connections. May be called twice."""
-        for loop in self._loops:
-            loop.cancel()
-        await asyncio.gather(*self._loops, return_exceptions=True)
-        self._loops = []
+        loops, self._loops = self._loops, []
+        await end_tasks(loops)
         await self.syncer.close()
         await self.cashier.close()
         await self.writer.close()
