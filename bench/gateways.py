@@ -7,6 +7,8 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
+from itertools import count
 
 from bench.ledger import audit_postgres, audit_sqlite
 from bench.machine import placed
@@ -14,6 +16,9 @@ from bench.targets import CHAT, MESSAGES, ROOT, Absent, Bench, Target
 from bench.trials import Call, Shape
 from tests.live import LiveGateway
 from tests.servers import postgres_database, start_postgres, start_redis
+
+# Databases of the shared Redis that no row has taken yet.
+_numbers = count(1)
 
 CREDIT_USD, _SMALL_CREDIT_USD = "100000", "1000"
 CUSTOMERS = 64
@@ -120,16 +125,43 @@ def config_text(upstream: int) -> str:
 
 def one_worker(bench: Bench) -> Target:
     """This working tree on PostgreSQL and Redis, one worker. Raises Absent if either is missing."""
-    return _fleet(bench, "gatewayz-1", 1)
+    return _fleet(bench, "gatewayz-1", "gatewayz, PostgreSQL and Redis, 1 worker")
 
 
 def four_workers(bench: Bench) -> Target:
-    """The same with four workers, on the same servers and the same core. Raises Absent if either is missing."""
-    return _fleet(bench, "gatewayz-4", 4)
+    """Four workers, as many of them serving as the gateway thinks right. Raises Absent if a server is missing."""
+    return _fleet(bench, "gatewayz-4", "gatewayz, PostgreSQL and Redis, 4 workers", 4)
 
 
-def _fleet(bench: Bench, name: str, workers: int) -> Target:
-    """Workers that share a database and a number of Redis's of their own, on servers that all such rows share."""
+def four_serving(bench: Bench) -> Target:
+    """Four workers that all serve. Raises Absent if a server is missing."""
+    return _fleet(bench, "gatewayz-4-serving", "gatewayz, PostgreSQL and Redis, 4 workers, all serving", 4, 4)
+
+
+def four_apart(bench: Bench) -> Target:
+    """Four gateways of one worker, each with a database and customers of its own. Raises Absent if a server is missing."""
+    name, title = "gatewayz-apart", "4 gateways that share nothing, PostgreSQL and Redis"
+    with ExitStack() as begun:
+        parts = []
+        for number in range(1, 5):
+            parts.append(_fleet(bench, f"{name}-{number}", f"{title}, number {number}"))
+            begun.callback(parts[-1].stop)
+        begun.pop_all()
+    whole = Target(name, title, parts[0].port, parts[0].calls, parts=tuple(parts))
+
+    def stop() -> None:
+        for part in parts:
+            part.stop()
+
+    whole.stop = stop
+    return whole
+
+
+def _fleet(bench: Bench, name: str, title: str, workers: int = 1, serving: int = 0) -> Target:
+    """Workers that share a database and a number of Redis's of their own, on servers that all such rows share.
+
+    `serving` of them serve at once (0: as many as the gateway thinks right).
+    """
     if not bench.shared:
         try:
             with placed(bench.place.rest, bench.place.nice):
@@ -141,9 +173,8 @@ def _fleet(bench: Bench, name: str, workers: int) -> Target:
             raise Absent(str(error)) from error
         bench.shared.update(postgres=dsn, redis=url.rpartition("/")[0])
     dsn = bench.stack.enter_context(postgres_database(bench.shared["postgres"]))
-    env = {"DATABASE_URL": dsn, "REDIS_URL": f"{bench.shared['redis']}/{workers}"}
-    title = f"gatewayz, PostgreSQL and Redis, {workers} worker{'s' if workers > 1 else ''}"
-    target, gateway = _opened(bench, name, title, env, workers)
+    env = {"DATABASE_URL": dsn, "REDIS_URL": f"{bench.shared['redis']}/{next(_numbers)}"}
+    target, gateway = _opened(bench, name, title, env, workers, serving)
     try:
         # Those of one customer wait for one another in the ledger, which would hide what workers share.
         customers = [gateway.customer(_SMALL_CREDIT_USD) for _ in range(CUSTOMERS)]
@@ -156,15 +187,17 @@ def _fleet(bench: Bench, name: str, workers: int) -> Target:
 
 
 def _open(bench: Bench, name: str, title: str, env: dict[str, str]) -> Target:
-    return _opened(bench, name, title, env, 1)[0]
+    return _opened(bench, name, title, env, 1, 0)[0]
 
 
-def _opened(bench: Bench, name: str, title: str, env: dict[str, str], workers: int) -> tuple[Target, LiveGateway]:
+def _opened(
+    bench: Bench, name: str, title: str, env: dict[str, str], workers: int, serving: int
+) -> tuple[Target, LiveGateway]:
     home = bench.work / f"home-{name}"
     shutil.rmtree(home, ignore_errors=True)
     secret = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     production = {"APP_ENV": "production", "GATEWAYZ_SECRET_KEY": secret, **env}
-    gateway = LiveGateway(home, config_text(bench.upstream), production, workers)
+    gateway = LiveGateway(home, config_text(bench.upstream), production, workers, serving)
     with placed(bench.place.gateway, bench.place.nice):
         # The first start makes the database; the second is the one that operators wait for.
         gateway.start()

@@ -9,6 +9,7 @@ from bench.trials import REFERENCE
 
 AFTER_ANSWERS = 100_000
 _ON_POSTGRES, _FLOOR, _ONE, _FOUR = "gatewayz-postgres", "relay", "gatewayz-1", "gatewayz-4"
+_ALL_SERVING, _APART = "gatewayz-4-serving", "gatewayz-apart"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,9 @@ GOALS = (
     Goal("CPU per request with a prompt of 100 KB", 1.5, 0.7, "ms", 2, figure("large", "cpu_us_request", 1000)),
     Goal("CPU per request, 4 workers ÷ 1 worker, 64 customers", 1.2, 1.05, "x", 2,
          against(_ONE, "workers", "cpu_us_request", _FOUR)),
+    # What is shared is compared where nothing else differs: as many processes, on the same core.
+    Goal("CPU per request, 4 workers all serving ÷ 4 gateways that share nothing", 1.2, 1.05, "x", 2,
+         against(_APART, "workers", "cpu_us_request", _ALL_SERVING)),
     Goal(f"memory of a worker after {AFTER_ANSWERS:,} requests", 120, 70, "MB", 0, memory),
     Goal("start-up, until the first answer", 3, 1, "s", 1, start_up),
     Goal("memory per stream, 5,000 idle", 60, 30, "KB", 1, figure("idle", "kb_stream")),

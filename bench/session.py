@@ -10,8 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ ROWS: dict[str, Callable[[Bench], Target]] = {
     "gatewayz-postgres": gateways.postgres,
     "gatewayz-1": gateways.one_worker,
     "gatewayz-4": gateways.four_workers,
+    "gatewayz-4-serving": gateways.four_serving,
+    "gatewayz-apart": gateways.four_apart,
     "previous": gateways.previous,
     "litellm": peers.litellm,
     "portkey": peers.portkey,
@@ -82,7 +85,8 @@ class Session:
                 self.notes.append(f"{name}: {why}")
                 continue
             stack.callback(target.stop)
-            targets.probe(target)
+            for part in target.parts or (target,):
+                targets.probe(part)
             self.rows[name] = target
 
     def warm_up(self) -> None:
@@ -167,6 +171,8 @@ class Session:
 
     def press(self, target: Target, trial: Trial, seconds: float) -> tuple[dict[str, float] | None, int]:
         """Figures and faults of one load run; no figures if the row does not speak this shape."""
+        if target.parts:
+            return self._press_parts(target, trial, seconds)
         call = target.calls.get(trial.shape)
         if call is None:
             return None, 0
@@ -174,7 +180,8 @@ class Session:
             machine.wait_until_idle(target.pid)
         pressure = pressure_on(target, trial, seconds)
         began, used_s = time.monotonic(), machine.cpu_s(target.pid) if target.pid is not None else 0.0
-        place, work = self.bench.place, self.bench.work
+        place, work = self.bench.place, self.bench.work / f"load-{target.name}"
+        work.mkdir(exist_ok=True)
         customers = target.customers if trial.many else ()
         told = native.load(self.programs, place, work, target.port, call, trial, pressure, customers)
         elapsed_s = time.monotonic() - began
@@ -187,10 +194,19 @@ class Session:
             self.notes.append(f"{target.name}, {trial.name}: {faults} requests failed or were given up. {said}")
         return values_of(told, cpu_s, elapsed_s), faults
 
+    def _press_parts(self, target: Target, trial: Trial, seconds: float) -> tuple[dict[str, float] | None, int]:
+        """All parts at once, the connections divided among them."""
+        share = replace(trial, connections=trial.connections // len(target.parts))
+        with ThreadPoolExecutor(len(target.parts)) as pool:
+            told = list(pool.map(lambda part: self.press(part, share, seconds), target.parts))
+        target.served = sum(part.served for part in target.parts)
+        target.abandoned = sum(part.abandoned for part in target.parts)
+        return together([values for values, _ in told if values is not None]), sum(faults for _, faults in told)
+
     def audit(self) -> list[str]:
         """Stops the rows that keep books; what is wrong with them."""
         wrong = []
-        for target in self.rows.values():
+        for target in [part for row in self.rows.values() for part in (row.parts or (row,))]:
             if target.audit is not None:
                 try:
                     found = target.audit(target.served, target.abandoned)
@@ -203,6 +219,15 @@ class Session:
 def takes_part(row: str, trial: Trial) -> bool:
     """Whether a row is measured in this trial."""
     return row in trial.rows if trial.rows else row not in WORKER_ROWS
+
+
+def together(parts: Sequence[Mapping[str, float]]) -> dict[str, float] | None:
+    """The figures of several processes as one: their requests and core shares added up, CPU time by request."""
+    rps = sum(part["rps"] for part in parts)
+    if not rps:
+        return None
+    cpu_us = sum(part["cpu_us_request"] * part["rps"] for part in parts) / rps
+    return {"rps": rps, "busy": sum(part["busy"] for part in parts), "cpu_us_request": cpu_us}
 
 
 def idle_values(

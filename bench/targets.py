@@ -41,7 +41,10 @@ class Bench:
 
 @dataclass(slots=True)
 class Target:
-    """A running row. `gentle` caps connections and rates of a row so slow that the full load would only measure its queue."""
+    """A running row. `gentle` caps connections and rates of a row so slow that the full load would only measure its queue.
+
+    A row of `parts` is several processes that know nothing of each other: each gets its share of the connections.
+    """
 
     name: str
     title: str
@@ -51,6 +54,7 @@ class Target:
     start_s: float | None = None
     gentle: Mapping[str, float] = field(default_factory=dict)
     stop: Callable[[], None] = lambda: None
+    parts: tuple["Target", ...] = ()
     customers: tuple[str, ...] = ()  # a header of each, for loads of many customers
     audit: Callable[[int, int], list[str]] | None = None  # (served, abandoned) -> what is wrong with the money
     notes: list[str] = field(default_factory=list)

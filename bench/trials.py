@@ -11,8 +11,10 @@ REFERENCE = "gatewayz"
 # Rows that exist for one trial, and take part in no other.
 # Rows of nothing but the trials for workers, and all rows of those: a relay in one process and in four tells what it costs
 # to divide a core, whatever runs there.
-WORKER_ROWS = ("relay-4", "gatewayz-1", "gatewayz-4")
+WORKER_ROWS = ("relay-4", "gatewayz-1", "gatewayz-4", "gatewayz-4-serving", "gatewayz-apart")
 _WORKERS = ("relay-own", *WORKER_ROWS)
+# One customer is one account in one database.
+_TOGETHER = tuple(row for row in _WORKERS if row != "gatewayz-apart")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ TRIALS = (
     Trial("workers", "PostgreSQL and Redis, 64 customers, plain answers, 64 in flight", "chat",
           (RPS, CPU_REQUEST, BUSY), rows=_WORKERS, many=True, reference="gatewayz-1"),
     Trial("workers-one", "PostgreSQL and Redis, one customer, plain answers, 64 in flight", "chat",
-          (RPS, CPU_REQUEST, BUSY), rows=_WORKERS, reference="gatewayz-1"),
+          (RPS, CPU_REQUEST, BUSY), rows=_TOGETHER, reference="gatewayz-1"),
     Trial("workers-deep", "PostgreSQL and Redis, 64 customers, plain answers, 256 in flight", "chat",
           (RPS, CPU_REQUEST, BUSY), connections=256, rows=_WORKERS, many=True, reference="gatewayz-1"),
     Trial("idle", "5,000 idle streams, and plain answers, 100 a second", "chat",

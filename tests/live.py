@@ -23,6 +23,7 @@ START_S = 60.0
 class LiveGateway:
     """Starts `gatewayz serve`. `config` is the text of gatewayz.toml; `env` is added to a clean environment.
 
+    All workers serve, however few cores there are, unless `serving` says how many (0: what the gateway thinks right).
     As a context manager it is stopped at the end. Port, database and home stay the same over restarts.
     """
 
@@ -30,6 +31,7 @@ class LiveGateway:
     config: str = ""
     env: dict[str, str] = field(default_factory=dict)
     workers: int = 1
+    serving: int | None = None
     port: int = 0
     admin_key: str = field(default_factory=lambda: f"gw_live_{secrets.token_urlsafe(32)}")
     _process: subprocess.Popen[str] | None = None
@@ -52,8 +54,12 @@ class LiveGateway:
             "GATEWAYZ_HUGGINGFACE_ENRICHMENT": "false",
             **self.env,
         }
+        command += ["--workers", str(self.workers)]
+        serving = self.workers if self.serving is None else self.serving
+        if serving:
+            command += ["--serving", str(serving)]
         self._process = subprocess.Popen(
-            [*command, "--workers", str(self.workers)],
+            command,
             env=environment,
             cwd=self.home,
             stdout=subprocess.PIPE,

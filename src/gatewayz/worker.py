@@ -11,6 +11,7 @@ from pathlib import Path
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
+from gatewayz.infra import shared_listener
 from gatewayz.infra.http_server import Protocol
 
 GRACE_S = 30
@@ -19,11 +20,19 @@ BACKLOG = 4096
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where and with how many processes to serve."""
+    """Where and with how many processes to serve; `serving` of them at once, the others step in when one of those ends."""
 
     host: str
     port: int
     workers: int
+    serving: int
+
+
+def cores() -> int:
+    """How many cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -59,7 +68,7 @@ def run(listen: Listen, listener: socket.socket, home: Path) -> None:
         host=listen.host,
         port=listen.port,
         workers=listen.workers,
-        loop="uvloop",
+        loop="uvloop" if listen.workers == 1 else f"{shared_listener.__name__}:{shared_listener.new_loop.__name__}",
         http=Protocol,
         ws="none",
         lifespan="on",
@@ -76,12 +85,13 @@ def run(listen: Listen, listener: socket.socket, home: Path) -> None:
         uvicorn.Server(config).run(sockets=[listener])
         return
     take_turns()
-    figures = home / f"metrics-{os.getpid()}"
-    shutil.rmtree(figures, ignore_errors=True)
-    figures.mkdir(parents=True)
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(figures)
+    shared = home / f"workers-{os.getpid()}"
+    shutil.rmtree(shared, ignore_errors=True)
+    shared.mkdir(parents=True)
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(shared)
+    os.environ[shared_listener.SEATS_VARIABLE] = f"{listen.serving}:{shared / 'seats'}"
     try:
         Multiprocess(config, sockets=[listener]).run()
     finally:
-        shutil.rmtree(figures, ignore_errors=True)
+        shutil.rmtree(shared, ignore_errors=True)
     sys.stdout.flush()

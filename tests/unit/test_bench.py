@@ -19,7 +19,7 @@ from bench.goals import AFTER_ANSWERS, GOALS, Goal, goals_table
 from bench.ledger import audit_sqlite, complaints
 from bench.machine import Place, session_of
 from bench.report import Run, report
-from bench.session import PAGE, ROWS, TRIALS, Session, idle_values, pressure_on, read_plan, takes_part
+from bench.session import PAGE, ROWS, TRIALS, Session, idle_values, pressure_on, read_plan, takes_part, together
 from bench.tables import BEGIN, END, Standing, cell, replace_between, summary_table, table, times, trial_table
 from bench.targets import Bench, Target
 from bench.trials import WORKER_ROWS, Call, Trial, body, last_bytes
@@ -237,6 +237,40 @@ def test_workers_are_compared_with_one() -> None:
     assert met(samples, {}, "CPU per request, 4 workers ÷ 1 worker, 64 customers")[2:] == ["1.21 x", "**no**"]
 
 
+def test_what_workers_share_is_compared_with_sharing_nothing() -> None:
+    figures = (("gatewayz-1", 100.0), ("gatewayz-apart", 160.0), ("gatewayz-4-serving", 168.0))
+    samples = [Sample(row, "workers", 0, {"cpu_us_request": cpu}, 0) for row, cpu in figures]
+    title = "CPU per request, 4 workers all serving ÷ 4 gateways that share nothing"
+    assert met(samples, {}, title)[2:] == ["1.05 x", "aim"]
+
+
+def test_figures_of_parts_are_told_as_one() -> None:
+    parts = [{"rps": 300.0, "busy": 0.3, "cpu_us_request": 100.0}, {"rps": 100.0, "busy": 0.2, "cpu_us_request": 200.0}]
+    assert together(parts) == {"rps": 400.0, "busy": 0.5, "cpu_us_request": 125.0}
+    assert together([]) is None
+
+
+class Divided(Session):
+    """A session whose parts answer with as many requests as they got connections."""
+
+    def press(self, target: Target, trial: Trial, seconds: float) -> tuple[dict[str, float] | None, int]:
+        if target.parts:
+            return super().press(target, trial, seconds)
+        target.served += trial.connections
+        return {"rps": float(trial.connections), "busy": 0.25, "cpu_us_request": 100.0}, 1
+
+
+def test_the_load_of_a_row_of_parts_is_divided(tmp_path: Path) -> None:
+    parts = tuple(Target(f"part-{number}", "", number, {}) for number in range(4))
+    whole = Target("whole", "", 1, {}, parts=parts)
+    session = Divided(Bench(tmp_path, 9, EVERYWHERE), native.Programs(tmp_path, tmp_path), read_plan(["--quick"]))
+    trial = next(trial for trial in TRIALS if trial.name == "workers")
+    values, faults = session.press(whole, trial, 1.0)
+    assert values == {"rps": 64.0, "busy": 1.0, "cpu_us_request": 100.0}
+    assert faults == 4
+    assert [part.served for part in parts] == [16] * 4 and whole.served == 64
+
+
 def test_memory_counts_only_after_enough_answers() -> None:
     title = "memory of a worker after 100,000 requests"
     early = {"gatewayz": Standing("", 0.4, (40.0, 45.0), 99_999)}
@@ -302,7 +336,9 @@ def test_rows_made_for_one_trial_are_in_no_other() -> None:
     for trial in TRIALS:
         assert takes_part("gatewayz", trial) is not trial.name.startswith("workers")
         for row in WORKER_ROWS:
-            assert takes_part(row, trial) is trial.name.startswith("workers")
+            # One customer is one account in one database, so gateways apart cannot share it.
+            for_workers = trial.name.startswith("workers") and (row, trial.name) != ("gatewayz-apart", "workers-one")
+            assert takes_part(row, trial) is for_workers
 
 
 def test_only_a_whole_run_waits_for_the_answers_that_memory_is_told_after() -> None:

@@ -62,6 +62,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--host", default="0.0.0.0", help="address to listen on (default: all)")  # noqa: S104
     command.add_argument("--port", type=_port, help="port (default: PORT or 8000)")
     command.add_argument("--workers", type=int, default=1, help="processes that share the port (default: 1)")
+    command.add_argument(
+        "--serving",
+        type=int,
+        metavar="N",
+        help="how many workers serve at once, the others are kept in reserve (default: as many as there are cores)",
+    )
     command.set_defaults(run="serve.serve")
 
     command = commands.add_parser("migrate", parents=[with_config], help="bring database and catalog up to date")

@@ -21,6 +21,10 @@ def serve(options: argparse.Namespace) -> int:
     if options.workers < 1:
         print("--workers must be at least 1", file=sys.stderr)
         return 2
+    serving = options.serving if options.serving is not None else min(options.workers, worker.cores())
+    if not 1 <= serving <= options.workers:
+        print("--serving must be between 1 and the number of --workers", file=sys.stderr)
+        return 2
     port = options.port if options.port is not None else environment.port
     try:
         listener = worker.bind(options.host, port)
@@ -37,7 +41,9 @@ def serve(options: argparse.Namespace) -> int:
     # From here on a visitor waits in the queue instead of being refused: the lines below may be pasted at once.
     listener.listen(worker.BACKLOG)
     _welcome(configuration, port, prepared.ready_key)
-    worker.run(worker.Listen(options.host, port, options.workers), listener, environment.home)
+    if serving < options.workers:
+        print(f"{serving} of {options.workers} workers serve; the others step in when one of them ends", flush=True)
+    worker.run(worker.Listen(options.host, port, options.workers, serving), listener, environment.home)
     return 0
 
 

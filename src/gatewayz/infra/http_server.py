@@ -130,6 +130,8 @@ class Protocol(HttpToolsProtocol):
     _heard_at = 0.0
     _look: asyncio.TimerHandle | None = None
     _now: Callable[[], float]
+    # Called when the connection is gone, if somebody counts them.
+    on_lost: Callable[[], None] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """The client is there; the watch over its silence begins."""
@@ -143,6 +145,8 @@ class Protocol(HttpToolsProtocol):
         if self._look is not None:
             self._look.cancel()
             self._look = None
+        if self.on_lost is not None:
+            self.on_lost()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
