@@ -20,15 +20,17 @@ from gatewayz.infra.clock import US_PER_S, Clock
 from gatewayz.infra.db import Database
 from gatewayz.infra.leases import Held, lease
 from gatewayz.infra.tables import meta
+from gatewayz.operations import traffic_sums
 from gatewayz.operations.tables import activity_log, traffic_hours
+from gatewayz.operations.traffic_sums import HOUR_US
 
 Window = Literal["hour", "day", "week", "month"]
 WINDOW_HOURS: Mapping[Window, int] = MappingProxyType({"hour": 1, "day": 24, "week": 168, "month": 720})
-HOUR_US = 3600 * US_PER_S
 _KEPT_HOURS = 31 * 24
 _HOURS_AT_ONCE = 48
 _LEASE = "traffic"
-_MARK = "traffic_until"
+# Of `meta`: the hour before which all are closed, the last record of the open ones, and when they were last added up.
+_MARK, _SEEN = "traffic_until", "traffic_seen"
 _ADDED_AT = "traffic_added_at"
 # The sums cost time that grows with traffic: at most a twentieth of the time goes into them.
 SHORTEST_PAUSE_S = 5.0
@@ -89,11 +91,11 @@ class Traffic:
         now_us = self._clock.now_us()
         async with self._database.read() as connection:
             newest = await connection.scalar(sa.select(sa.func.max(activity_log.c.id)))
-            added = await connection.scalar(sa.select(meta.c.value).where(meta.c.name == _ADDED_AT))
+            added = await _remembered(connection, _ADDED_AT)
         state = (newest, now_us // HOUR_US)
         if state != self._seen:
             # What another process has just added up is read; whoever looks first after a pause adds up for all.
-            if added is None or not 0 <= now_us - int(added) < SHORTEST_PAUSE_S * US_PER_S:
+            if added is None or not 0 <= now_us - added < SHORTEST_PAUSE_S * US_PER_S:
                 try:
                     async with lease(self._database, self._clock, _LEASE):
                         if await self._add_up():
@@ -105,32 +107,53 @@ class Traffic:
         return True
 
     async def _add_up(self) -> bool:
-        """Adds up what is due, at most two days at a time; returns whether that was all."""
-        now_hour = self._clock.now_us() // HOUR_US * HOUR_US
+        """Adds up what is due, at most two days of hours that are over; returns whether that was all.
+
+        Two hours are open, this one and the one before, since records are committed after they are made: to them new records
+        are added, by their ids. When an hour is closed it is added up as a whole, with what ids have missed: on
+        PostgreSQL a record may be committed after one with a higher id.
+        """
+        open_us = self._clock.now_us() // HOUR_US * HOUR_US - HOUR_US
         async with self._database.read() as connection:
-            first = await self._first_open_hour(connection, now_hour)
+            first = await self._first_hour(connection, open_us)
         if first is None:
             return True
-        last = min(now_hour, first + _HOURS_AT_ONCE * HOUR_US)
-        for hour_us in range(first, last + HOUR_US, HOUR_US):
+        closed_us = max(first, min(open_us, first + _HOURS_AT_ONCE * HOUR_US))
+        for hour_us in range(first, closed_us, HOUR_US):
+            # Not read within the writing transaction: on SQLite every charge would wait meanwhile.
+            async with self._database.read() as connection:
+                sums = await traffic_sums.of_hour(connection, hour_us)
             async with self._database.begin() as connection:
-                await add_up_hour(connection, hour_us)
-        async with self._database.begin() as connection:
-            # The hour before the last is added up once more: its last records may have been committed late.
-            await _remember(connection, _MARK, max(first, last - HOUR_US))
-            await _remember(connection, _ADDED_AT, self._clock.now_us())
-            await connection.execute(
-                sa.delete(traffic_hours).where(traffic_hours.c.hour_us < now_hour - _KEPT_HOURS * HOUR_US)
-            )
-        return last == now_hour
+                await traffic_sums.replace(connection, hour_us, hour_us + HOUR_US, sums)
+        return await self._add_new(open_us, closed_us) and closed_us >= open_us
 
-    async def _first_open_hour(self, connection: AsyncConnection, now_hour: int) -> int | None:
-        oldest = now_hour - (_KEPT_HOURS - 1) * HOUR_US
-        mark = await connection.scalar(sa.select(meta.c.value).where(meta.c.name == _MARK))
+    async def _add_new(self, open_us: int, closed_us: int) -> bool:
+        """Adds the records that are new to their hours; False if another process was faster."""
+        async with self._database.read() as connection:
+            seen = await _remembered(connection, _SEEN)
+            newest = await connection.scalar(sa.select(sa.func.max(activity_log.c.id))) or 0
+            sums = await traffic_sums.of_records(connection, open_us, seen, newest)
+        async with self._database.begin() as connection:
+            if not await _advance(connection, seen, newest):
+                return False
+            if seen is None:
+                await traffic_sums.replace(connection, open_us, None, sums)
+            else:
+                await traffic_sums.add(connection, sums)
+            await _remember(connection, _MARK, closed_us)
+            await _remember(connection, _ADDED_AT, self._clock.now_us())
+            oldest_us = open_us - (_KEPT_HOURS - 1) * HOUR_US
+            await connection.execute(sa.delete(traffic_hours).where(traffic_hours.c.hour_us < oldest_us))
+        return True
+
+    async def _first_hour(self, connection: AsyncConnection, open_us: int) -> int | None:
+        """The first hour that is not closed, None if there is no record at all."""
+        oldest_us = open_us - (_KEPT_HOURS - 2) * HOUR_US
+        mark = await _remembered(connection, _MARK)
         if mark is not None:
-            return max(int(mark), oldest)
+            return max(mark, oldest_us)
         first = await connection.scalar(sa.select(sa.func.min(activity_log.c.created_at_us)))
-        return None if first is None else max(int(first) // HOUR_US * HOUR_US, oldest)
+        return None if first is None else max(int(first) // HOUR_US * HOUR_US, oldest_us)
 
     async def _read(self) -> None:
         now_us = self._clock.now_us()
@@ -146,44 +169,13 @@ class Traffic:
             )
 
 
-async def add_up_hour(connection: AsyncConnection, hour_us: int) -> None:
-    """Makes the sums of one hour those of its records, in the caller's transaction. May be repeated."""
-    log_c = activity_log.c
-    well = log_c.status < 400
-    # How fast a plain answer was written nobody can tell: all of it came at once.
-    streamed = sa.and_(well, log_c.stream, log_c.first_token_us.is_not(None))
-    figures = sa.select(
-        sa.literal(hour_us, sa.BigInteger),
-        log_c.model,
-        log_c.provider,
-        sa.func.count(),
-        _sum(sa.case((well, 0), else_=1)),
-        _sum(log_c.prompt_tokens + log_c.completion_tokens),
-        _sum(sa.case((well, log_c.latency_us), else_=0)),
-        _sum(sa.case((well, sa.func.coalesce(log_c.first_token_us, 0)), else_=0)),
-        _sum(sa.case((sa.and_(well, log_c.first_token_us.is_not(None)), 1), else_=0)),
-        _sum(sa.case((streamed, log_c.completion_tokens), else_=0)),
-        _sum(sa.case((streamed, log_c.latency_us - log_c.first_token_us), else_=0)),
-    ).where(
-        log_c.created_at_us >= hour_us,
-        log_c.created_at_us < hour_us + HOUR_US,
-        log_c.model.is_not(None),
-        log_c.provider.is_not(None),
-    )
-    await connection.execute(sa.delete(traffic_hours).where(traffic_hours.c.hour_us == hour_us))
-    columns = [column.name for column in traffic_hours.c]
-    await connection.execute(
-        sa.insert(traffic_hours).from_select(columns, figures.group_by(log_c.model, log_c.provider))
-    )
-
-
 async def sums_since(connection: AsyncConnection, from_hour_us: int) -> dict[tuple[str, str], Figures]:
     """The figures of all hours from that one on."""
     table = traffic_hours.c
     names = (
         "requests", "errors", "tokens", "latency_us", "first_token_us", "first_tokens", "streamed_tokens", "streamed_us",
     )  # fmt: skip
-    sums = [_sum(table[name]).label(name) for name in names]
+    sums = [traffic_sums.total(table[name]).label(name) for name in names]
     query = sa.select(table.model, table.provider, *sums).where(table.hour_us >= from_hour_us)
     rows = await connection.execute(query.group_by(table.model, table.provider))
     return {(row.model, row.provider): _figures(row) for row in rows}
@@ -205,8 +197,20 @@ def _digest(value: object) -> str:
     return hashlib.sha256(msgspec.json.encode(value)).hexdigest()[:24]
 
 
-def _sum(value: Any) -> Any:
-    return sa.func.coalesce(sa.func.sum(value), 0).cast(sa.BigInteger)
+async def _remembered(connection: AsyncConnection, name: str) -> int | None:
+    value = await connection.scalar(sa.select(meta.c.value).where(meta.c.name == name))
+    return None if value is None else int(value)
+
+
+async def _advance(connection: AsyncConnection, seen: int | None, newest: int) -> bool:
+    """Says that the sums hold the records up to `newest`, unless another process has added after `seen`."""
+    insert: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
+    change: Any
+    if seen is None:
+        change = insert.insert(meta).values(name=_SEEN, value=str(newest)).on_conflict_do_nothing()
+    else:
+        change = sa.update(meta).where(meta.c.name == _SEEN, meta.c.value == str(seen)).values(value=str(newest))
+    return bool((await connection.execute(change)).rowcount)
 
 
 async def _remember(connection: AsyncConnection, name: str, number: int) -> None:
