@@ -1,16 +1,18 @@
 """Giving back what nobody came back for: holds and leases whose time has passed, answers past their day, old batch ids."""
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gatewayz.billing.ops import Expire
 from gatewayz.billing.tables import holds, idempotency, leases, ledger_batches
 from gatewayz.billing.writer import MoneyUnavailable, Writer
 from gatewayz.infra.clock import US_PER_S, Clock
-from gatewayz.infra.db import Database
+from gatewayz.infra.db import PAGE, Database
 
-PAGE = 500
 # A batch id is only asked for while its own commit is in doubt, which is over in minutes.
 BATCH_LIFE_US = 3600 * US_PER_S
+
+_claims, _batches = idempotency.c, ledger_batches.c
 
 
 class Sweeper:
@@ -40,16 +42,17 @@ class Sweeper:
     async def purge(self) -> None:
         """Empties stored answers older than their day, and forgets old batch ids. Raises database errors."""
         now_us = self._clock.now_us()
-        async with self._database.begin() as connection:
-            await connection.execute(
-                sa.update(idempotency)
-                .where(
-                    idempotency.c.expires_at_us <= now_us,
-                    idempotency.c.state == "done",
-                    idempotency.c.answer.is_not(None),
-                )
-                .values(answer=None)
+
+        async def empty_answers(connection: AsyncConnection, limit: int) -> int:
+            old = sa.select(_claims.user_id, _claims.request_id).where(
+                _claims.answer.is_not(None), _claims.expires_at_us <= now_us, _claims.state == "done"
             )
-            await connection.execute(
-                sa.delete(ledger_batches).where(ledger_batches.c.created_at_us < now_us - BATCH_LIFE_US)
-            )
+            those = sa.tuple_(_claims.user_id, _claims.request_id).in_(old.limit(limit))
+            return (await connection.execute(sa.update(idempotency).where(those).values(answer=None))).rowcount
+
+        async def forget_batches(connection: AsyncConnection, limit: int) -> int:
+            old = sa.select(_batches.id).where(_batches.created_at_us < now_us - BATCH_LIFE_US).limit(limit)
+            return (await connection.execute(sa.delete(ledger_batches).where(_batches.id.in_(old)))).rowcount
+
+        await self._database.in_pages(empty_answers)
+        await self._database.in_pages(forget_batches)

@@ -111,7 +111,14 @@ idempotency = sa.Table(
     sa.Column("content_type", sa.Text),
     sa.Column("answer", sa.LargeBinary),
     sa.Column("created_at_us", sa.BigInteger, nullable=False),
-    sa.Column("expires_at_us", sa.BigInteger, nullable=False, index=True),
+    sa.Column("expires_at_us", sa.BigInteger, nullable=False),
+    # Claims are kept for ever, their answers for a day: only those are looked for.
+    sa.Index(
+        "ix_idempotency_answers",
+        "expires_at_us",
+        sqlite_where=sa.text("answer IS NOT NULL"),
+        postgresql_where=sa.text("answer IS NOT NULL"),
+    ),
 )
 
 ledger_batches = sa.Table(

@@ -111,10 +111,8 @@ class Keeping:
 
     async def purge(self) -> None:
         """Deletes the answers whose time is over. Raises database errors."""
-        while True:
-            async with self._database.begin() as connection:
-                if await store.purge(connection, self._clock.now_us()) < store.PURGED_AT_ONCE:
-                    return
+        now_us = self._clock.now_us()
+        await self._database.in_pages(lambda connection, limit: store.purge(connection, now_us, limit))
 
     async def _found(self, user_id: int, answer_id: str) -> KeptAnswer:
         found = await self._chain(user_id, answer_id, 1)

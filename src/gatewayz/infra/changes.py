@@ -78,8 +78,12 @@ class ChangeFeed:
     async def purge(self) -> None:
         """Deletes changes that every living process has long heard."""
         horizon = self._clock.now_us() - _RETENTION_US
-        async with self._database.begin() as connection:
-            await connection.execute(sa.delete(changes).where(changes.c.created_at_us < horizon))
+
+        async def forget(connection: AsyncConnection, limit: int) -> int:
+            old = sa.select(changes.c.id).where(changes.c.created_at_us < horizon).limit(limit)
+            return (await connection.execute(sa.delete(changes).where(changes.c.id.in_(old)))).rowcount
+
+        await self._database.in_pages(forget)
 
     async def run(self) -> None:
         """Polls until cancelled; a database that is away is tried again at the same pace."""

@@ -5,8 +5,10 @@ alike. SQLite writers start with BEGIN IMMEDIATE, since a deferred transaction t
 "database is locked" when another writer was faster.
 """
 
+import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,10 @@ metadata = sa.MetaData(
 # SQLite only numbers rows by itself for INTEGER PRIMARY KEY.
 BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 BUSY_TIMEOUT_S = 10
+# Rows that one transaction of much work does, and the least pause before the next. As long as it took others get their turn:
+# SQLite lets who waits ask again now and then, and a transaction that begins at once would be faster.
+PAGE = 500
+_SHORTEST_PAUSE_S = 0.02
 
 
 class Database:
@@ -60,6 +66,22 @@ class Database:
         """A connection for reading; sees committed rows only."""
         async with self._reader.connect() as connection:
             yield connection
+
+    async def in_pages(self, act: Callable[[AsyncConnection, int], Awaitable[int]]) -> int:
+        """Acts in one short write transaction after the other until there is no full page to do; returns the rows of all.
+
+        For work on rows that may be many: on SQLite every charge waits for the transaction that is under way. `act` gets a
+        connection and how many rows it may do at most, and returns how many it did.
+        """
+        done = 0
+        while True:
+            began_s = time.monotonic()
+            async with self.begin() as connection:
+                page = await act(connection, PAGE)
+            done += page
+            if page < PAGE:
+                return done
+            await asyncio.sleep(max(_SHORTEST_PAUSE_S, time.monotonic() - began_s))
 
     def glance(self, query: sa.Select[Any]) -> SqliteGlance | PostgresGlance:
         """The means to ask a query again and again; its values are taken in the order of the text. Closed with the database."""

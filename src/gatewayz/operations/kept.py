@@ -10,7 +10,6 @@ from gatewayz.infra.clock import US_PER_DAY
 from gatewayz.operations.tables import kept_answers
 
 LIFE_US = 30 * US_PER_DAY
-PURGED_AT_ONCE = 500
 
 
 class KeptAnswer(msgspec.Struct, frozen=True, gc=False):
@@ -75,8 +74,8 @@ async def delete(connection: AsyncConnection, user_id: int, answer_id: str) -> b
     return bool(done.rowcount)
 
 
-async def purge(connection: AsyncConnection, now_us: int) -> int:
-    """Deletes some of the answers whose time is over; how many."""
-    old = sa.select(kept_answers.c.id).where(kept_answers.c.expires_at_us <= now_us).limit(PURGED_AT_ONCE)
+async def purge(connection: AsyncConnection, now_us: int, limit: int) -> int:
+    """Deletes at most so many of the answers whose time is over; how many."""
+    old = sa.select(kept_answers.c.id).where(kept_answers.c.expires_at_us <= now_us).limit(limit)
     done = await connection.execute(sa.delete(kept_answers).where(kept_answers.c.id.in_(old)))
     return done.rowcount
