@@ -15,8 +15,7 @@ from typing import Protocol
 
 _NUMBER_BYTES = 8
 _LOOK_S = 0.05
-# Differences that nobody is waited for: connections of one request each would make workers wait for each other all the time.
-_SLACK = 2
+# Among many connections a few more are no difference that anybody is waited for.
 _SLACK_SHARE = 16
 
 
@@ -78,7 +77,7 @@ class Seats:
         if self._mine is None:
             return False
         least = min(filter(None, self._numbers))
-        return self._numbers[self._mine] <= least + max(_SLACK, least // _SLACK_SHARE)
+        return self._numbers[self._mine] <= least + least // _SLACK_SHARE
 
     def _locked(self, byte: int, *, wait: bool = False) -> bool:
         try:

@@ -47,6 +47,7 @@ class SharedListener:
         self._closed = False
         self._watching = False
         self._stands_back_since: float | None = None
+        self._step: asyncio.TimerHandle | None = None
         self._opening: set[asyncio.Task[None]] = set()
         self._queue = select.poll()
         self._queue.register(listener, select.POLLIN)
@@ -97,7 +98,7 @@ class SharedListener:
         for _ in range(_AT_ONCE):
             if not self._may_take():
                 self._look_away()
-                self._loop.call_later(_STEP_S, self._look_again)
+                self._step = self._loop.call_later(_STEP_S, self._look_again)
                 return
             try:
                 connection, _ = self._listener.accept()
@@ -129,6 +130,7 @@ class SharedListener:
 
     def _look_again(self) -> None:
         """After a step back: either another worker has taken what waited, or it is still there."""
+        self._step = None
         if self._closed:
             return
         if self._queue.poll(0):
@@ -152,6 +154,10 @@ class SharedListener:
 
     def _lost(self) -> None:
         self._seats.add(-1)
+        if self._step is not None:
+            # There is room now: connections of one request each would otherwise wait for steps to end.
+            self._step.cancel()
+            self._look_again()
 
 
 class SharingLoop(uvloop.Loop):

@@ -137,30 +137,29 @@ def test_who_waits_first_may_die_as_well(crew: Crew) -> None:
 def test_who_has_more_connections_than_others_leaves_them_the_next(crew: Crew) -> None:
     first, second = crew.hire(2), crew.hire(2)
     assert first("room") is False  # nobody without a seat takes any
-    assert first("take") and first("add 30") is True  # nobody else is there
+    assert first("take") and first("add 3") is True  # nobody else is there
     assert second("take") and second("room") is True
     assert first("room") is False
-    assert second("add 28") is True and first("room") is True  # two more or less are no difference
-    assert first("add 1") is False
-    assert second("add 6") is False and first("room") is True
-    assert first("add -31") is True and second("room") is False
+    assert second("add 3") is True and first("room") is True
+    assert second("add 1") is False and first("room") is True
+    assert first("add -3") is True and second("room") is False
 
 
 def test_among_many_connections_a_few_more_are_no_difference(crew: Crew) -> None:
     first, second = crew.hire(2), crew.hire(2)
     assert first("take") and second("take")
-    assert second("add 1600") is False
-    assert first("add 1700") is True and first("add 1") is False
+    assert second("add 1599") is False  # a seat that is held counts one more
+    assert first("add 1699") is True and first("add 1") is False
 
 
 def test_what_the_dead_have_left_does_not_count_for_who_comes_after(crew: Crew) -> None:
     first, second = crew.hire(2), crew.hire(2)
     assert first("take") and second("take")
-    first("add 50"), second("add 20")
+    first("add 5"), second("add 2")
     second("leave")
     assert first("room") is True  # an empty seat waits for nobody
     assert second("take") and second("room") is True and first("room") is False
-    assert second("add 52") is True and second("add 2") is False
+    assert second("add 5") is True and second("add 1") is False
 
 
 def test_at_least_one_seat(tmp_path: Path) -> None:

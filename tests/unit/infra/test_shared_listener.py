@@ -147,6 +147,19 @@ async def test_a_worker_that_does_not_come_is_waited_for_only_shortly() -> None:
         assert took_s < 2.0
 
 
+async def test_who_gets_room_while_standing_back_takes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with stage() as on:
+        on.worker("a")
+        assert await on.connect() == "a"
+        on.table.connections["slow"] = 0
+        monkeypatch.setattr(shared_listener, "_STEP_S", 60.0)
+        waiting = asyncio.create_task(on.connect())
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        on.clients[0].close()
+        assert await asyncio.wait_for(waiting, 5) == "a"
+
+
 async def test_what_another_has_taken_meanwhile_does_not_wear_patience_out() -> None:
     async with stage() as on:
         on.worker("a")
