@@ -18,13 +18,11 @@ LLAMA = {
 
 
 @pytest.fixture(scope="module")
-def hub(upstream: FakeUpstream) -> FakeUpstream:
-    return upstream
-
-
-@pytest.fixture(autouse=True)
-def _lists(hub: FakeUpstream) -> None:
-    fill(hub)
+def hub() -> Iterator[FakeUpstream]:
+    """Never emptied: the gateway asks it in the background at any time, and remembers for an hour what is not there."""
+    with FakeUpstream() as fake:
+        fill(fake)
+        yield fake
 
 
 def fill(hub: FakeUpstream) -> None:
@@ -40,7 +38,6 @@ def fill(hub: FakeUpstream) -> None:
 
 @pytest.fixture(scope="module")
 def gateway(hub: FakeUpstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveGateway]:
-    fill(hub)
     config = settings_toml() + provider_toml(hub, "own")
     for model, name in (("llama", "meta-llama/Llama-X"), ("gone", "gone/gone"), ("down", "down/down")):
         config += model_toml(f"acme/{model}", ("own",), huggingface_id=name)
@@ -132,12 +129,12 @@ def test_models_are_enriched_in_the_background(gateway: LiveGateway, hub: FakeUp
     assert metric(gateway, "cache_entries", cache="huggingface") > 0
 
 
-def test_it_can_be_switched_off(hub: FakeUpstream, tmp_path_factory: pytest.TempPathFactory) -> None:
-    config = settings_toml() + provider_toml(hub, "own")
+def test_it_can_be_switched_off(upstream: FakeUpstream, tmp_path_factory: pytest.TempPathFactory) -> None:
+    config = settings_toml() + provider_toml(upstream, "own")
     config += model_toml("acme/llama", ("own",), huggingface_id="meta-llama/Llama-X")
-    with LiveGateway(tmp_path_factory.mktemp("off"), config, {"HF_ENDPOINT": hub.url("hf")}) as live:
-        hub.reset()
+    with LiveGateway(tmp_path_factory.mktemp("off"), config, {"HF_ENDPOINT": upstream.url("hf")}) as live:
+        fill(upstream)
         assert detail(live, "acme/llama")["huggingface"] is None
         answer = live.call("GET", "/huggingface/search?q=x")
         assert (answer.status_code, answer.json()["error"]["code"]) == (409, "feature_unavailable")
-        assert hub.journal("hf") == []
+        assert upstream.journal("hf") == []
