@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from tests.acceptance.access_helpers import (
     soon,
     visitor,
 )
+from tests.each_worker import at_each_worker
 from tests.fakes.handle import FakeUpstream
 from tests.live import LiveGateway
 from tests.servers import ServerHandle, postgres_database, start_redis
@@ -182,19 +184,23 @@ def test_two_processes_count_one_limit_together(
         # A database of its own in Redis, too: the keys of the other gateway have the same small ids.
         env = {"DATABASE_URL": database, "REDIS_URL": redis[0].removesuffix("/0") + "/1"}
         config = config_of(upstream, anonymous_per_day=PER_DAY)
-        with LiveGateway(tmp_path_factory.mktemp("two"), config, env, workers=2) as live:
+        live = LiveGateway(tmp_path_factory.mktemp("two"), config, env, workers=2)
+        with live, at_each_worker(live) as workers:
             early_in_the_minute(6)
             customer = live.customer(10, rate_limit=30)
-            # Fresh connections, so that both workers take part.
-            with ThreadPoolExecutor(8) as pool:
-                found = list(pool.map(lambda _: customer.call("GET", "/user/balance").status_code, range(60)))
+
+            def thirty_times(worker: LiveGateway) -> list[int]:
+                here = customer.at(worker)
+                return [here.call("GET", "/user/balance").status_code for _ in range(30)]
+
+            with ThreadPoolExecutor(2) as pool:
+                found = list(chain.from_iterable(pool.map(thirty_times, workers)))
             assert (found.count(200), found.count(429)) == (30, 30)
             server.stop()
-            soon(lambda: customer_passes(live), within_s=3)
-            fresh = live.customer(10)
-            with ThreadPoolExecutor(8) as pool:
-                found = list(pool.map(lambda _: fresh.chat("acme/single").status_code, range(30)))
-            assert set(found) == {200}
+            for worker in workers:
+                soon(lambda worker=worker: customer_passes(worker), within_s=3)
+                fresh = live.customer(10).at(worker)
+                assert {fresh.chat("acme/single").status_code for _ in range(15)} == {200}
 
 
 def customer_passes(gateway: LiveGateway) -> bool:

@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests.acceptance import spine
+from tests.each_worker import at_each_worker, workers_of
 from tests.fakes.handle import FakeUpstream
 from tests.live import Customer, LiveGateway
 
@@ -97,31 +98,33 @@ def test_a_change_reaches_running_processes_whole_or_not_at_all(upstream: FakeUp
             + "".join(more)
         )
 
-    live = LiveGateway(tmp_path, text(2), workers=2)
-    with live:
+    def statuses(model: str) -> set[int]:
+        return {each.chat(model).status_code for each in everywhere}
+
+    def costs() -> list[float]:
+        return [each.chat("acme/one").json()["usage"]["cost"] for each in everywhere]
+
+    with LiveGateway(tmp_path, text(2), workers=2) as live, at_each_worker(live) as workers:
         customer = live.customer(10)
-        assert customer.chat("acme/one").json()["usage"]["cost"] == pytest.approx(10 * 2e-6 + 5 * 8e-6)
-        assert customer.chat("acme/two").status_code == 404
+        everywhere = [customer.at(worker) for worker in workers]
+        assert costs() == [pytest.approx(10 * 2e-6 + 5 * 8e-6)] * 2
+        assert statuses("acme/two") == {404}
         (tmp_path / "gatewayz.toml").write_text(text(4, spine.model_toml("acme/two", ("second",)), "[oops]\n"))
         refused = command(tmp_path, "config", "apply")
         assert refused.returncode == 1 and "oops" in refused.stderr
-        assert customer.chat("acme/two").status_code == 404
+        assert statuses("acme/two") == {404}
         (tmp_path / "gatewayz.toml").write_text(text(4, spine.model_toml("acme/two", ("second",))))
         applied = command(tmp_path, "config", "apply")
         assert applied.returncode == 0, applied.stderr
 
-        def known_everywhere() -> bool:
-            return all(customer.chat("acme/two").status_code == 200 for _ in range(8))
-
-        spine.eventually(known_everywhere, "the new model in both processes")
-        costs = [customer.chat("acme/one").json()["usage"]["cost"] for _ in range(8)]
-        assert costs == [pytest.approx(10 * 4e-6 + 5 * 8e-6)] * 8
+        spine.eventually(lambda: statuses("acme/two") == {200}, "the new model in both processes")
+        assert costs() == [pytest.approx(10 * 4e-6 + 5 * 8e-6)] * 2
         (tmp_path / "gatewayz.toml").write_text(text(4).replace(upstream.base_url("first"), upstream.base_url("moved")))
         assert command(tmp_path, "config", "apply").returncode == 0
 
         def moved() -> bool:
-            said = {spine.text_of("openai", customer.chat("acme/one")) for _ in range(8)}
-            return said == {"Hello from moved"} and customer.chat("acme/two").status_code == 404
+            said = {spine.text_of("openai", each.chat("acme/one")) for each in everywhere}
+            return said == {"Hello from moved"} and statuses("acme/two") == {404}
 
         spine.eventually(moved, "the provider at its new address, the model gone")
 
@@ -132,8 +135,7 @@ def test_several_workers_take_turns_on_their_cores_and_one_does_not(tmp_path: Pa
     allowed = subprocess.run([sys.executable, "-c", allow], stderr=subprocess.DEVNULL).returncode == 0
     for workers, policy in ((2, os.SCHED_BATCH if allowed else os.SCHED_OTHER), (1, os.SCHED_OTHER)):
         with LiveGateway(tmp_path, spine.settings_toml(), workers=workers) as live:
-            parent = psutil.Process(live.pid)
-            serving = [child for child in parent.children() if "spawn_main" in " ".join(child.cmdline())] or [parent]
+            serving = workers_of(live) or [psutil.Process(live.pid)]
             assert len(serving) == workers
             assert {os.sched_getscheduler(process.pid) for process in serving} == {policy}
 

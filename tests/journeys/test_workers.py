@@ -6,36 +6,17 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.acceptance import spine
+from tests.each_worker import connections_of, workers_of
 from tests.live import LiveGateway
 
 _ASK = b"GET /ping HTTP/1.1\r\nHost: gateway\r\n\r\n"
-
-
-def workers_of(live: LiveGateway) -> list[psutil.Process]:
-    found = []
-    for child in psutil.Process(live.pid).children():
-        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
-            if "spawn_main" in " ".join(child.cmdline()):
-                found.append(child)
-    return found
-
-
-def connections_of(live: LiveGateway) -> Counter[int]:
-    """How many clients each worker has, by process id."""
-    found: Counter[int] = Counter()
-    for worker in workers_of(live):
-        with suppress(psutil.NoSuchProcess):
-            for each in worker.net_connections("tcp"):
-                if each.status == psutil.CONN_ESTABLISHED and each.laddr.port == live.port:
-                    found[worker.pid] += 1
-    return found
 
 
 @contextmanager

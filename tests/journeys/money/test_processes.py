@@ -5,9 +5,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
+from tests.each_worker import workers_of
 from tests.journeys.money.judge import judge, read_books
 from tests.journeys.money.load import Ask, Load
 from tests.journeys.money.race import make_cost_equal_hold, outcomes, purchased, race_for_twenty, usd
@@ -57,13 +57,6 @@ def slices_of(scene: Stage, customer: Customer) -> list[str]:
     return [row.id for row in read_books(scene.database_url).leases if row.user_id == customer.user_id]
 
 
-def workers_of(scene: Stage) -> list[psutil.Process]:
-    """The serving children, without the helper that Python starts beside them."""
-    children = psutil.Process(scene.gateway.pid).children()
-    living = [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
-    return [child for child in living if "spawn_main" in " ".join(child.cmdline())]
-
-
 def test_two_hundred_at_once_through_four_processes_spend_money_for_twenty(four: Stage) -> None:
     with Load(keep_alive=False) as load:
         hold_nano = make_cost_equal_hold(four)
@@ -93,7 +86,7 @@ def test_processes_that_are_killed_one_by_one_and_all_at_once(four: Stage) -> No
         dice = random.Random(2)
         for _ in range(4 * REPEATS):
             load.wait_for(20)
-            dice.choice(workers_of(four)).kill()
+            dice.choice(workers_of(four.gateway)).kill()
         four.gateway.kill()
         four.gateway.start()
         load.wait_for(20)
