@@ -2,6 +2,8 @@
 PYTHON ?= $(shell command -v python3.12 >/dev/null 2>&1 && python3.12 -c '' 2>/dev/null && echo python3.12 || (command -v python3.11 >/dev/null 2>&1 && python3.11 -c '' 2>/dev/null && echo python3.11) || echo python3)
 VENV := .venv
 BIN := $(VENV)/bin
+# What an operator has: the requirements of the product alone. The suite's bring libraries that others load when they are there.
+PRODUCT := $(VENV)/product
 WORKERS ?= auto
 
 .PHONY: run test quick soak check bench docs conformance clients lock clean help
@@ -29,6 +31,7 @@ check: $(VENV)/.test  ## linters, types, import contract, size limits
 	@$(BIN)/python scripts/check_sizes.py
 
 bench: $(VENV)/.test  ## compare with the floor and with peers that are installed; writes docs/performance.md
+	@$(MAKE) --no-print-directory VENV=$(PRODUCT) $(PRODUCT)/.run
 	@$(BIN)/python bench/run.py
 
 docs: $(VENV)/.test  ## write docs/reference from the running code

@@ -5,6 +5,7 @@ import os
 import secrets
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -117,6 +118,12 @@ def git(*words: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
+def product_python() -> str:
+    """The Python of an environment with the product's own requirements, or this one where `make bench` has made none."""
+    found = ROOT / ".venv" / "product" / "bin" / "python"
+    return str(found) if found.exists() else sys.executable
+
+
 def config_text(upstream: int) -> str:
     """The text of gatewayz.toml for an upstream on this port of loopback."""
     models = (_MODEL.format(name=model, provider=where, native=native) for model, where, native in _MODELS)
@@ -197,7 +204,7 @@ def _opened(
     shutil.rmtree(home, ignore_errors=True)
     secret = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     production = {"APP_ENV": "production", "GATEWAYZ_SECRET_KEY": secret, **env}
-    gateway = LiveGateway(home, config_text(bench.upstream), production, workers, serving)
+    gateway = LiveGateway(home, config_text(bench.upstream), production, workers, serving, python=product_python())
     with placed(bench.place.gateway, bench.place.nice):
         # The first start makes the database; the second is the one that operators wait for.
         gateway.start()

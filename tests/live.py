@@ -36,6 +36,7 @@ class LiveGateway:
     port: int = 0
     admin_key: str = field(default_factory=lambda: f"gw_live_{secrets.token_urlsafe(32)}")
     client: httpx.Client | None = None
+    python: str = sys.executable
     _process: subprocess.Popen[str] | None = None
 
     def start(self) -> Self:
@@ -44,7 +45,7 @@ class LiveGateway:
         config = self.home / "gatewayz.toml"
         config.write_text(self.config, encoding="utf-8")
         log = self.log_path.open("a", encoding="utf-8")
-        command = [sys.executable, "-m", "gatewayz", "serve", "--host", "127.0.0.1", "--port", str(self.port)]
+        command = [self.python, "-m", "gatewayz", "serve", "--host", "127.0.0.1", "--port", str(self.port)]
         environment = {
             "PATH": os.environ.get("PATH", ""),
             "PYTHONPATH": str(Path(__file__).resolve().parent.parent / "src"),
