@@ -217,6 +217,11 @@ class StreamFacts:
     unknown_events: int = 0
     unknown_excerpt: str | None = None
 
+    def count(self, events: int, chars: int) -> None:
+        """Adds events that carried so many characters of text."""
+        self.events += events
+        self.output_chars += chars
+
     def note_unknown(self, payload: bytes) -> None:
         """Counts something that the dialect does not know, and keeps the beginning of the first one for the log."""
         self.unknown_events += 1

@@ -29,6 +29,12 @@ class SseParser:
         self._start = True  # nothing but byte order mark and blanks seen yet
         self._json = False  # the body is one JSON document
 
+    @property
+    def is_between_events(self) -> bool:
+        """Whether the next byte begins an event, of a stream that has begun."""
+        held = self._pieces or self._data or self._name or self._skip_lf
+        return not (held or self._start or self._json or self.overflowed)
+
     def feed(self, data: bytes) -> list[Event]:
         """The events completed by these bytes. Time is linear in all bytes fed, however they are cut."""
         if self._start or self._skip_lf or self._json or self.overflowed:

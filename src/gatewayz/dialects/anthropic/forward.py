@@ -17,11 +17,12 @@ from gatewayz.dialects.anthropic.errors import render_error
 from gatewayz.dialects.anthropic.wire import sse
 from gatewayz.dialects.base import StreamFacts, Target, Voice
 from gatewayz.dialects.error_text import error_from
-from gatewayz.dialects.sse import SseParser
+from gatewayz.dialects.runs import RunParser, Taken, learn
 from gatewayz.dialects.unknown import looks_like_error, raw_value
 
 MESSAGE_STOP = sse(b"message_stop", b'{"type":"message_stop"}')
 _LIFECYCLE_BLOCKS = frozenset({"text", "thinking"})  # opened before they carry anything
+_TEXTS = frozenset({"text", "partial_json", "thinking"})
 _decode = wire.SEEN.decode
 
 
@@ -34,7 +35,7 @@ class AnthropicForwarder:
         self.facts = StreamFacts()
         self._voice = voice
         self._strip = target.quirks.strip_answer_fields
-        self._parser = SseParser()
+        self._parser = RunParser()
         self._usage = wire.UsageSoFar()
         self._before: list[bytes] = []  # events until the first content
         self._held: list[json_text.Fields] = []  # members of `message_delta` events, until the charge
@@ -42,11 +43,16 @@ class AnthropicForwarder:
 
     def feed(self, data: bytes) -> bytes:
         """See `Bridge`."""
+        facts = self.facts
         out: list[bytes] = []
-        for name, payload in self._parser.feed(data):
-            self._event(name, payload, out)
-        if self._parser.overflowed and self.facts.error is None:
-            self.facts.error = StreamError("one event of the stream is too large", kind="stream_overflow")
+        for item in self._parser.feed(data):
+            if not isinstance(item, Taken):
+                self._event(*item, out)
+            elif not facts.ended and facts.error is None:
+                facts.count(item.events, item.chars)
+                out.append(item.shown)
+        if self._parser.overflowed and facts.error is None:
+            facts.error = StreamError("one event of the stream is too large", kind="stream_overflow")
         return b"".join(out)
 
     def close(self) -> bytes:
@@ -110,6 +116,8 @@ class AnthropicForwarder:
             if seen.delta is not None:
                 self._content(seen.delta)
             self._send(b"content_block_delta", payload, out)
+            if facts.started and self._parser.learns and name == b"content_block_delta":
+                self._learn(seen.delta, out[-1])
         elif not isinstance(kind, str) or kind == "error" or seen.error:
             facts.events -= 1
             self._unknown(name, payload)
@@ -165,6 +173,15 @@ class AnthropicForwarder:
                 facts.output_chars += len(text)
         if delta.signature or delta.content or delta.citation:
             facts.started = True
+
+    def _learn(self, delta: wire.SeenDelta | None, event: bytes) -> None:
+        """Teaches the parser the run of an event that was passed on as it came, if it carries one text and nothing else."""
+        members = [name for name in delta.__struct_fields__ if getattr(delta, name)] if delta is not None else ()
+        if len(members) == 1 and members[0] in _TEXTS and isinstance(text := getattr(delta, members[0]), str):
+            member = members[0].encode()
+            run = learn(event, event, (member, member), text)
+            if run is not None:
+                self._parser.teach(run)
 
     def _opened(self, block: Any) -> None:
         if not isinstance(block, dict):

@@ -24,10 +24,11 @@ from gatewayz.dialects.openai_chat.normal import (
     normal_delta,
     normal_finish,
 )
-from gatewayz.dialects.sse import SseParser
+from gatewayz.dialects.runs import RunParser, Taken, learn
 from gatewayz.dialects.unknown import find_text, looks_like_error, raw_value
 
 KEEP_ALIVE = frozenset({b"ping", b"keepalive", b"keep-alive", b"heartbeat"})
+_TEXTS = frozenset({"content", "reasoning_content", "reasoning", "refusal", "arguments"})
 _AS_IT_IS, _STRIPPED, _REASONING_RENAMED, _NORMALISED, _PLAIN_ANSWER = range(5)
 _REASONING, _REASONING_CONTENT = b'"reasoning":', b'"reasoning_content":'
 _decode = wire.SEEN.decode
@@ -66,7 +67,7 @@ class OpenAIForwarder:
         self._price = price
         self._strip = target.quirks.strip_answer_fields
         self._strip_marks = [b'"%s"' % name.encode() for name in self._strip]
-        self._parser = SseParser()
+        self._parser = RunParser()
         self._tools = ToolIndexes()
         self._id: Any = None
         self._model = msgspec.Raw(json_text.dump(voice.model))
@@ -81,11 +82,16 @@ class OpenAIForwarder:
 
     def feed(self, data: bytes) -> bytes:
         """See `Bridge`."""
+        facts = self.facts
         out: list[bytes] = []
-        for name, payload in self._parser.feed(data):
-            self._event(name, payload, out)
-        if self._parser.overflowed and self.facts.error is None:
-            self.facts.error = StreamError("one event of the stream is too large", kind="stream_overflow")
+        for item in self._parser.feed(data):
+            if not isinstance(item, Taken):
+                self._event(*item, out)
+            elif not facts.ended and facts.error is None:
+                facts.count(item.events, item.chars)
+                out.append(item.shown)
+        if self._parser.overflowed and facts.error is None:
+            facts.error = StreamError("one event of the stream is too large", kind="stream_overflow")
         return b"".join(out)
 
     def close(self) -> bytes:
@@ -180,10 +186,25 @@ class OpenAIForwarder:
                 self._flush(self._held, out)
         if complete or (self._held and not carries):
             self._held.append(item)
+            self._parser.teach(None)
         elif facts.started:
             out.append(self._shown(item))
+            if carries and self._parser.learns and not self._finished:
+                self._learn(item, out[-1])
         else:
             self._before.append(item)
+
+    def _learn(self, item: _Item, shown: bytes) -> None:
+        """Teaches the parser the run of a chunk that was shown, if it carries one text and nothing else."""
+        payload, seen, edit = item
+        if seen is None or edit > _REASONING_RENAMED or seen.usage is not None or seen.x_groq is not None:
+            return
+        if seen.choices and len(seen.choices) == 1 and (found := _only_text(seen.choices[0].delta)):
+            member, text = found
+            renamed = edit == _REASONING_RENAMED and member == b"reasoning"
+            run = learn(sse(payload), shown, (member, b"reasoning_content" if renamed else member), text)
+            if run is not None:
+                self._parser.teach(run)
 
     def _choice(self, choice: wire.SeenChoice) -> bool:
         """Notes what a choice says; whether it carries content."""
@@ -223,11 +244,11 @@ class OpenAIForwarder:
                 else:
                     self._edit = _NORMALISED
                     facts.output_chars += len(str(text))
+        if isinstance(delta.reasoning, str) and not delta.reasoning_content:
+            self._edit = self._edit or _REASONING_RENAMED
+            facts.output_chars += len(delta.reasoning)
         if delta.reasoning:
             carries = True
-            if isinstance(delta.reasoning, str) and not delta.reasoning_content:
-                self._edit = self._edit or _REASONING_RENAMED
-                facts.output_chars += len(delta.reasoning)
         calls = delta.tool_calls
         if calls and isinstance(calls, list):
             carries = True
@@ -305,7 +326,7 @@ class OpenAIForwarder:
             return payload
         if self._id is None:
             self._id = stable_id(self._voice)
-        if edit == _REASONING_RENAMED and payload.count(_REASONING) == 1:
+        if edit == _REASONING_RENAMED and payload.count(_REASONING) == 1 and _REASONING_CONTENT not in payload:
             payload = payload.replace(_REASONING, _REASONING_CONTENT)
             edit = _AS_IT_IS
         if self._strip_marks and any(mark in payload for mark in self._strip_marks):
@@ -364,6 +385,21 @@ class OpenAIForwarder:
                 normal_delta(choice["delta"], index, self._tools)
             normal_finish(choice)
         return json_text.dump(choices)
+
+
+def _only_text(delta: wire.SeenDelta | None) -> tuple[bytes, str] | None:
+    """The member of a delta that has a text, and the text, if that is all it has."""
+    if delta is None:
+        return None
+    members = [(name, value) for name in delta.__struct_fields__ if (value := getattr(delta, name))]
+    if len(members) != 1:
+        return None
+    name, value = members[0]
+    if name == "tool_calls" and isinstance(value, list) and len(value) == 1 and is_usual_call(value[0]):
+        function = value[0].get("function")
+        if isinstance(function, dict) and not function.get("name"):
+            name, value = "arguments", function.get("arguments")
+    return (name.encode(), value) if name in _TEXTS and isinstance(value, str) else None
 
 
 def with_cost(raw: msgspec.Raw, usage: Usage, cost_nano_usd: int, more: dict[str, Any] | None = None) -> msgspec.Raw:
