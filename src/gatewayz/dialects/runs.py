@@ -59,12 +59,16 @@ class Run:
         head = self._head
         if not data.startswith(head):
             return None
-        if (
-            data.endswith(self._tail) and len(data) >= len(self._between) and not self._padding
-        ):  # mostly there is one event
-            text = data[len(head) : -len(self._tail)]
-            if _TEXT.fullmatch(text):
-                return self._taken([text], text)
+        # Mostly there is one event.
+        if data.endswith(self._tail) and len(data) >= len(self._between):
+            text = piece = data[len(head) : -len(self._tail)]
+            letters = b"none"
+            if self._padding:
+                text, _, letters = piece.partition(self._padding)
+            if _TEXT.fullmatch(text) and letters.isalnum():
+                if text.isascii() and b"\\" not in text:
+                    return Taken(self._shown_head + piece + self._shown_tail, len(data), 1, len(text))
+                return self._taken([piece], text)
         # Head and tail are whole lines with the blank one between them, so that no event can end inside of a piece.
         pieces = data[len(head) :].split(self._between, _AT_ONCE)
         last, whole, _ = pieces[-1].partition(self._tail)
