@@ -242,6 +242,16 @@ def test_what_would_mislead_an_openai_client_is_brought_into_normal_form() -> No
     assert (relay.facts.finish, relay.facts.native_finish) == ("length", "model_length")
 
 
+@pytest.mark.parametrize("first", ["reasoning", "reasoning_content"])
+def test_reasoning_beside_an_empty_member_of_the_other_name_is_told_once(first: str) -> None:
+    delta = {"reasoning": "think", "reasoning_content": ""}
+    ordered = {first: delta[first], **delta}
+    body = json.dumps({"id": "c1", "model": "n", "choices": [{"index": 0, "delta": ordered}]}, separators=(",", ":"))
+    out = openai().feed(stream(body.encode(), done=False))
+    assert out.count(b'"reasoning_content"') == 1
+    assert payloads(out)[0]["choices"][0]["delta"] == {"reasoning_content": "think"}
+
+
 def test_a_plain_answer_where_a_stream_was_asked_for_is_shown_as_one_chunk() -> None:
     answer = {
         "id": "c1",

@@ -20,6 +20,7 @@ from gatewayz.core.errors import GatewayError
 from gatewayz.core.services import Service
 from gatewayz.core.stream import StreamError, StreamEvent
 from gatewayz.core.usage import NOTHING, Usage
+from gatewayz.dialects.runs import Taken
 
 EXCERPT_BYTES = 200
 SHOWN_REASONING = "reasoning_content"  # where clients of OpenAI's are shown reasoning, whatever the provider calls it
@@ -217,10 +218,13 @@ class StreamFacts:
     unknown_events: int = 0
     unknown_excerpt: str | None = None
 
-    def count(self, events: int, chars: int) -> None:
-        """Adds events that carried so many characters of text."""
-        self.events += events
-        self.output_chars += chars
+    def take(self, taken: Taken) -> bytes:
+        """Counts the events of a run, and what the client is shown for them: nothing after the end or an error."""
+        if self.ended or self.error is not None:
+            return b""
+        self.events += taken.events
+        self.output_chars += taken.chars
+        return taken.shown
 
     def note_unknown(self, payload: bytes) -> None:
         """Counts something that the dialect does not know, and keeps the beginning of the first one for the log."""

@@ -128,7 +128,7 @@ def learn(event: bytes, shown: bytes, members: tuple[bytes, bytes], text: str) -
     raw = text.encode("utf-8", "surrogatepass")
     if not _PLAIN.fullmatch(raw):
         return None
-    begins, shown_begins = (_place(where, name, raw) for where, name in zip((event, shown), members, strict=True))
+    begins, shown_begins = _place(event, members[0], raw), _place(shown, members[1], raw)
     if begins < 0 or shown_begins < 0:
         return None
     tail, shown_tail = event[begins + len(raw) :], shown[shown_begins + len(raw) :]
@@ -183,14 +183,17 @@ class RunParser:
         if run is None:
             self._patience = 0
 
-    def feed(self, data: bytes) -> Iterable[Event | Taken]:
-        """See `SseParser`; to be gone through before more is fed. An event may teach a run for those after it."""
+    def feed(self, data: bytes) -> Taken | Iterable[Event | Taken]:
+        """See `SseParser`; to be gone through before more is fed. An event may teach a run for those after it.
+
+        The usual bytes, which all belong to the run, are told as such at once.
+        """
         if self._patience <= 0:
             return self._parser.feed(data)
         taken = self._run.take(data) if self._run is not None and self._between else None
         if taken is not None and taken.size == len(data):
             self._patience = _PATIENCE
-            return (taken,)
+            return taken
         return self._fed(data, taken)
 
     def close(self) -> list[Event]:

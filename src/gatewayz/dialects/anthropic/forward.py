@@ -4,6 +4,8 @@ Each event keeps its bytes except for the model name in `message_start` and the 
 `message_delta` and what follows are held until `finish`, that is until the charge is committed.
 """
 
+from itertools import compress
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -24,6 +26,7 @@ MESSAGE_STOP = sse(b"message_stop", b'{"type":"message_stop"}')
 _LIFECYCLE_BLOCKS = frozenset({"text", "thinking"})  # opened before they carry anything
 _TEXTS = frozenset({"text", "partial_json", "thinking"})
 _decode = wire.SEEN.decode
+_members_of = attrgetter(*wire.SeenDelta.__struct_fields__)
 
 
 class AnthropicForwarder:
@@ -44,13 +47,15 @@ class AnthropicForwarder:
     def feed(self, data: bytes) -> bytes:
         """See `Bridge`."""
         facts = self.facts
+        heard = self._parser.feed(data)
+        if isinstance(heard, Taken):
+            return facts.take(heard)
         out: list[bytes] = []
-        for item in self._parser.feed(data):
-            if not isinstance(item, Taken):
+        for item in heard:
+            if isinstance(item, Taken):
+                out.append(facts.take(item))
+            else:
                 self._event(*item, out)
-            elif not facts.ended and facts.error is None:
-                facts.count(item.events, item.chars)
-                out.append(item.shown)
         if self._parser.overflowed and facts.error is None:
             facts.error = StreamError("one event of the stream is too large", kind="stream_overflow")
         return b"".join(out)
@@ -176,7 +181,7 @@ class AnthropicForwarder:
 
     def _learn(self, delta: wire.SeenDelta | None, event: bytes) -> None:
         """Teaches the parser the run of an event that was passed on as it came, if it carries one text and nothing else."""
-        members = [name for name in delta.__struct_fields__ if getattr(delta, name)] if delta is not None else ()
+        members = list(compress(delta.__struct_fields__, _members_of(delta))) if delta is not None else ()
         if len(members) == 1 and members[0] in _TEXTS and isinstance(text := getattr(delta, members[0]), str):
             member = members[0].encode()
             run = learn(event, event, (member, member), text)

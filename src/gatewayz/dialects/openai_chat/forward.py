@@ -4,6 +4,8 @@ Each event keeps its bytes except for the model name, one stable id, the cost in
 Everything from the finish reason on is held until `finish`, that is until the charge is committed.
 """
 
+from itertools import compress
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -32,6 +34,7 @@ _TEXTS = frozenset({"content", "reasoning_content", "reasoning", "refusal", "arg
 _AS_IT_IS, _STRIPPED, _REASONING_RENAMED, _NORMALISED, _PLAIN_ANSWER = range(5)
 _REASONING, _REASONING_CONTENT = b'"reasoning":', b'"reasoning_content":'
 _decode = wire.SEEN.decode
+_members_of = attrgetter(*wire.SeenDelta.__struct_fields__)
 
 _Charge = tuple[Usage, int]  # what was charged: usage and nano-USD
 _Item = tuple[bytes, wire.Seen | None, int]  # payload, what was seen in it (None: payload is ready), what to edit
@@ -83,13 +86,15 @@ class OpenAIForwarder:
     def feed(self, data: bytes) -> bytes:
         """See `Bridge`."""
         facts = self.facts
+        heard = self._parser.feed(data)
+        if isinstance(heard, Taken):
+            return facts.take(heard)
         out: list[bytes] = []
-        for item in self._parser.feed(data):
-            if not isinstance(item, Taken):
+        for item in heard:
+            if isinstance(item, Taken):
+                out.append(facts.take(item))
+            else:
                 self._event(*item, out)
-            elif not facts.ended and facts.error is None:
-                facts.count(item.events, item.chars)
-                out.append(item.shown)
         if self._parser.overflowed and facts.error is None:
             facts.error = StreamError("one event of the stream is too large", kind="stream_overflow")
         return b"".join(out)
@@ -391,10 +396,10 @@ def _only_text(delta: wire.SeenDelta | None) -> tuple[bytes, str] | None:
     """The member of a delta that has a text, and the text, if that is all it has."""
     if delta is None:
         return None
-    members = [(name, value) for name in delta.__struct_fields__ if (value := getattr(delta, name))]
-    if len(members) != 1:
+    found = list(compress(delta.__struct_fields__, _members_of(delta)))
+    if len(found) != 1:
         return None
-    name, value = members[0]
+    name, value = found[0], getattr(delta, found[0])
     if name == "tool_calls" and isinstance(value, list) and len(value) == 1 and is_usual_call(value[0]):
         function = value[0].get("function")
         if isinstance(function, dict) and not function.get("name"):
