@@ -80,10 +80,13 @@ class FakeUpstream:
         return answer
 
     def wait_until(self, persona: str, member: str, value: Any, timeout_s: float = 3.0) -> dict[str, Any]:
-        """The persona's last request once its `member` has this value. Raises TimeoutError."""
+        """The persona's last POST once its `member` has this value. Raises TimeoutError.
+
+        A gateway asks some servers for their models in between.
+        """
         until = time.monotonic() + timeout_s
         while True:
-            entries = self.journal(persona)
+            entries = [entry for entry in self.journal(persona) if entry["method"] == "POST"]
             if entries and entries[-1][member] == value:
                 return entries[-1]
             if time.monotonic() > until:
