@@ -28,7 +28,7 @@ UNUSED = {
     "yaml": "another command",
 }
 # Without pages that are shared with other processes. 86 when this was written, on Python 3.11 with the tools of development
-# installed, of which structlog loads the console (rich, 5 MB).
+# installed, of which structlog loads the console (rich, 4 MB).
 MOST_MB = 92
 
 # What `gatewayz serve` and uvicorn do with one worker, but for the socket.

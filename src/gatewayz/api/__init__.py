@@ -2,6 +2,6 @@
 
 import sys
 
-# FastAPI asks of every type whether it is a model of the old pydantic, and loads that package to know: 5 MB of every
+# FastAPI asks of every type whether it is a model of the old pydantic, and loads that package to know: 2 MB of every
 # process. Nothing here is one, and what FastAPI does if the package is missing is to answer so.
 sys.modules.setdefault("pydantic.v1", None)  # type: ignore[arg-type]
