@@ -76,7 +76,11 @@ def openai_events(draw: Any) -> bytes:
         more: dict[str, Any] = draw(
             st.sampled_from([{}, {}, {"usage": None}, {"usage": {"prompt_tokens": 7}}, {"x": '"'}])
         )
-        padded, index, escaped = draw(st.booleans()), draw(st.sampled_from([0, 0, 1])), draw(SPELLINGS)
+        padded, index, escaped = (
+            draw(st.sampled_from([None, "obfuscation", "p"])),
+            draw(st.sampled_from([0, 0, 1])),
+            draw(SPELLINGS),
+        )
         for text in draw(st.lists(TEXTS, min_size=1, max_size=12)):
             delta: dict[str, Any] = {kind: text}
             if kind == "both":
@@ -93,7 +97,7 @@ def openai_events(draw: Any) -> bytes:
                 )
             body = {"id": id_, "model": "native", "choices": [{"index": index, "delta": delta, "finish_reason": None}]}
             if padded:
-                body["obfuscation"] = draw(st.sampled_from(["aB3", "x", "", "-"]))
+                body[padded] = draw(st.sampled_from(["aB3", "x", "", "-"]))
             out.append(spelled({**body, **more}, escaped, spaced))
         if draw(st.integers(0, 5)) == 0:
             choices = [{"index": 0, "delta": {}, "finish_reason": draw(st.sampled_from(["stop", "error"]))}]
@@ -201,8 +205,9 @@ def test_head_and_tail_that_share_a_quote_are_no_event() -> None:
     assert run_of().take(HEAD[:-1] + TAIL) is None
 
 
-def test_letters_that_only_fill_up_do_not_count() -> None:
-    shape = HEAD + b'%s"},"obfuscation":"%s"}\n\n'
+@pytest.mark.parametrize("member", [b"obfuscation", b"p"])
+def test_letters_that_only_fill_up_do_not_count(member: bytes) -> None:
+    shape = HEAD + b'%s"},"' + member + b'":"%s"}\n\n'
     run = learn(shape % (b"Hi", b"aB3"), shape % (b"Hi", b"aB3"), (b"content", b"content"), "Hi")
     assert run is not None
     body = shape % (b"one", b"x") + shape % (b"three", b"Yy9Zz")

@@ -16,8 +16,8 @@ _TEXT = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt])*+')
 _TEXTS = re.compile(rb'(?:[^"\\\x00-\x09\x0b-\x1f]++|\\["\\/bfnrt])*+')
 _ESCAPE = re.compile(rb"\\.")
 _PLAIN = re.compile(rb'[^"\\\x00-\x1f]++')
-# OpenAI fills its events up with letters, so that their size on the wire does not betray the text.
-_PADDING = b',"obfuscation":"'
+# OpenAI fills its events up with letters, so that their size on the wire does not betray the text. Cloudflare does, too.
+_PADDINGS = (b',"obfuscation":"', b',"p":"')
 # Events of one look at a read, whatever its size.
 _AT_ONCE = 64
 # Runs of fewer events save little of what it takes to look for them. After some of those, the rest of a read is parsed.
@@ -133,9 +133,10 @@ def learn(event: bytes, shown: bytes, members: tuple[bytes, bytes], text: str) -
         return None
     tail, shown_tail = event[begins + len(raw) :], shown[shown_begins + len(raw) :]
     padding = b""
-    if tail.count(_PADDING) == 1:
-        before, _, after = tail.partition(_PADDING)
-        padding = before + _PADDING
+    mark = next((each for each in _PADDINGS if tail.count(each) == 1), None)
+    if mark is not None:
+        before, _, after = tail.partition(mark)
+        padding = before + mark
         letters, quote, rest = after.partition(b'"')
         if not letters.isalnum() or not shown_tail.startswith(padding + letters + quote):
             return None
