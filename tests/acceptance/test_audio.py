@@ -3,6 +3,7 @@
 import base64
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
@@ -167,17 +168,20 @@ def test_what_is_no_sound_is_refused_with_what_is_accepted(
 
 
 @pytest.mark.ac("AC-CC.7.3")
-def test_a_file_above_the_limit_is_413_and_one_below_is_served(upstream: FakeUpstream, customer: Customer) -> None:
+def test_a_file_above_the_limit_is_413_and_one_below_is_served(upstream: FakeUpstream, tmp_path: Path) -> None:
     whole = WAV + bytes(25_000_000 - len(WAV))
-    assert send(customer, whole).status_code == 200
-    assert upstream.journal("first")[-1]["body"]["file"]["bytes"] == 25_000_000
-    upstream.reset()
-    for size in (25_000_001, 27_000_000):
-        answer = send(customer, WAV + bytes(size - len(WAV)))
-        assert (answer.status_code, error_of(answer)["details"]["limit_bytes"] >= 25_000_000) == (413, True)
-    text = base64.b64encode(WAV + bytes(25_000_001 - len(WAV))).decode()
-    assert customer.call("POST", f"{PATH}/base64", {"model": WHISPER, "audio": text}).status_code == 413
-    assert not upstream.journal()
+    # The house gives its providers 1.5 s, which is short for so much on a busy machine.
+    config = media_house.config(upstream, first_token_timeout_s=20, request_deadline_s=25)
+    with LiveGateway(tmp_path, config) as patient:
+        customer = patient.customer(5)
+        assert send(customer, whole).status_code == 200
+        assert upstream.journal("first")[-1]["body"]["file"]["bytes"] == 25_000_000
+        for size in (25_000_001, 27_000_000):
+            answer = send(customer, WAV + bytes(size - len(WAV)))
+            assert (answer.status_code, error_of(answer)["details"]["limit_bytes"] >= 25_000_000) == (413, True)
+        text = base64.b64encode(WAV + bytes(25_000_001 - len(WAV))).decode()
+        assert customer.call("POST", f"{PATH}/base64", {"model": WHISPER, "audio": text}).status_code == 413
+        assert len(upstream.journal()) == 1
 
 
 def test_a_name_that_lies_is_put_right(upstream: FakeUpstream, customer: Customer) -> None:

@@ -98,7 +98,9 @@ def test_a_malformed_key_is_401(gateway: LiveGateway, key: str) -> None:
         for header, value in (("Authorization", f"Bearer {key}"), ("x-api-key", key)):
             sent = {header: value.encode("latin-1")}
             content = json.dumps(BODY) if method == "POST" else None
-            answer = httpx.request(method, gateway.base_url + path, headers=sent, content=content, verify=False)
+            answer = httpx.request(
+                method, gateway.base_url + path, headers=sent, content=content, timeout=30, verify=False
+            )
             assert error_of(answer, 401, "invalid_api_key")["type"] == "authentication_error"
 
 

@@ -354,7 +354,9 @@ def test_a_client_that_leaves_pays_for_what_was_produced(gateway: LiveGateway, u
     upstream.script("first", default={"text": "word " * 400, "chunk_chars": 50, "chunk_delay_s": 0.05})
     headers = {"Authorization": f"Bearer {customer.key}", "X-Request-ID": "left"}
     body = {"model": "acme/single", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}
-    with httpx.stream("POST", gateway.base_url + "/v1/chat/completions", json=body, headers=headers) as stream:
+    with httpx.stream(
+        "POST", gateway.base_url + "/v1/chat/completions", json=body, headers=headers, timeout=30
+    ) as stream:
         for number, _ in enumerate(stream.iter_lines()):
             if number > 6:
                 break

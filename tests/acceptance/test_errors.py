@@ -164,7 +164,9 @@ def test_too_large_a_body_without_a_length_is_413_everywhere(customer: Customer)
 
     for path in (CHAT, MESSAGES, "/user/api-keys"):
         headers = {"Authorization": f"Bearer {customer.key}", "Content-Type": "application/json"}
-        answer = httpx.post(customer.gateway.base_url + path, content=pieces(), headers=headers, verify=False)
+        answer = httpx.post(
+            customer.gateway.base_url + path, content=pieces(), headers=headers, timeout=30, verify=False
+        )
         error_of(answer, 413, "request_too_large")
 
 
@@ -190,7 +192,9 @@ def test_strangers_and_the_unprivileged_are_told_in_their_dialect(customer: Cust
 def test_a_request_id_that_cannot_be_kept_is_refused(customer: Customer, path: str) -> None:
     for request_id in ("x" * 129, "with space", "semi;colon", "<script>", "é".encode()):
         headers = {"Authorization": f"Bearer {customer.key}", "X-Request-ID": request_id}
-        answer = httpx.post(customer.gateway.base_url + path, json=chat_body(), headers=headers, verify=False)
+        answer = httpx.post(
+            customer.gateway.base_url + path, json=chat_body(), headers=headers, timeout=30, verify=False
+        )
         error = error_of(answer, 400)
         assert error["param"] == "X-Request-ID"
         assert answer.headers["x-request-id"] != request_id

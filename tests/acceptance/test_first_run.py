@@ -75,7 +75,9 @@ def test_the_printed_curl_line_works(first: FirstRun) -> None:
     assert command[0] == "curl"
     if shutil.which("curl") is None:
         headers = dict(command[at + 1].split(": ", 1) for at, word in enumerate(command) if word == "-H")
-        answer = httpx.post(command[1], content=command[command.index("-d") + 1], headers=headers, verify=False)
+        answer = httpx.post(
+            command[1], content=command[command.index("-d") + 1], headers=headers, timeout=30, verify=False
+        )
         text = answer.text
     else:
         text = subprocess.run([*command, "-sS"], capture_output=True, text=True, check=True, timeout=20).stdout
@@ -94,7 +96,7 @@ def test_the_printed_sdk_snippet_works(first: FirstRun) -> None:
 
 def test_the_key_has_credit_and_the_secrets_are_private(first: FirstRun, tmp_path_factory: Any) -> None:
     headers = {"Authorization": f"Bearer {first.key}"}
-    balance = httpx.get(f"{first.base_url}/user/balance", headers=headers, verify=False).json()
+    balance = httpx.get(f"{first.base_url}/user/balance", headers=headers, timeout=30, verify=False).json()
     assert 99 < balance["balance_usd"] <= 100
     home = Path(first._env["GATEWAYZ_HOME"])
     for secret in ("secret.key", "ready.key"):
@@ -108,7 +110,7 @@ def test_the_next_start_has_the_same_key(tmp_path: Path) -> None:
         pass
     with FirstRun(home) as again:
         assert again.key == once.key
-        models = httpx.get(f"{again.base_url}/v1/models?limit=5", verify=False).json()
+        models = httpx.get(f"{again.base_url}/v1/models?limit=5", timeout=30, verify=False).json()
         assert models["data"]
 
 
