@@ -157,7 +157,7 @@ def test_what_is_not_to_be_kept_is_not(client: openai.OpenAI, customer: Customer
     with sqlite3.connect(gateway.home / "gatewayz.db") as database:
         rows = database.execute("SELECT * FROM kept_answers WHERE user_id = ?", (customer.user_id,)).fetchall()
     assert [row[0] for row in rows] == [kept.id]
-    assert b"sea" not in b"".join(value for value in rows[0] if isinstance(value, bytes)), "encrypted"
+    assert b"Remember the sea" not in b"".join(value for value in rows[0] if isinstance(value, bytes)), "encrypted"
 
 
 @pytest.mark.ac("AC-9.1.6", "AC-9.1.7")
